@@ -1,0 +1,80 @@
+// Owns the proof of the command xkit as a whole: help, version, wrong usage, and readers that leave early.
+'use strict'
+
+const { execFile, spawn } = require('node:child_process')
+const { once } = require('node:events')
+const path = require('node:path')
+const { version } = require('../package.json')
+
+const COMMAND = path.join(__dirname, '..', 'bin', 'xkit.js')
+
+jest.setTimeout(20_000)
+
+function run(args, env = {}) {
+  const options = { env: { ...process.env, ...env } }
+  return new Promise(resolve => {
+    execFile(process.execPath, [COMMAND, ...args], options, (error, stdout, stderr) => {
+      resolve({ code: error ? error.code : 0, stdout, stderr })
+    })
+  })
+}
+
+test('--help names the commands', async () => {
+  const { code, stdout, stderr } = await run(['--help'])
+
+  expect(stdout).toMatch(/^Usage: xkit <command>.*\bxkit token <user> <slug>.*\bxkit doctor\b/s)
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+})
+
+test('--version is that of the package', async () => {
+  await expect(run(['--version'])).resolves.toEqual({ code: 0, stdout: `${version}\n`, stderr: '' })
+})
+
+test.each([
+  ['token', ['--group', '--context', '--json', '--timeout', '--emulator']],
+  ['doctor', ['--user', '--group', '--context', '--slug']],
+])('%s --help names its options', async (command, flags) => {
+  const { code, stdout, stderr } = await run([command, '--help'])
+
+  expect(stdout).toMatch(new RegExp(`^Usage: xkit ${command}`))
+  for (const flag of flags) expect(stdout).toContain(`  ${flag}`)
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+})
+
+test.each([['--help'], ['--version']])('%s works where the addon does not load', async flag => {
+  const { code, stderr } = await run([flag], { NAPI_RS_NATIVE_LIBRARY_PATH: '/nowhere/addon.node' })
+
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+})
+
+test.each([
+  ['nothing', [], 'give it a command'],
+  ['an unknown command', ['sk_stray'], 'no such command'],
+  ['a name that every object has', ['constructor'], 'no such command'],
+  ['an unknown option', ['--sk_stray'], 'no such command'],
+])('%s is one line on stderr and code 1', async (_what, args, reason) => {
+  await expect(run(args)).resolves.toEqual({
+    code: 1,
+    stdout: '',
+    stderr: `xkit: ${reason} (see xkit --help)\n`,
+  })
+})
+
+test.each([
+  ['help', ['--help'], 0],
+  ['a token', ['token', 'u1', 'slack', '--emulator'], 0],
+  ['a report', ['doctor'], 1],
+])('a reader of %s that leaves early is no failure of its own', async (_what, args, expected) => {
+  // Refused at once by the base URL check, so that no report reaches for the network.
+  const env = { ...process.env, XKIT_BASE_URL: 'http://example.invalid' }
+  const child = spawn(process.execPath, [COMMAND, ...args], { env })
+  let stderr = ''
+  child.stderr.setEncoding('utf8').on('data', text => {
+    stderr += text
+  })
+  child.stdout.destroy()
+  const [code, signal] = await once(child, 'close')
+
+  expect(stderr).not.toMatch(/EPIPE|cannot write|at .*\.js/)
+  expect({ code, signal }).toEqual({ code: expected, signal: null })
+})

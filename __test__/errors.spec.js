@@ -1,0 +1,476 @@
+const { once } = require('node:events')
+const http = require('node:http')
+const util = require('node:util')
+
+const xkit = require('..')
+const {
+  ACCESS_TOKEN,
+  KEY_PAIR,
+  PUBLISHABLE_KEY,
+  SECRET_KEY,
+  failureOf,
+  flat,
+  gate,
+  html,
+  json,
+  startPlatform,
+} = require('./support/platform')
+const { expectNoSecrets, leaks } = require('./support/secrets')
+
+const { XkitApiError, XkitClient, XkitError, XkitNetworkError, isXkitError } = xkit
+
+const OWNER = 'owner-marker-5d1c'
+const BODY = 'body-marker-9a7e'
+const PROXY_PASSWORD = 'proxy-marker-31bf'
+const SECRETS = [
+  PUBLISHABLE_KEY,
+  SECRET_KEY,
+  KEY_PAIR,
+  ACCESS_TOKEN,
+  OWNER,
+  BODY,
+  PROXY_PASSWORD,
+  'html-body-marker',
+]
+
+let platform
+let refusingProxy
+beforeAll(async () => {
+  platform = await startPlatform()
+  refusingProxy = http.createServer().on('connect', (_request, socket) => {
+    socket.end(`HTTP/1.1 407 Proxy Authentication Required\r\n\r\n${BODY}`)
+  })
+  refusingProxy.listen(0, '127.0.0.1')
+  await once(refusingProxy, 'listening')
+})
+afterAll(async () => {
+  refusingProxy.close()
+  await platform.close()
+})
+
+/** What a call rejects with when the platform answers so. */
+function answered(answer, options) {
+  return () => {
+    platform.replyWith(answer)
+    return failureOf(platform.client(options).getAccessToken(OWNER, 'slack'))
+  }
+}
+
+/** What a call rejects with when the network between is so. */
+function unanswered(options, step = () => undefined) {
+  return () => {
+    platform.replyWith(step)
+    return failureOf(platform.client({ maxRetries: 0, ...options() }).getAccessToken(OWNER, 'slack'))
+  }
+}
+
+/** A port of loopback on which nobody listens any more. */
+async function deadPort() {
+  const server = http.createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address()
+  server.close()
+  await once(server, 'close')
+  return port
+}
+
+const withoutToken = status => json(200, flat({ authorization: { status, access_token: '', note: BODY } }))
+
+// `requests`: what the platform sees. `hint`: what the message has to name for its reader to act on it.
+const cases = [
+  {
+    title: 'an owner whom the platform does not know',
+    provoke: answered(json(404, { error: BODY })),
+    expected: { code: 'ERR_XKIT_NOT_PROVISIONED', retryable: false, attempts: 1 },
+    type: 'ConnectionUnavailableError',
+    requests: 1,
+    hint: /not know|provision/i,
+  },
+  {
+    title: 'a connection that is not enabled',
+    provoke: answered(json(200, flat({ connection: { enabled: false } }))),
+    expected: { code: 'ERR_XKIT_NOT_ENABLED', retryable: false, attempts: 1 },
+    type: 'ConnectionUnavailableError',
+    requests: 1,
+    hint: /enable/i,
+  },
+  {
+    title: 'an authorization under way',
+    provoke: answered(withoutToken('awaiting_callback')),
+    expected: { code: 'ERR_XKIT_PENDING', attempts: 1 },
+    type: 'ConnectionUnavailableError',
+    requests: 1,
+    hint: /under way|pending|later|finish|complet/i,
+  },
+  {
+    title: 'a broken authorization',
+    provoke: answered(withoutToken('error')),
+    expected: { code: 'ERR_XKIT_NEEDS_REAUTHORIZATION', retryable: false, attempts: 1 },
+    type: 'ConnectionUnavailableError',
+    requests: 1,
+    hint: /connect/i,
+  },
+  {
+    title: 'a 401',
+    provoke: answered(json(401, { error: BODY }, { 'x-request-id': 'req-401' })),
+    expected: {
+      code: 'ERR_XKIT_INVALID_API_KEY',
+      retryable: false,
+      attempts: 1,
+      status: 401,
+      requestId: 'req-401',
+    },
+    type: 'XkitApiError',
+    requests: 1,
+    hint: /secret key|secretKey|XKIT_SECRET_KEY/,
+  },
+  {
+    title: 'a 403',
+    provoke: answered(json(403, { error: BODY })),
+    expected: {
+      code: 'ERR_XKIT_FORBIDDEN',
+      retryable: false,
+      attempts: 1,
+      status: 403,
+    },
+    type: 'XkitApiError',
+    requests: 1,
+    hint: /key/i,
+  },
+  {
+    title: 'a 429',
+    provoke: answered(json(429, { error: BODY }, { 'retry-after': '7', 'x-request-id': 'req-429' }), {
+      maxRetries: 0,
+    }),
+    expected: {
+      code: 'ERR_XKIT_RATE_LIMITED',
+      retryable: true,
+      attempts: 1,
+      status: 429,
+      retryAfterMs: 7000,
+      requestId: 'req-429',
+    },
+    type: 'XkitApiError',
+    requests: 1,
+    hint: /429|rate|too many/i,
+  },
+  {
+    title: 'a 503, again and again',
+    provoke: answered(html(503, { 'x-request-id': 'req-503' })),
+    expected: {
+      code: 'ERR_XKIT_SERVER',
+      retryable: true,
+      attempts: 3,
+      status: 503,
+      requestId: 'req-503',
+    },
+    type: 'XkitApiError',
+    requests: 3,
+    hint: /503/,
+  },
+  {
+    title: 'a 501',
+    provoke: answered(html(501)),
+    expected: { code: 'ERR_XKIT_SERVER', retryable: false, attempts: 1, status: 501 },
+    type: 'XkitApiError',
+    requests: 1,
+    hint: /501/,
+  },
+  {
+    title: 'a 409, again and again',
+    provoke: answered(json(409, { error: BODY })),
+    expected: { code: 'ERR_XKIT_HTTP', retryable: true, attempts: 3, status: 409 },
+    type: 'XkitApiError',
+    requests: 3,
+    hint: /409/,
+  },
+  {
+    title: 'a 404 that is not from the platform',
+    provoke: answered(html(404, { 'x-request-id': 'req-404' })),
+    expected: {
+      code: 'ERR_XKIT_HTTP',
+      retryable: false,
+      attempts: 1,
+      status: 404,
+      requestId: 'req-404',
+    },
+    type: 'XkitApiError',
+    requests: 1,
+    hint: /404/,
+  },
+  {
+    title: 'a redirect',
+    provoke: answered(html(301, { location: `https://elsewhere.example/${BODY}` })),
+    expected: { code: 'ERR_XKIT_REDIRECT', retryable: false, attempts: 1, status: 301 },
+    type: 'XkitApiError',
+    requests: 1,
+    hint: /baseUrl|XKIT_BASE_URL/,
+  },
+  {
+    title: 'a page in place of an answer',
+    provoke: answered(html(200, { 'x-request-id': 'req-200' })),
+    expected: { code: 'ERR_XKIT_INVALID_RESPONSE', attempts: 1, status: 200, requestId: 'req-200' },
+    type: 'XkitApiError',
+    requests: 1,
+    hint: /answer|response/i,
+  },
+  {
+    title: 'a body over the cap',
+    provoke: answered({ status: 200, body: BODY.repeat(20_000) }),
+    expected: { code: 'ERR_XKIT_RESPONSE_TOO_LARGE', attempts: 1, status: 200 },
+    type: 'XkitApiError',
+    requests: 1,
+    hint: /256|262,?144/,
+  },
+  {
+    title: 'a platform that never answers',
+    provoke: unanswered(() => ({ timeoutMs: 100 })),
+    expected: { code: 'ERR_XKIT_TIMEOUT', retryable: true, attempts: 1 },
+    type: 'XkitNetworkError',
+    requests: 1,
+    hint: /100|timeoutMs/,
+  },
+  {
+    title: 'a platform that hangs up, again and again',
+    provoke: unanswered(
+      () => ({ maxRetries: 2 }),
+      (_request, response) => response.destroy() && undefined,
+    ),
+    expected: { code: 'ERR_XKIT_CONNECT', retryable: true, attempts: 3 },
+    type: 'XkitNetworkError',
+    requests: 3,
+    hint: /connect/i,
+  },
+  {
+    title: 'a port on which nobody listens',
+    provoke: async () => {
+      const baseUrl = `http://127.0.0.1:${await deadPort()}`
+      return unanswered(() => ({ baseUrl }))()
+    },
+    expected: { code: 'ERR_XKIT_CONNECT', retryable: true },
+    type: 'XkitNetworkError',
+    requests: 0,
+    hint: /connect/i,
+  },
+  {
+    title: 'plain text on the TLS port',
+    provoke: unanswered(() => ({ baseUrl: platform.baseUrl.replace('http:', 'https:') })),
+    expected: { code: 'ERR_XKIT_TLS' },
+    type: 'XkitNetworkError',
+    requests: 0,
+    hint: /TLS/,
+  },
+  {
+    title: 'a proxy that refuses',
+    provoke: unanswered(() => ({
+      baseUrl: 'https://platform.example',
+      proxy: `http://proxy-user:${PROXY_PASSWORD}@127.0.0.1:${refusingProxy.address().port}`,
+    })),
+    expected: { code: 'ERR_XKIT_PROXY' },
+    type: 'XkitNetworkError',
+    requests: 0,
+    hint: /proxy/i,
+  },
+  {
+    title: 'a closed client',
+    provoke: async () => {
+      platform.replyWith()
+      const client = platform.client()
+      await client.close()
+      return failureOf(client.getAccessToken(OWNER, 'slack'))
+    },
+    expected: { code: 'ERR_XKIT_CLOSED', retryable: false, attempts: 0 },
+    type: 'XkitError',
+    requests: 0,
+    hint: /close/i,
+  },
+  {
+    title: 'more calls than may wait',
+    provoke: async () => {
+      const { open, step } = gate(json(200, flat()))
+      platform.replyWith(step)
+      const client = platform.client({ maxConcurrency: 1 })
+      const first = client.getAccessToken(OWNER, 'slack')
+      // A signal of its own for each: adding a listener to a signal takes longer the more it has.
+      const ends = Array.from({ length: 25_000 }, () => new AbortController())
+      const waiting = ends.map(({ signal }) => failureOf(client.getAccessToken(OWNER, 'slack', { signal })))
+      const error = await Promise.race(waiting)
+      for (const end of ends) end.abort()
+      await Promise.all(waiting)
+      open()
+      await first
+      return error
+    },
+    expected: { code: 'ERR_XKIT_OVERLOADED', retryable: true, attempts: 0 },
+    type: 'XkitError',
+    requests: 1,
+    hint: /maxConcurrency|fewer/,
+  },
+  {
+    title: 'a missing key',
+    provoke: async () => {
+      platform.replyWith()
+      try {
+        return new XkitClient({ publishableKey: PUBLISHABLE_KEY })
+      } catch (error) {
+        return error
+      }
+    },
+    expected: { code: 'ERR_XKIT_MISSING_CREDENTIALS', retryable: false, attempts: 0 },
+    type: 'XkitError',
+    requests: 0,
+    hint: /XKIT_SECRET_KEY/,
+  },
+]
+
+describe.each(cases)('$title', ({ provoke, expected, type, requests, hint }) => {
+  let error
+  beforeAll(async () => {
+    error = await provoke()
+    // The tens of thousands of calls that overload a client take their time under load.
+  }, 30_000)
+
+  test(`is a ${type} with ${expected.code}`, () => {
+    expect(Object.getPrototypeOf(error)).toBe(xkit[type].prototype)
+    expect(error).toBeInstanceOf(XkitError)
+    expect(error).toBeInstanceOf(Error)
+    expect(error.name).toBe(type)
+    expect(error).toMatchObject({ retryable: expect.any(Boolean), attempts: expect.any(Number), ...expected })
+    for (const field of ['status', 'requestId', 'retryAfterMs']) {
+      expect([field, error[field]]).toEqual([field, expected[field]])
+    }
+    expect(isXkitError(error)).toBe(true)
+  })
+
+  test(`has cost ${requests} requests`, () => {
+    expect(platform.requests).toHaveLength(requests)
+  })
+
+  test('tells its reader what to do', () => {
+    expect(error.message).toMatch(hint)
+    expect(error.stack).toContain(error.message)
+    expect(String(error)).toBe(`${type}: ${error.message}`)
+  })
+
+  test('holds no secret', () => {
+    expectNoSecrets(error, SECRETS)
+  })
+})
+
+describe('a failure', () => {
+  test('can be caught by class', async () => {
+    platform.replyWith(json(401, {}))
+    const client = platform.client()
+
+    await expect(client.getAccessToken(OWNER, 'slack')).rejects.toThrow(XkitError)
+    await expect(client.getAccessToken(OWNER, 'slack')).rejects.toThrow(XkitApiError)
+    await expect(client.getConnection(OWNER, 'slack')).rejects.not.toThrow(XkitNetworkError)
+  })
+
+  test('is an object of its own for each call', async () => {
+    platform.replyWith(json(401, {}))
+    const client = platform.client()
+
+    const [first, second] = await Promise.all([
+      failureOf(client.getAccessToken(OWNER, 'slack')),
+      failureOf(client.getAccessToken(OWNER, 'slack')),
+    ])
+
+    expect(first).not.toBe(second)
+    expect(first.code).toBe(second.code)
+  })
+
+  test('is known to another copy of the package', async () => {
+    let copy
+    jest.isolateModules(() => {
+      copy = require('..')
+    })
+    platform.replyWith(json(401, {}))
+
+    const error = await failureOf(platform.client().getAccessToken(OWNER, 'slack'))
+
+    expect(copy.XkitError).not.toBe(XkitError)
+    expect(copy.isXkitError(error)).toBe(true)
+  })
+
+  test.each([
+    ['undefined', undefined],
+    ['null', null],
+    ['a string', 'ERR_XKIT_TIMEOUT'],
+    ['another error', new Error('ERR_XKIT_TIMEOUT')],
+    ['an object with a code', { name: 'XkitError', code: 'ERR_XKIT_TIMEOUT' }],
+    ['the class', XkitError],
+  ])('is not %s', (_, value) => {
+    expect(isXkitError(value)).toBe(false)
+  })
+})
+
+describe('a token', () => {
+  const activeConnection = () => {
+    platform.replyWith(json(200, flat()))
+    return platform.client({ catalogUrl: 'https://acme.xkit.co' }).getConnection(OWNER, 'slack')
+  }
+
+  test('is read as a property, by destructuring and by spread', async () => {
+    const connection = await activeConnection()
+    const { accessToken } = connection
+
+    expect(connection.accessToken).toBe(ACCESS_TOKEN)
+    expect(accessToken).toBe(ACCESS_TOKEN)
+    expect({ ...connection }).toMatchObject({ status: 'active', accessToken: ACCESS_TOKEN })
+  })
+
+  test('shows in no log of its connection', async () => {
+    expectNoSecrets(await activeConnection(), SECRETS)
+  })
+
+  test('leaves the rest of its connection readable in a log', async () => {
+    const connection = await activeConnection()
+
+    expect(util.inspect(connection)).toMatch(/status: 'active'/)
+    expect(JSON.parse(JSON.stringify(connection))).toMatchObject({ status: 'active', slug: 'slack' })
+    expect(JSON.parse(JSON.stringify(connection))).not.toHaveProperty('accessToken')
+  })
+
+  test('that the platform still sends for a broken connection is nowhere in the error', async () => {
+    platform.replyWith(json(200, flat({ authorization: { status: 'error' } })))
+
+    const error = await failureOf(platform.client().getAccessToken(OWNER, 'slack'))
+
+    expect(error.connection).toMatchObject({ status: 'needs_reauthorization', authorizationStatus: 'error' })
+    expect(Object.keys(error)).not.toContain('connection')
+    expectNoSecrets(error, SECRETS)
+    expectNoSecrets(error.connection, SECRETS)
+  })
+
+  test('shows in no log of the client, and neither does a key', async () => {
+    platform.replyWith(json(200, flat()))
+    const used = platform.client()
+    await used.getAccessToken(OWNER, 'slack')
+    const proxied = platform.client({
+      baseUrl: 'https://platform.example',
+      proxy: `http://proxy-user:${PROXY_PASSWORD}@127.0.0.1:9`,
+    })
+
+    for (const value of [used, used.stats(), proxied]) expectNoSecrets(value, SECRETS)
+  })
+})
+
+// The searches above are worth as much as the search.
+describe('the search for secrets', () => {
+  const secret = 'secret-marker-77'
+  const hidden = Object.defineProperty(new Error('x'), 'hidden', { value: { deep: secret } })
+
+  test.each([
+    ['message', new Error(`it is ${secret}`)],
+    ['cause', new Error('x', { cause: new Error('y', { cause: new Error(secret) }) })],
+    ['property', Object.assign(new Error('x'), { deep: { list: [secret] } })],
+    ['hidden property', hidden],
+    ['name of a property', { [secret]: 1 }],
+    ['base64 form', new Error(`Basic ${btoa(secret)}`)],
+    ['symbol', { [Symbol(secret)]: 1 }],
+    ['serialisation', { toJSON: () => secret }],
+  ])('finds one in the %s', (_, value) => {
+    expect(leaks(value, [secret])).not.toEqual([])
+  })
+})

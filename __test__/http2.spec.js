@@ -1,0 +1,304 @@
+const { inspect } = require('node:util')
+const { XkitClient, XkitNetworkError } = require('..')
+const { createAuthority } = require('./support/certificates')
+const { answer, mostPerPath, startFrameServer, startServer, tokenFor } = require('./support/http-rigs')
+const { KEYS, Log, activeBody, closeRigs, deferred, rejection, startForwarder } = require('./support/rigs')
+
+/** Error codes of HTTP/2. */
+const CODE = {
+  NO_ERROR: 0,
+  PROTOCOL_ERROR: 1,
+  INTERNAL_ERROR: 2,
+  REFUSED_STREAM: 7,
+  CANCEL: 8,
+  ENHANCE_YOUR_CALM: 11,
+}
+const TOKEN = 'xoxb-whole-token-0123456789'
+const PART_OF_BODY = activeBody(TOKEN).slice(0, activeBody(TOKEN).indexOf('token-0123') + 8)
+
+const authority = createAuthority()
+const identity = authority.issue({ hosts: ['127.0.0.1'] })
+
+afterEach(closeRigs)
+
+function newClient({ baseUrl }, options) {
+  return new XkitClient({ ...KEYS, baseUrl, ca: authority.certificate, ...options })
+}
+
+/** `count` calls, at most `atOnce` of them under way, each for a user of its own; why the failed ones failed. */
+async function failuresOf(client, count, { atOnce = count, prefix = 'user' } = {}) {
+  const failures = []
+  let next = 0
+  const lane = async () => {
+    while (next < count) {
+      const user = `${prefix}-${next++}`
+      const call = client.getAccessToken(user, 'slack')
+      const token = await call.catch(error => failures.push(error.code) && undefined)
+      if (token !== undefined) expect(token).toBe(tokenFor(`/connections/${user}/slack`))
+    }
+  }
+  await Promise.all(Array.from({ length: atOnce }, lane))
+  return failures
+}
+
+describe('one connection', () => {
+  test('carries a cold start of 100 calls at once', async () => {
+    const gate = deferred()
+    const handler = (...args) => gate.promise.then(() => answer(...args))
+    const server = await startServer({ identity, handler })
+    const client = newClient(server)
+
+    const calls = failuresOf(client, 100)
+    await server.requests.reaches(100)
+    gate.resolve()
+
+    expect(await calls).toEqual([])
+    expect(server.peak()).toBe(100)
+    expect(server.handshakes.entries).toEqual(['h2'])
+  })
+
+  test('carries 1,000 calls', async () => {
+    const server = await startServer({ identity })
+
+    expect(await failuresOf(newClient(server), 1000)).toEqual([])
+
+    expect(server.requests.count).toBe(1000)
+    expect(server.connections.count).toBe(1)
+  })
+
+  test('takes no more streams than the server allows', async () => {
+    const server = await startServer({ identity, settings: { maxConcurrentStreams: 2 } })
+
+    expect(await failuresOf(newClient(server), 60)).toEqual([])
+
+    expect(server.requests.count).toBe(60)
+    // Before the server's settings have arrived, a client may open more: nobody counts those few.
+    expect(server.connections.count).toBeLessThanOrEqual(2)
+  })
+})
+
+describe('a connection that the server ends in mid-run fails no call', () => {
+  test('by a GOAWAY that lets the open streams finish', async () => {
+    const server = await startServer({
+      identity,
+      handler(request, response, entry) {
+        if (server.requests.count % 50 === 0) request.stream.session.close()
+        answer(request, response, entry)
+      },
+    })
+
+    expect(await failuresOf(newClient(server), 600, { atOnce: 20 })).toEqual([])
+
+    // 12 times the connection ends under 20 lanes: at worst each lane opens one of its own.
+    expect(server.connections.count).toBeGreaterThan(5)
+    expect(server.connections.count).toBeLessThan(12 * 20)
+    expect(mostPerPath(server.requests)).toBeLessThanOrEqual(3)
+  })
+
+  test('by a GOAWAY for all 100 streams under way, none of them handled', async () => {
+    const server = await startFrameServer({
+      identity,
+      onRequest(reply, { connection, requestOfConnection }) {
+        if (connection > 0) return reply.answer(TOKEN)
+        if (requestOfConnection === 99) reply.goAway(CODE.NO_ERROR, { lastStream: 0 })
+      },
+    })
+    const client = newClient(server)
+    const calls = Array.from({ length: 100 }, (_, index) => client.getAccessToken(`user-${index}`, 'slack'))
+
+    await expect(Promise.all(calls)).resolves.toEqual(Array(100).fill(TOKEN))
+
+    expect(server.requests.count).toBe(200)
+    expect(server.connections.count).toBe(2)
+  })
+
+  test('by closing it between two calls', async () => {
+    const server = await startServer({ identity })
+    const client = newClient(server)
+
+    for (let round = 0; round < 50; round++) {
+      expect(await failuresOf(client, 2, { prefix: `round-${round}` })).toEqual([])
+      server.dropConnections()
+    }
+    expect(mostPerPath(server.requests)).toBeLessThanOrEqual(3)
+  })
+})
+
+describe('a stream', () => {
+  const resetWith = code => reply => reply.reset(code)
+  const GONE_WRONG = [
+    ['refused', resetWith(CODE.REFUSED_STREAM)],
+    ['reset with NO_ERROR', resetWith(CODE.NO_ERROR)],
+    ['reset with PROTOCOL_ERROR', resetWith(CODE.PROTOCOL_ERROR)],
+    ['reset with INTERNAL_ERROR', resetWith(CODE.INTERNAL_ERROR)],
+    ['reset with CANCEL', resetWith(CODE.CANCEL)],
+    ['reset with ENHANCE_YOUR_CALM', resetWith(CODE.ENHANCE_YOUR_CALM)],
+    ['reset with a code that nobody knows', resetWith(0xbeef)],
+    ['reset after the headers', inTurn(headers, resetWith(CODE.INTERNAL_ERROR))],
+    ['reset within the body', inTurn(headers, partOfBody, resetWith(CODE.CANCEL))],
+    ['left unhandled by a GOAWAY', reply => reply.goAway(CODE.NO_ERROR, { lastStream: 0 })],
+    [
+      'left unhandled by a GOAWAY to calm down',
+      reply => reply.goAway(CODE.ENHANCE_YOUR_CALM, { lastStream: 0 }),
+    ],
+    ['lost with a GOAWAY and its connection', inTurn(reply => reply.goAway(CODE.INTERNAL_ERROR), lose)],
+    ['lost with its connection', lose],
+    ['lost within the body with its connection', inTurn(headers, partOfBody, lose)],
+    ['lost in garbage', reply => reply.socket.end('garbage-on-the-wire\r\n'.repeat(10))],
+  ]
+
+  function inTurn(...acts) {
+    return reply => {
+      for (const act of acts) act(reply)
+    }
+  }
+  function headers(reply) {
+    reply.headers()
+  }
+  function partOfBody(reply) {
+    reply.data(PART_OF_BODY)
+  }
+  function lose(reply) {
+    reply.socket.destroySoon()
+  }
+
+  test.each(GONE_WRONG)(
+    'that is %s again and again ends in ERR_XKIT_CONNECT after 3 requests',
+    async (_what, fault) => {
+      const server = await startFrameServer({ identity, onRequest: fault })
+      const client = newClient(server)
+
+      const error = await rejection(client.getAccessToken('u1', 'slack'))
+
+      expect(error).toBeInstanceOf(XkitNetworkError)
+      expect(error).toMatchObject({ code: 'ERR_XKIT_CONNECT', retryable: true, attempts: 3 })
+      expect(inspect(error, { showHidden: true, depth: 10 })).not.toMatch(/xoxb-|garbage-on/)
+      expect(server.requests.count).toBe(3)
+    },
+  )
+
+  test.each(GONE_WRONG)('that is %s once costs a second request, and no call', async (_what, fault) => {
+    const server = await startFrameServer({
+      identity,
+      onRequest: (reply, { request }) => (request === 0 ? fault(reply) : reply.answer(TOKEN)),
+    })
+
+    await expect(newClient(server).getAccessToken('u1', 'slack')).resolves.toBe(TOKEN)
+
+    expect(server.requests.count).toBe(2)
+  })
+
+  test('that is refused on a pooled connection costs no fourth request either', async () => {
+    const server = await startFrameServer({
+      identity,
+      onRequest: (reply, { request }) =>
+        request === 0 ? reply.answer(TOKEN) : reply.reset(CODE.REFUSED_STREAM),
+    })
+    const client = newClient(server)
+    await client.getAccessToken('u1', 'slack')
+
+    const error = await rejection(client.getAccessToken('u2', 'slack'))
+
+    expect(error.code).toBe('ERR_XKIT_CONNECT')
+    expect(server.requests.count).toBe(1 + 3)
+  })
+
+  test('that is refused is tried again with a wait, not in a tight loop', async () => {
+    const times = []
+    const server = await startFrameServer({
+      identity,
+      onRequest(reply) {
+        times.push(performance.now())
+        reply.reset(CODE.REFUSED_STREAM)
+      },
+    })
+
+    // The waits are drawn at random from 0 up to 50 and 100 ms: the mean over many calls is what can be asserted.
+    for (let call = 0; call < 10; call++) await rejection(newClient(server).getAccessToken('u1', 'slack'))
+
+    expect(times).toHaveLength(30)
+    expect(times.at(-1) - times[0]).toBeGreaterThan(200)
+  })
+
+  test('that breaks leaves the others on its connection alone', async () => {
+    const replies = []
+    const server = await startFrameServer({
+      identity,
+      onRequest(reply, { request }) {
+        if (request < 2) replies.push(reply)
+        else reply.answer(TOKEN)
+      },
+    })
+    const client = newClient(server)
+
+    const calls = ['u1', 'u2'].map(user => client.getAccessToken(user, 'slack'))
+    await server.requests.reaches(2)
+    replies[0].reset(CODE.INTERNAL_ERROR)
+    await server.requests.reaches(3)
+    replies[1].answer(TOKEN)
+
+    await expect(Promise.all(calls)).resolves.toEqual([TOKEN, TOKEN])
+    expect(server.requests.count).toBe(3)
+    expect(server.connections.count).toBe(1)
+  })
+})
+
+describe('a frozen connection', () => {
+  /** A client with a warm connection to a server, through a forwarder that can freeze it. */
+  async function warm(options) {
+    const server = await startServer({ identity })
+    const forwarder = await startForwarder(server.port)
+    const client = newClient({ baseUrl: `https://127.0.0.1:${forwarder.port}` }, options)
+    await client.getAccessToken('warm', 'slack')
+    expect(forwarder.connections.count).toBe(1)
+    return { client, forwarder, server }
+  }
+
+  test.each([1, 100])(
+    'is left within 7 s and fails none of %i calls',
+    async count => {
+      const { client, forwarder, server } = await warm()
+
+      forwarder.freeze()
+      const frozenAt = performance.now()
+
+      expect(await failuresOf(client, count)).toEqual([])
+      expect(forwarder.connections.entries[1].at - frozenAt).toBeLessThan(7000)
+      expect(server.requests.count).toBe(1 + count)
+      expect(forwarder.connections.count).toBe(2)
+    },
+    30_000,
+  )
+
+  test('under requests that were already sent fails none of them', async () => {
+    const gate = deferred()
+    const seen = new Log()
+    const server = await startServer({
+      identity,
+      handler(...args) {
+        seen.add(args)
+        gate.promise.then(() => answer(...args))
+      },
+    })
+    const forwarder = await startForwarder(server.port)
+    const client = newClient({ baseUrl: `https://127.0.0.1:${forwarder.port}` })
+
+    const calls = failuresOf(client, 30)
+    await seen.reaches(30)
+    forwarder.freeze()
+    gate.resolve()
+
+    expect(await calls).toEqual([])
+    expect(mostPerPath(server.requests)).toBe(2)
+  }, 30_000)
+
+  test('that is reset after all fails no call either', async () => {
+    const { client, forwarder } = await warm()
+
+    forwarder.freeze()
+    const calls = failuresOf(client, 20)
+    forwarder.reset()
+
+    expect(await calls).toEqual([])
+  })
+})

@@ -1,0 +1,94 @@
+// Owns the uses of the client that must compile: every function, method, option and kind of owner.
+
+import {
+  type CallOptions,
+  type ClientStats,
+  type Connection,
+  type ConnectionOwner,
+  type ConnectionPaths,
+  getAccessToken,
+  getGroupAccessToken,
+  XkitClient,
+  type XkitClientOptions,
+} from 'xkit-node'
+import { exactly } from './exactly.js'
+
+const { signal } = new AbortController()
+
+export async function functions() {
+  exactly<string>()(await getAccessToken('some-user-id', 'slack'))
+  exactly<string>()(await getAccessToken({ context: 'c1' }, 'slack', { signal, timeoutMs: 500 }))
+  exactly<string>()(await getGroupAccessToken('acme', 'slack'))
+  exactly<string>()(await getGroupAccessToken('acme', 'slack', { signal }))
+}
+
+export async function methods(xkit: XkitClient) {
+  exactly<string>()(await xkit.getAccessToken('some-user-id', 'slack', { timeoutMs: 500 }))
+  exactly<string>()(await xkit.getGroupAccessToken('acme', 'slack', {}))
+  exactly<Connection>()(await xkit.getConnection({ group: 'acme' }, 'slack', { signal }))
+  exactly<string | undefined>()(xkit.connectorUrl('slack'))
+  exactly<ClientStats>()(xkit.stats())
+  exactly<Promise<void>>()(xkit.close())
+  exactly<Promise<void>>()(xkit[Symbol.asyncDispose]())
+}
+
+export async function counters(xkit: XkitClient) {
+  const { calls, requests, retries, failures, inFlight, queued } = xkit.stats()
+  exactly<number[]>()([calls, requests, retries, failures, inFlight, queued])
+}
+
+export async function disposedAtTheEndOfItsBlock() {
+  await using xkit = new XkitClient()
+  return xkit.getAccessToken('some-user-id', 'slack')
+}
+
+export const options: Required<XkitClientOptions> = {
+  publishableKey: 'pk',
+  secretKey: 'sk',
+  baseUrl: 'https://app.xkit.co/api/platform',
+  catalogUrl: 'https://acme.xkit.co',
+  paths: { user: '/connections/{id}/{slug}', group: '/g/{id}/{slug}', context: '/c/{id}/{slug}' },
+  timeoutMs: 20_000,
+  attemptTimeoutMs: 8000,
+  connectTimeoutMs: 3100,
+  maxRetries: 2,
+  maxConcurrency: 100,
+  proxy: 'http://proxy.example.com:3128',
+  ca: '-----BEGIN CERTIFICATE-----',
+}
+
+export const clients = [
+  new XkitClient(),
+  new XkitClient({}),
+  new XkitClient(options),
+  new XkitClient({ proxy: false, ca: new Uint8Array() }),
+  new XkitClient({ ca: ['-----BEGIN CERTIFICATE-----', new Uint8Array()] as const }),
+  new XkitClient({ baseUrl: undefined, paths: undefined }),
+]
+
+export const paths: ConnectionPaths[] = [{}, { group: '/g/{id}/{slug}' }]
+
+export const callOptions: CallOptions[] = [{}, { signal: undefined }, { signal, timeoutMs: 1 }]
+
+export const owners: ConnectionOwner[] = [
+  'some-user-id',
+  { user: 'some-user-id' },
+  { group: 'acme' },
+  { context: 'c1' },
+  { user: 'some-user-id', group: undefined },
+]
+
+export function eitherKindOfOwner(owner: { user: string } | { group: string }): ConnectionOwner {
+  return owner
+}
+
+export async function onlyTheConnectorsInUse(xkit: XkitClient<'slack' | 'github'>, slug: 'slack' | 'github') {
+  await xkit.getAccessToken('some-user-id', 'slack')
+  await xkit.getGroupAccessToken('acme', 'github')
+  await xkit.getConnection({ user: 'some-user-id' }, slug)
+  xkit.connectorUrl(slug)
+}
+
+export function anywhereAClientIsTaken(xkit: XkitClient<'slack' | 'github'>): XkitClient {
+  return xkit
+}

@@ -1,0 +1,94 @@
+// Owns what the compiler knows of an error, once it is told apart by class, by code or by `isXkitError`.
+
+import {
+  ConnectionUnavailableError,
+  type ConnectionUnavailableErrorCode,
+  isXkitError,
+  type UnavailableConnection,
+  XkitApiError,
+  type XkitApiErrorCode,
+  type XkitClientErrorCode,
+  XkitError,
+  type XkitErrorCode,
+  XkitNetworkError,
+  type XkitNetworkErrorCode,
+} from 'xkit-node'
+import { exactly } from './exactly.js'
+
+export function byClass(error: unknown) {
+  if (error instanceof ConnectionUnavailableError) {
+    exactly<'ConnectionUnavailableError'>()(error.name)
+    exactly<ConnectionUnavailableErrorCode>()(error.code)
+    exactly<UnavailableConnection>()(error.connection)
+    exactly<string | undefined>()(error.connectUrl)
+  } else if (error instanceof XkitApiError) {
+    exactly<'XkitApiError'>()(error.name)
+    exactly<XkitApiErrorCode>()(error.code)
+    exactly<number | undefined>()(error.status)
+    exactly<string | undefined>()(error.requestId)
+    exactly<number | undefined>()(error.retryAfterMs)
+  } else if (error instanceof XkitNetworkError) {
+    exactly<'XkitNetworkError'>()(error.name)
+    exactly<XkitNetworkErrorCode>()(error.code)
+  } else if (error instanceof XkitError) {
+    exactly<XkitErrorCode>()(error.code)
+    exactly<boolean>()(error.retryable)
+    exactly<number>()(error.attempts)
+    exactly<Error>()(error satisfies Error as Error)
+  }
+}
+
+export function byBrand(error: unknown) {
+  if (isXkitError(error)) exactly<XkitError>()(error)
+  else exactly<unknown>()(error)
+}
+
+/** Every code belongs to one class: a code that is added to one of them must be added here. */
+export function byCode(code: XkitErrorCode): string {
+  switch (code) {
+    case 'ERR_XKIT_NOT_PROVISIONED':
+    case 'ERR_XKIT_NOT_ENABLED':
+    case 'ERR_XKIT_PENDING':
+    case 'ERR_XKIT_NEEDS_REAUTHORIZATION':
+      return exactlyCode<ConnectionUnavailableErrorCode>(code)
+    case 'ERR_XKIT_INVALID_API_KEY':
+    case 'ERR_XKIT_FORBIDDEN':
+    case 'ERR_XKIT_RATE_LIMITED':
+    case 'ERR_XKIT_SERVER':
+    case 'ERR_XKIT_HTTP':
+    case 'ERR_XKIT_REDIRECT':
+    case 'ERR_XKIT_INVALID_RESPONSE':
+    case 'ERR_XKIT_RESPONSE_TOO_LARGE':
+      return exactlyCode<XkitApiErrorCode>(code)
+    case 'ERR_XKIT_TIMEOUT':
+    case 'ERR_XKIT_CONNECT':
+    case 'ERR_XKIT_TLS':
+    case 'ERR_XKIT_PROXY':
+      return exactlyCode<XkitNetworkErrorCode>(code)
+    case 'ERR_XKIT_MISSING_CREDENTIALS':
+    case 'ERR_XKIT_OVERLOADED':
+    case 'ERR_XKIT_CLOSED':
+    case 'ERR_XKIT_INTERNAL':
+      return exactlyCode<XkitClientErrorCode>(code)
+    default:
+      return code satisfies never
+  }
+}
+
+function exactlyCode<Expected extends XkitErrorCode>(code: Expected) {
+  exactly<Expected>()(code)
+  return code
+}
+
+/** The parameter of `toThrow` in the usual test frameworks. */
+type ThrownClass = new (
+  // biome-ignore lint/suspicious/noExplicitAny: it is how those frameworks say "any class"
+  ...args: any[]
+) => unknown
+
+export const expectable: ThrownClass[] = [
+  ConnectionUnavailableError,
+  XkitApiError,
+  XkitNetworkError,
+  XkitError,
+]

@@ -1,0 +1,5 @@
+//! Lets cargo build an addon for Node.
+
+fn main() {
+    napi_build::setup();
+}

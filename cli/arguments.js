@@ -1,0 +1,51 @@
+// Owns how a command line is read, and what is said of one that is wrong.
+'use strict'
+
+const { parseArgs } = require('node:util')
+const { requireId } = require('../lib/checks.js')
+const { OWNER_KINDS } = require('../lib/owner.js')
+
+class UsageError extends Error {
+  constructor(message, command = 'xkit') {
+    super(message)
+    this.command = command
+  }
+}
+
+/** `options` as node:util takes them. Values are never repeated in a message: one may be a key that went astray. */
+function readArguments(command, args, options) {
+  try {
+    return parseArgs({
+      args,
+      allowPositionals: true,
+      options: { ...options, help: { type: 'boolean' } },
+    })
+  } catch (error) {
+    const [, option] = /^Unknown option '([^']*)'/.exec(error.message) ?? []
+    const reason =
+      option === undefined
+        ? error.message.split('\n', 1)[0]
+        : `unknown option '${option}'; an argument that begins with a dash goes behind --`
+    throw new UsageError(reason, command)
+  }
+}
+
+/** The one owner kind among the flags that are set, or undefined. */
+function onlyKind(command, values) {
+  const kinds = OWNER_KINDS.filter(kind => values[kind] !== undefined)
+  if (kinds.length > 1) {
+    throw new UsageError(`--${kinds[0]} and --${kinds[1]} exclude each other`, command)
+  }
+  return kinds[0]
+}
+
+/** An owner's id or a slug, refused here where the client would refuse it, under the name that the user knows. */
+function readId(command, name, text) {
+  try {
+    return requireId(name, text)
+  } catch (error) {
+    throw new UsageError(error.message, command)
+  }
+}
+
+module.exports = { UsageError, onlyKind, readArguments, readId }

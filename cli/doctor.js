@@ -1,0 +1,88 @@
+// Owns `xkit doctor`: the order of the steps, and which of them build upon which.
+'use strict'
+
+const { UsageError, onlyKind, readId } = require('./arguments.js')
+const { Questions, checkAnswer, checkCredentials, checkGroupPath } = require('./doctor/answers.js')
+const { checkConnection, checkDns, checkProxy } = require('./doctor/network.js')
+const { Step } = require('./doctor/report.js')
+const { checkBaseUrl, checkCatalogUrl, checkKeys, checkPackage, checkRoots } = require('./doctor/settings.js')
+const { describe } = require('./output.js')
+
+const NAME = 'xkit doctor'
+const OK = 0
+const FAILURE = 1
+const DEFAULT_SLUG = 'slack'
+
+const help = `Usage: xkit doctor [options]
+
+Checks a set-up step by step, as the client would use it, and says for each failed step what to do. Sends the keys to
+the platform and nowhere else; prints neither keys nor tokens.
+
+  --user <id>       ask for this user's connection
+  --group <id>      ask for this group's connection, and find out by which path
+  --context <id>    ask for this context's connection
+  --slug <slug>     the connector to ask for (default ${DEFAULT_SLUG})
+  --help            this text
+
+Without an owner it asks for a user that cannot exist: "not provisioned" then proves that keys and address are right.
+Each line begins with ok, FAIL, skip or note. Exit codes: 0 nothing failed, 1 otherwise.
+`
+
+const options = {
+  user: { type: 'string' },
+  group: { type: 'string' },
+  context: { type: 'string' },
+  slug: { type: 'string' },
+}
+
+const STEPS = [
+  { name: 'package', needs: [], check: checkPackage },
+  { name: 'keys', needs: ['package'], check: checkKeys },
+  { name: 'base URL', needs: ['package'], check: checkBaseUrl },
+  { name: 'catalog URL', needs: ['package'], check: checkCatalogUrl },
+  { name: 'roots', needs: ['base URL'], check: checkRoots },
+  { name: 'proxy', needs: ['base URL'], check: checkProxy },
+  { name: 'DNS', needs: ['proxy'], check: checkDns },
+  { name: 'TCP/TLS', needs: ['DNS'], check: checkConnection },
+  { name: 'credentials', needs: ['keys', 'catalog URL', 'TCP/TLS'], check: checkCredentials },
+  { name: 'answer', needs: ['credentials'], check: checkAnswer },
+]
+const GROUP_STEP = { name: 'group path', needs: ['credentials'], check: checkGroupPath }
+
+/** What a client cannot be constructed without. */
+const CLIENT_NEEDS = ['keys', 'base URL', 'catalog URL']
+
+function readOwner(values) {
+  const kind = onlyKind(NAME, values)
+  return kind === undefined ? undefined : { [kind]: readId(NAME, `--${kind}`, values[kind]) }
+}
+
+async function run(values, positionals) {
+  if (positionals.length > 0) throw new UsageError('it takes no arguments but options', NAME)
+  const owner = readOwner(values)
+  const slug = readId(NAME, '--slug', values.slug ?? DEFAULT_SLUG)
+  const steps = owner?.group === undefined ? STEPS : [...STEPS, GROUP_STEP]
+  const state = { owner, slug }
+  const failed = new Set()
+  const heldBack = new Set()
+  for (const { name, needs, check } of steps) {
+    const step = new Step(name)
+    const missing = needs.filter(need => failed.has(need) || heldBack.has(need))
+    if (missing.length > 0) {
+      heldBack.add(name)
+      step.skip(`needs ${missing.join(', ')}`)
+      continue
+    }
+    state.canAsk = !CLIENT_NEEDS.some(need => failed.has(need))
+    if (state.XkitClient) state.questions ??= new Questions(state)
+    try {
+      await check(step, state)
+    } catch (error) {
+      step.fail(describe(error))
+    }
+    if (step.failed) failed.add(name)
+  }
+  return failed.size === 0 ? OK : FAILURE
+}
+
+module.exports = { help, options, run }

@@ -1,0 +1,165 @@
+// Owns the steps that read the platform's answers: are the keys taken, is it a connection, which path has groups.
+'use strict'
+
+const { randomUUID } = require('node:crypto')
+const { describe } = require('../output.js')
+const { isXkitError } = require('../../lib/errors.js')
+
+// The client's limit for one attempt: an answer may take as long as the refresh of a token does.
+const CALL_MS = 8000
+const NETWORK_CODES = ['ERR_XKIT_CONNECT', 'ERR_XKIT_PROXY', 'ERR_XKIT_TIMEOUT', 'ERR_XKIT_TLS']
+const REFUSAL_CODES = ['ERR_XKIT_INVALID_API_KEY', 'ERR_XKIT_FORBIDDEN']
+
+/** The client's own first, then those that the platform's pages suggest. */
+const GROUP_PATHS = [
+  '/groups/{id}/connections/{slug}',
+  '/connections/{id}/{slug}',
+  '/contexts/{id}/connections/{slug}',
+]
+
+/**
+ * Asks each question once, however many steps want the answer: `{ path?, connection }` or `{ path?, error }`.
+ * Without an owner it asks for one that cannot exist.
+ */
+class Questions {
+  #XkitClient
+  #owner
+  #slug
+  #asked = new Map()
+
+  constructor({ XkitClient, owner, slug }) {
+    this.#XkitClient = XkitClient
+    this.#owner = owner ?? { user: `xkit-doctor-${randomUUID()}` }
+    this.#slug = slug
+  }
+
+  /** As every call of the client goes. */
+  first() {
+    return this.#ask(undefined)
+  }
+
+  /** For a group also by the other paths, unless the first answer says that this is pointless. */
+  async all() {
+    const first = await this.first()
+    if (this.#owner.group === undefined || REFUSAL_CODES.includes(first.error?.code)) return [first]
+    const answers = [{ ...first, path: GROUP_PATHS[0] }]
+    for (const path of GROUP_PATHS.slice(1)) answers.push({ ...(await this.#ask(path)), path })
+    return answers
+  }
+
+  #ask(path) {
+    if (!this.#asked.has(path)) this.#asked.set(path, this.#call(path))
+    return this.#asked.get(path)
+  }
+
+  async #call(path) {
+    const client = new this.#XkitClient({
+      timeoutMs: CALL_MS,
+      attemptTimeoutMs: CALL_MS,
+      // A fault that a retry would hide is what is looked for.
+      maxRetries: 0,
+      ...(path === undefined ? {} : { paths: { group: path } }),
+    })
+    try {
+      return { connection: await client.getConnection(this.#owner, this.#slug) }
+    } catch (error) {
+      if (!isXkitError(error)) throw error
+      return { error }
+    } finally {
+      await client.close()
+    }
+  }
+}
+
+/** The error of an answer that is none: nothing came, or nothing that is HTTP. */
+function networkFailure({ error }) {
+  const isNoHttp = error?.code === 'ERR_XKIT_INVALID_RESPONSE' && error.status === undefined
+  return isNoHttp || NETWORK_CODES.includes(error?.code) ? error : undefined
+}
+
+const isUnknown = ({ connection }) => connection?.status === 'not_provisioned'
+const isKnown = answer => answer.connection !== undefined && !isUnknown(answer)
+
+/** The answer that tells most. */
+function bestOf(answers) {
+  return answers.find(isKnown) ?? answers.find(isUnknown) ?? answers[0]
+}
+
+async function checkCredentials(step, { questions, owner }) {
+  const answers = await questions.all()
+  const best = bestOf(answers)
+  const refused = answers.find(({ error }) => REFUSAL_CODES.includes(error?.code))
+  if (owner === undefined && isUnknown(best)) {
+    step.ok('the platform answers "not provisioned" for a user that cannot exist: keys and address are right')
+  } else if (owner === undefined && best.connection) {
+    step.note(
+      `the platform answers "${best.connection.status}" for a user that cannot exist: check that the base URL is the Platform API`,
+    )
+  } else if (best.connection) {
+    step.ok('the platform takes the keys')
+  } else if (refused) {
+    step.fail(describe(refused.error))
+  } else {
+    step.skip('the answer does not tell whether the keys are right')
+  }
+}
+
+async function checkAnswer(step, { questions, owner, slug }) {
+  const best = bestOf(await questions.all())
+  if (best.error) {
+    step.fail(describe(best.error))
+  } else if (owner === undefined && isUnknown(best)) {
+    step.skip('name an owner with --user, --group or --context to see a whole one')
+  } else if (isUnknown(best)) {
+    const [kind] = Object.keys(owner)
+    step.note(`not_provisioned: the platform does not know this ${kind}; check the id`)
+  } else {
+    step.ok(describeConnection(best.connection, slug))
+  }
+}
+
+function describeConnection(connection, slug) {
+  const { status, expiresAt, connectUrl, errorCode, errorMessage } = connection
+  const facts = [status]
+  if (status === 'active') {
+    facts.push(
+      'with a token (not shown)',
+      expiresAt ? `valid until ${expiresAt.toISOString()}` : 'no expiry is told',
+    )
+  }
+  if (connection.slug !== undefined && connection.slug !== slug) {
+    facts.push(`the platform calls the connector ${connection.slug}`)
+  }
+  const words = [errorCode, errorMessage].filter(Boolean).join(': ')
+  if (words !== '') facts.push(`the platform says: ${words}`)
+  if (connectUrl !== undefined) facts.push(`the owner acts at ${connectUrl}`)
+  return facts.join(', ')
+}
+
+async function checkGroupPath(step, { questions }) {
+  const answers = await questions.all()
+  for (const { path, connection, error } of answers) {
+    step.note(`${path}: ${connection?.status ?? error.code}${error?.status ? ` (${error.status})` : ''}`)
+  }
+  const [first] = answers
+  const best = bestOf(answers)
+  const isCollision = best.path === GROUP_PATHS[1]
+  const advice = `set it with new XkitClient({ paths: { group: '${best.path}' } })${isCollision ? ", unless the id is also a user's" : ''}`
+  if (best === first && isKnown(first)) {
+    step.ok(`the client's own path, ${first.path}, is right: there is nothing to set`)
+  } else if (first.error?.retryable) {
+    step.skip("the client's own path met a passing fault: run this again")
+  } else if (isKnown(best)) {
+    step.fail(`this group has its connection under another path: ${advice}`)
+  } else if (isUnknown(first)) {
+    step.note('not settled: name a group that the platform knows, with a connection')
+  } else if (isUnknown(best)) {
+    step.fail(`groups seem to have another path, but this group is not known there: check its id; ${advice}`)
+  } else {
+    step.fail(
+      "none of the known paths has groups: ask Xkit for the right one, and set it with the client's option paths",
+    )
+  }
+}
+
+module.exports = { GROUP_PATHS, Questions, checkAnswer, checkCredentials, checkGroupPath, networkFailure }

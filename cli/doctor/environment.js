@@ -1,0 +1,37 @@
+// Owns looking at the environment through the client's own eyes, so that the doctor has no rules of its own.
+'use strict'
+
+/** As documented; shown where the environment names no other. */
+const DEFAULT_BASE_URL = 'https://app.xkit.co/api/platform'
+
+// Nothing is ever sent with these.
+const PLACEHOLDERS = {
+  publishableKey: 'placeholder',
+  secretKey: 'placeholder',
+  baseUrl: DEFAULT_BASE_URL,
+  catalogUrl: 'https://catalog.example',
+  proxy: false,
+}
+
+/** Constructs a client that takes the named options from the environment; what it throws is about those alone. */
+function construct(XkitClient, ...names) {
+  const placeholders = Object.entries(PLACEHOLDERS).filter(([name]) => !names.includes(name))
+  return new XkitClient(Object.fromEntries(placeholders))
+}
+
+/** What `ask` returns while a variable has another value, or none. Synchronous, so that nobody else sees it. */
+function withVariable(name, value, ask) {
+  const before = process.env[name]
+  const set = text => {
+    if (text === undefined) delete process.env[name]
+    else process.env[name] = text
+  }
+  set(value)
+  try {
+    return ask()
+  } finally {
+    set(before)
+  }
+}
+
+module.exports = { DEFAULT_BASE_URL, construct, withVariable }

@@ -1,0 +1,8 @@
+// Owns one DNS lookup in a process of its own: Node cannot give one up, and would wait for it before it ends.
+'use strict'
+
+const { lookup } = require('node:dns')
+
+lookup(process.argv[2], { all: true }, (error, addresses) => {
+  process.stdout.write(JSON.stringify(error ? { code: error.code } : { addresses }))
+})

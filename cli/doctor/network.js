@@ -1,0 +1,163 @@
+// Owns the steps between here and the platform: proxy, DNS, TCP and TLS. Whether it works is what the client says.
+'use strict'
+
+const { execFile } = require('node:child_process')
+const net = require('node:net')
+const path = require('node:path')
+const tls = require('node:tls')
+const { networkFailure } = require('./answers.js')
+const { construct, withVariable } = require('./environment.js')
+const { describe } = require('../output.js')
+const { environmentProxy } = require('../../lib/environment.js')
+
+const STEP_MS = 5000
+
+async function checkProxy(step, state) {
+  const { XkitClient, url } = state
+  const proxy = environmentProxy()
+  if (proxy === undefined) {
+    step.ok('none is set')
+    return
+  }
+  if (url.protocol === 'http:') {
+    step.ok(`the one in ${proxy.variable} is not used for a plain http address`)
+    return
+  }
+  if (isExempt(XkitClient, proxy.variable)) {
+    step.ok(`NO_PROXY exempts ${url.host} from the one in ${proxy.variable}`)
+    return
+  }
+  // Throws for a proxy that cannot be one.
+  construct(XkitClient, 'baseUrl', 'proxy')
+  state.proxy = proxy
+  const shown = `${describeProxy(proxy.url)} (from ${proxy.variable})`
+  if (!state.canAsk) {
+    step.note(`${shown} is to be used; it was not tried, since the client cannot call`)
+    return
+  }
+  const failure = networkFailure(await state.questions.first())
+  if (failure) step.fail(`through ${shown}: ${describe(failure)}`)
+  else step.ok(`an answer came through ${shown}`)
+}
+
+/** The client looks at a proxy's URL only if it is to use it: if it takes one that cannot be, the host is exempt. */
+function isExempt(XkitClient, variable) {
+  return withVariable(variable, 'none://proxy', () => {
+    try {
+      construct(XkitClient, 'baseUrl', 'proxy')
+      return true
+    } catch {
+      return false
+    }
+  })
+}
+
+/** Without user name and password. */
+function describeProxy(text) {
+  const { protocol, host, username, password } = new URL(text.includes('://') ? text : `http://${text}`)
+  const access = username === '' && password === '' ? 'without' : 'with'
+  return `${protocol}//${host}, ${access} a user name or password`
+}
+
+const hostOf = url => url.hostname.replace(/^\[(.*)\]$/, '$1')
+
+async function checkDns(step, state) {
+  const host = hostOf(state.url)
+  if (net.isIP(host) !== 0) {
+    step.skip(`${host} is an address`)
+    return
+  }
+  if (state.proxy) {
+    step.skip('the proxy resolves the host')
+    return
+  }
+  const { addresses, code } = await lookup(host)
+  if (addresses === undefined) {
+    const problem = code === undefined ? `got no answer within ${STEP_MS} ms` : `failed (${code})`
+    step.fail(`the lookup of ${host} ${problem}: check the host in the base URL, and the DNS of this machine`)
+    return
+  }
+  state.addresses = addresses
+  step.ok(`${host} is ${addresses.map(({ address }) => address).join(', ')}`)
+}
+
+function lookup(host) {
+  const script = path.join(__dirname, 'lookup.js')
+  // Without NODE_OPTIONS, since what is preloaded by them might print.
+  const options = { timeout: STEP_MS, killSignal: 'SIGKILL', env: { ...process.env, NODE_OPTIONS: '' } }
+  return new Promise((resolve, reject) => {
+    execFile(process.execPath, [script, host], options, (error, stdout) => {
+      if (error === null) resolve(JSON.parse(stdout))
+      else if (error.killed) resolve({})
+      else reject(error)
+    })
+  })
+}
+
+async function checkConnection(step, state) {
+  if (state.proxy) {
+    step.skip('not looked at directly, since requests go through the proxy')
+    return
+  }
+  const seen = await inspect(state, state.url.protocol === 'https:')
+  const failure = state.canAsk ? networkFailure(await state.questions.first()) : undefined
+  if (failure) {
+    step.fail(describe(failure))
+    if (seen.text && state.url.protocol === 'https:') step.note(seen.text)
+    if (state.url.protocol === 'http:' && (await inspect(state, true)).text) {
+      step.note('the server speaks TLS on this port: begin the base URL with https:')
+    }
+    return
+  }
+  if (state.canAsk) step.ok(seen.text ?? 'the client has an answer')
+  else if (seen.problem === undefined) step.ok(seen.text)
+  else step.fail(`${seen.problem}: check the base URL, and what stands between here and there`)
+  if (state.canAsk && seen.problem) step.note(`only Node itself is not content: ${seen.problem}`)
+}
+
+/** What a plain TCP or TLS connection shows: `text` if there is one, `problem` if it is none to trust. Sends nothing. */
+function inspect({ url, addresses }, secure) {
+  const host = hostOf(url)
+  const port = Number(url.port) || (url.protocol === 'https:' ? 443 : 80)
+  const where = `${url.hostname}:${port}`
+  const options = {
+    host,
+    port,
+    servername: net.isIP(host) === 0 ? host : '',
+    ALPNProtocols: ['h2', 'http/1.1'],
+    // To see a certificate that is not trusted, too.
+    rejectUnauthorized: false,
+    // The addresses are known, and a lookup could not be given up.
+    lookup: (_host, { all }, done) =>
+      all ? done(null, addresses) : done(null, addresses[0].address, addresses[0].family),
+  }
+  return new Promise(resolve => {
+    const settle = result => {
+      clearTimeout(timer)
+      socket.destroy()
+      resolve(result)
+    }
+    const socket = secure ? tls.connect(options) : net.connect(options)
+    const timer = setTimeout(() => {
+      settle({ problem: `no ${secure ? 'TLS' : 'TCP'} connection to ${where} within ${STEP_MS} ms` })
+    }, STEP_MS)
+    socket.once('error', ({ code }) => {
+      settle({ problem: `no ${secure ? 'TLS' : 'TCP'} connection to ${where} (${code})` })
+    })
+    if (secure) socket.once('secureConnect', () => settle(describeSession(socket)))
+    else socket.once('connect', () => settle({ text: `${where} is reached, by plain http` }))
+  })
+}
+
+function describeSession(socket) {
+  const { subject, issuer, valid_to: validTo } = socket.getPeerCertificate()
+  const name = ({ O: organization, CN: commonName } = {}) =>
+    [organization, commonName].flat().filter(Boolean).join(', ') || 'nobody'
+  const until = Number.isNaN(Date.parse(validTo)) ? 'unknown' : new Date(validTo).toISOString()
+  const text = `${socket.getProtocol()}; the certificate of ${name(subject)} was issued by ${name(issuer)} and is valid until ${until}`
+  if (socket.authorized) return { text }
+  const reason = socket.authorizationError?.code ?? socket.authorizationError
+  return { text, problem: `Node does not trust the certificate (${reason})` }
+}
+
+module.exports = { checkConnection, checkDns, checkProxy }

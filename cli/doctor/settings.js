@@ -1,0 +1,112 @@
+// Owns the steps that look at what is set: keys, addresses, trusted roots. They send nothing.
+'use strict'
+
+const { readFileSync } = require('node:fs')
+const { DEFAULT_BASE_URL, construct, withVariable } = require('./environment.js')
+const { describe } = require('../output.js')
+const { nodeRoots, variable } = require('../../lib/environment.js')
+
+const KEYS = { publishableKey: 'XKIT_PUBLISHABLE_KEY', secretKey: 'XKIT_SECRET_KEY' }
+
+/** Why the client refuses what an environment variable says, or undefined. */
+function refusal(XkitClient, option, name) {
+  try {
+    construct(XkitClient, option)
+    return undefined
+  } catch (error) {
+    const problem = describe(error)
+    return problem.includes(name) ? problem : `${name}: ${problem}`
+  }
+}
+
+function checkPackage(step, state) {
+  const { version } = require('../../package.json')
+  const platform = `Node.js ${process.version} on ${process.platform} ${process.arch}`
+  try {
+    state.XkitClient = require('../../index.js').XkitClient
+  } catch (error) {
+    step.fail(
+      `the addon does not load with ${platform}: install xkit-node again, on this system and with optional dependencies; ${describe(error)}`,
+    )
+    return
+  }
+  step.ok(`xkit-node ${version}, ${platform}`)
+}
+
+function checkKeys(step, { XkitClient }) {
+  for (const [option, name] of Object.entries(KEYS)) {
+    const problem = refusal(XkitClient, option, name)
+    if (problem !== undefined) {
+      step.fail(problem)
+      continue
+    }
+    step.ok(`${name} is set in the environment (not shown)`)
+    // As the client trims it.
+    const key = variable(name).replace(/\r?\n$/, '')
+    if (/^[\s"']|[\s"']$/.test(key)) {
+      step.note(
+        `${name} begins or ends with a space or a quotation mark, which is sent as a part of it: check where it is set`,
+      )
+    }
+  }
+}
+
+function checkBaseUrl(step, state) {
+  const name = 'XKIT_BASE_URL'
+  const problem = refusal(state.XkitClient, 'baseUrl', name)
+  if (problem !== undefined) {
+    step.fail(problem)
+    return
+  }
+  state.url = new URL(variable(name) ?? DEFAULT_BASE_URL)
+  step.ok(`${state.url.href} (${variable(name) === undefined ? 'the default' : `from ${name}`})`)
+}
+
+function checkCatalogUrl(step, { XkitClient }) {
+  const name = 'XKIT_CATALOG_URL'
+  const catalogUrl = variable(name)
+  if (catalogUrl === undefined) {
+    step.note(
+      `${name} is not set: a connection without a token then has no connectUrl, the page where its owner sets it up`,
+    )
+    return
+  }
+  const problem = refusal(XkitClient, 'catalogUrl', name)
+  if (problem === undefined) step.ok(`${new URL(catalogUrl).href} (from ${name})`)
+  else step.fail(problem)
+}
+
+function checkRoots(step, { url }) {
+  if (url.protocol === 'http:') {
+    step.skip('plain http needs none')
+    return
+  }
+  const name = 'NODE_EXTRA_CA_CERTS'
+  const extraFile = variable(name)
+  const trusted = nodeRoots()
+  const usesSystem = withVariable(name, undefined, nodeRoots) !== undefined
+  const sources = [trusted?.isComplete ? "Node's own" : 'those built into xkit-node']
+  if (extraFile !== undefined) sources.push(name)
+  if (usesSystem && trusted.isComplete) sources.push("the system's")
+  step.ok(`trusted: ${sources.join(', ')}`)
+  if (usesSystem && !trusted.isComplete) {
+    step.note(
+      `Node is told to use the system's roots, but hands them on only from 22.15 on: name them in ${name}`,
+    )
+  }
+  if (extraFile !== undefined) noteUnusable(step, name, extraFile)
+  if (variable('NODE_TLS_REJECT_UNAUTHORIZED') === '0') {
+    step.note('NODE_TLS_REJECT_UNAUTHORIZED=0 is not honoured: certificates are always checked')
+  }
+}
+
+function noteUnusable(step, name, file) {
+  try {
+    if (readFileSync(file, 'latin1').includes('-----BEGIN CERTIFICATE-----')) return
+    step.note(`${name} names a file without a PEM certificate, so it adds nothing`)
+  } catch (error) {
+    step.note(`${name} names a file that cannot be read (${error.code}), so it adds nothing`)
+  }
+}
+
+module.exports = { checkBaseUrl, checkCatalogUrl, checkKeys, checkPackage, checkRoots }

@@ -1,0 +1,67 @@
+// Owns the command `xkit` as a whole: picks the subcommand, and turns whatever it throws into clear lines and a code.
+'use strict'
+
+const { UsageError, readArguments } = require('./arguments.js')
+const { describe, printError } = require('./output.js')
+const { version } = require('../package.json')
+
+const FAILURE = 1
+
+const HELP = `Usage: xkit <command> [options]
+
+  xkit token <user> <slug>   prints a valid access token for a user's or a group's connection
+  xkit doctor                checks a set-up step by step and says what to do
+
+  --help                     this text; \`xkit <command> --help\` for a command's options
+  --version                  the version of this package
+
+Keys and addresses come from the environment: XKIT_PUBLISHABLE_KEY, XKIT_SECRET_KEY, XKIT_BASE_URL and
+XKIT_CATALOG_URL. To see it work without keys: xkit token u1 slack --emulator
+`
+
+// Loaded only when they are run, so that help and version work where the addon does not load.
+const COMMANDS = {
+  __proto__: null,
+  token: () => require('./token.js'),
+  doctor: () => require('./doctor.js'),
+}
+
+/** The exit code. */
+async function run([name, ...rest]) {
+  if (name === '--help' || name === '--version') {
+    process.stdout.write(name === '--help' ? HELP : `${version}\n`)
+    return 0
+  }
+  // What was given in a command's place is not repeated: it may be a key that went astray.
+  if (!(name in COMMANDS)) {
+    throw new UsageError(name === undefined ? 'give it a command' : 'no such command')
+  }
+  const command = COMMANDS[name]()
+  const { values, positionals } = readArguments(`xkit ${name}`, rest, command.options)
+  if (values.help) {
+    process.stdout.write(command.help)
+    return 0
+  }
+  return command.run(values, positionals)
+}
+
+async function main(args) {
+  process.stdout.on('error', error => {
+    // A reader such as `head` may leave early, which is its right.
+    if (error.code === 'EPIPE') return
+    printError(`cannot write the output: ${error.code}`)
+    process.exitCode = FAILURE
+  })
+  process.stderr.on('error', () => {})
+  try {
+    // Never process.exit(): what is still on its way through a pipe would be lost.
+    const exitCode = await run(args)
+    process.exitCode ||= exitCode
+  } catch (error) {
+    const usage = error instanceof UsageError
+    printError(usage ? `${error.message} (see ${error.command} --help)` : describe(error))
+    process.exitCode = FAILURE
+  }
+}
+
+module.exports = { main }

@@ -1,0 +1,106 @@
+// Owns `xkit token`: one connection asked for, its token on stdout, or the reason why there is none on stderr.
+'use strict'
+
+const { UsageError, onlyKind, readId } = require('./arguments.js')
+const { clean, describe, printError } = require('./output.js')
+const { startEmulator } = require('../emulator/index.js')
+const { XkitClient, isXkitError } = require('../index.js')
+const { toUnavailableError } = require('../lib/errors.js')
+
+const NAME = 'xkit token'
+const OK = 0
+const FAILURE = 1
+const UNAVAILABLE = 2
+const MAX_TIMEOUT_MS = 2 ** 31 - 1
+
+const help = `Usage: xkit token <user> <slug> [options]
+
+Prints a valid access token for the user's connection, and nothing else, so that $(npx xkit token u1 slack) works.
+
+  --group          the first argument is a group's id
+  --context        the first argument is a context's id
+  --json           print the connection as one JSON object; an active one holds accessToken
+  --timeout <ms>   limit of the call in milliseconds (default 20000)
+  --emulator       ask an embedded emulator that knows this owner: a made-up token, no keys needed
+  --help           this text
+
+An argument that begins with a dash goes behind --.
+Exit codes: 0 a token; 2 the platform answered, and there is none (the reason and the page where the owner acts are on
+stderr); 1 anything else.
+`
+
+const options = {
+  group: { type: 'boolean' },
+  context: { type: 'boolean' },
+  json: { type: 'boolean' },
+  timeout: { type: 'string' },
+  emulator: { type: 'boolean' },
+}
+
+function readTimeout(text) {
+  if (text === undefined) return undefined
+  const ms = /^\d+$/.test(text) ? Number(text) : 0
+  if (ms < 1 || ms > MAX_TIMEOUT_MS) {
+    throw new UsageError(`--timeout must be a number of milliseconds from 1 to ${MAX_TIMEOUT_MS}`, NAME)
+  }
+  return ms
+}
+
+/** The whole connection. JSON.stringify of the original leaves the token out, which is the point of asking here. */
+function toJson(connection) {
+  return JSON.stringify({ ...connection })
+}
+
+function explainUnavailable(connection, slug) {
+  const { connectUrl, errorCode, errorMessage } = connection
+  const words = [errorCode, errorMessage].filter(Boolean).join(': ')
+  const lines = [describe(toUnavailableError(connection, slug))]
+  if (words !== '') lines.push(`the platform says: ${clean(words)}`)
+  else if (connectUrl === undefined)
+    lines.push('set XKIT_CATALOG_URL to be told the page where the owner does that')
+  printError(...lines)
+}
+
+function explainFailure(error) {
+  const lines = [describe(error)]
+  if (isXkitError(error)) lines.push('`npx xkit doctor` checks the set-up step by step')
+  printError(...lines)
+}
+
+/** The environment's client, or one for the emulator alone. */
+function createClient(emulator) {
+  if (emulator === undefined) return new XkitClient()
+  const { baseUrl, catalogUrl, publishableKey, secretKey } = emulator
+  return new XkitClient({ baseUrl, catalogUrl, publishableKey, secretKey, proxy: false })
+}
+
+async function run(values, positionals) {
+  const kind = onlyKind(NAME, values) ?? 'user'
+  const timeoutMs = readTimeout(values.timeout)
+  if (positionals.length !== 2) {
+    throw new UsageError(`it takes two arguments, a ${kind}'s id and a connector's slug`, NAME)
+  }
+  const owner = { [kind]: readId(NAME, `the ${kind}'s id`, positionals[0]) }
+  const slug = readId(NAME, 'the slug', positionals[1])
+  const emulator = values.emulator ? await startEmulator() : undefined
+  try {
+    if (emulator) {
+      printError('this asks an embedded emulator, so the token is made up')
+      emulator.setConnection(owner, slug)
+    }
+    const connection = await createClient(emulator).getConnection(owner, slug, { timeoutMs })
+    const isActive = connection.status === 'active'
+    if (values.json) process.stdout.write(`${toJson(connection)}\n`)
+    else if (isActive) process.stdout.write(`${connection.accessToken}\n`)
+    if (isActive) return OK
+    explainUnavailable(connection, slug)
+    return UNAVAILABLE
+  } catch (error) {
+    explainFailure(error)
+    return FAILURE
+  } finally {
+    await emulator?.close()
+  }
+}
+
+module.exports = { help, options, run }

@@ -1,0 +1,115 @@
+// Owns one API request from its arrival to its answer: record, fault, delay, route, authenticate, look up.
+'use strict'
+
+const { connectionBody } = require('./answers.js')
+const { reset, truncate } = require('./faults.js')
+
+const API_PREFIX = '/api/platform'
+// Old entries go first beyond this, so that an emulator that runs for days does not grow.
+const MAX_RECORDED_REQUESTS = 100_000
+const BODILESS_STATUSES = [204, 205, 304]
+
+function isApiPath(path) {
+  return path.startsWith(API_PREFIX) && ['', '/', '?'].includes(path.charAt(API_PREFIX.length))
+}
+
+function json(status, value, headers = {}) {
+  return {
+    status,
+    headers: { 'content-type': 'application/json; charset=utf-8', ...headers },
+    body: JSON.stringify(value),
+  }
+}
+
+/** The owner kind and the still encoded id and slug of a path, or undefined for a path that the API does not have. */
+function matchRoute(path) {
+  const parts = path.split('?', 1)[0].slice(API_PREFIX.length).split('/').slice(1)
+  if (parts.includes('')) return undefined
+  const [first, second, third, fourth] = parts
+  if (parts.length === 3 && first === 'connections') return { kind: 'user', id: second, slug: third }
+  if (parts.length !== 4 || third !== 'connections') return undefined
+  if (first === 'groups') return { kind: 'group', id: second, slug: fourth }
+  if (first === 'contexts') return { kind: 'context', id: second, slug: fourth }
+  return undefined
+}
+
+function isAuthorized(header, { publishableKey, secretKey }) {
+  const [, encoded] = /^basic +(\S+) *$/i.exec(header ?? '') ?? []
+  return (
+    encoded !== undefined && Buffer.from(encoded, 'base64').toString() === `${publishableKey}:${secretKey}`
+  )
+}
+
+function createApi({ store, faults, keys, shape, requests, latencyMs }) {
+  let lastRequest = 0
+
+  function answer(request) {
+    const route = matchRoute(request.url)
+    if (route === undefined) {
+      // Plain text on purpose: the platform's own 404, an unknown owner, is JSON.
+      const body = 'No such path in the Platform API\n'
+      return { status: 404, headers: { 'content-type': 'text/plain; charset=utf-8' }, body }
+    }
+    if (request.method !== 'GET') return json(405, { error: 'Method not allowed' }, { allow: 'GET' })
+    if (!isAuthorized(request.headers.authorization, keys)) {
+      return json(401, { error: 'Invalid API key' }, { 'www-authenticate': 'Basic realm="xkit-emulator"' })
+    }
+    let owner
+    let slug
+    try {
+      owner = { kind: route.kind, id: decodeURIComponent(route.id) }
+      slug = decodeURIComponent(route.slug)
+    } catch {
+      return json(400, { error: 'The path is not valid percent-encoded UTF-8' })
+    }
+    if (!store.hasOwner(owner)) return json(404, { error: `This ${route.kind} has not been provisioned` })
+    const usedShape = shape ?? (route.kind === 'context' ? 'nested' : 'flat')
+    return json(200, connectionBody(usedShape, slug, store.findConnection(owner, slug)))
+  }
+
+  function planned({ status, retryAfter }) {
+    const headers = retryAfter === undefined ? {} : { 'retry-after': retryAfter }
+    if (BODILESS_STATUSES.includes(status)) return { status, headers, body: '' }
+    return json(status, { error: `The emulator was told to answer ${status}` }, headers)
+  }
+
+  function deliver(request, response, entry, plan) {
+    if (request.socket.destroyed) return
+    if (plan?.fault === 'reset') {
+      reset(request)
+      return
+    }
+    const reply = plan?.status === undefined ? answer(request) : planned(plan)
+    lastRequest += 1
+    Object.assign(reply.headers, {
+      'cache-control': 'no-store',
+      'x-request-id': `emulated-request-${lastRequest}`,
+    })
+    entry.status = reply.status
+    if (plan?.fault === 'truncate') {
+      truncate(request, response, reply)
+      return
+    }
+    if (reply.body !== '') reply.headers['content-length'] = Buffer.byteLength(reply.body)
+    response.writeHead(reply.status, reply.headers).end(reply.body)
+  }
+
+  return function handleApi(request, response) {
+    const entry = { method: request.method, path: request.url, status: 0 }
+    requests.push(entry)
+    if (requests.length > MAX_RECORDED_REQUESTS) requests.shift()
+    // An unread request body would hide from the socket that the client has left.
+    request.resume()
+    const plan = faults.take()
+    if (plan?.fault === 'stall') return
+    const delay = latencyMs()
+    if (delay === 0) {
+      deliver(request, response, entry, plan)
+      return
+    }
+    const timer = setTimeout(deliver, delay, request, response, entry, plan)
+    response.once('close', () => clearTimeout(timer))
+  }
+}
+
+module.exports = { API_PREFIX, createApi, isApiPath }

@@ -1,0 +1,182 @@
+// Owns how the catalog looks: plain HTML without scripts or outside assets, every value escaped, no token shown.
+'use strict'
+
+const { createHash } = require('node:crypto')
+const { connectorName } = require('./answers.js')
+
+const STYLE = `
+:root { color-scheme: light dark; --ink: #1c2330; --soft: #5b6475; --paper: #f5f6f9; --card: #fff; --line: #d9dde6;
+  --accent: #2f55d4; --good: #17693a; --bad: #ad2424; --wait: #855400; }
+@media (prefers-color-scheme: dark) {
+  :root { --ink: #e8ebf2; --soft: #a3acbd; --paper: #12151c; --card: #1b202a; --line: #323a49;
+    --accent: #93adff; --good: #6fd39a; --bad: #ff9a94; --wait: #f0c06a; }
+}
+* { box-sizing: border-box; }
+body { margin: 0; background: var(--paper); color: var(--ink); font: 1rem/1.5 system-ui, sans-serif; }
+header, main { max-width: 48rem; margin: 0 auto; padding: 1rem 1.25rem; }
+header { color: var(--soft); }
+h1 { margin: .5rem 0; font-size: 1.6rem; line-height: 1.2; }
+h2 { margin: 0; font-size: 1.05rem; overflow-wrap: anywhere; }
+a { color: var(--accent); }
+code { font-size: .9em; overflow-wrap: anywhere; }
+section { margin: 1rem 0; padding: 1rem 1.25rem; background: var(--card); border: 1px solid var(--line);
+  border-radius: .75rem; }
+ul { margin: .5rem 0 0; padding: 0; list-style: none; }
+li { display: flex; flex-wrap: wrap; gap: .25rem 1rem; justify-content: space-between; padding: .35rem 0;
+  overflow-wrap: anywhere; }
+p { margin: .5rem 0; overflow-wrap: anywhere; }
+form { display: flex; flex-wrap: wrap; align-items: center; gap: .5rem; margin-top: .75rem; }
+button, input { font: inherit; color: inherit; padding: .4rem .9rem; border: 1px solid var(--soft);
+  border-radius: .5rem; background: var(--card); }
+button { cursor: pointer; }
+button:hover { border-color: var(--accent); color: var(--accent); }
+:focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
+.soft { color: var(--soft); }
+.good { color: var(--good); }
+.bad { color: var(--bad); }
+.wait { color: var(--wait); }
+`
+
+// No script can run even if an id were to break out of its place; the one style is named by its hash.
+const CATALOG_CSP = [
+  "default-src 'none'",
+  `style-src 'sha256-${createHash('sha256').update(STYLE).digest('base64')}'`,
+  'img-src data:',
+  "form-action 'self'",
+  "base-uri 'none'",
+  "frame-ancestors 'none'",
+].join('; ')
+
+const ESCAPES = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' }
+
+/** Markup that is done: what `html` puts in unescaped. */
+class Markup {
+  constructor(text) {
+    this.text = text
+  }
+}
+
+function render(value) {
+  if (value instanceof Markup) return value.text
+  if (Array.isArray(value)) return value.map(render).join('')
+  return String(value).replace(/[&<>"']/g, character => ESCAPES[character])
+}
+
+/** A template whose values are escaped, unless they are markup from another such template. */
+function html(strings, ...values) {
+  return new Markup(String.raw({ raw: strings }, ...values.map(render)))
+}
+
+function page(title, content) {
+  const style = new Markup(`<style>${STYLE}</style>`)
+  return html`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${title} · Xkit emulator</title>
+<link rel="icon" href="data:,">
+${style}
+</head>
+<body>
+<header>Emulated catalog: nothing here reaches a real service.</header>
+<main>
+${content}
+</main>
+</body>
+</html>
+`.text
+}
+
+function describe(connection) {
+  if (connection === undefined) return { label: 'not set up', tone: 'soft' }
+  if (!connection.enabled) return { label: 'not enabled', tone: 'soft' }
+  if (connection.status === 'active') return { label: 'active', tone: 'good' }
+  if (connection.status === 'error') return { label: 'needs repair', tone: 'bad' }
+  return { label: `pending (${connection.status})`, tone: 'wait' }
+}
+
+function stateText(connection) {
+  const { label, tone } = describe(connection)
+  return html`<span class="${tone}">${label}</span>`
+}
+
+function actionsFor(connection) {
+  if (!connection?.enabled) return ['enable']
+  return connection.status === 'active' ? ['disable', 'break'] : ['repair', 'disable']
+}
+
+function homePage(owners) {
+  if (owners.length === 0) {
+    return page(
+      'No owner yet',
+      html`<h1>No owner yet</h1>
+<section>
+<p>The emulator knows no user, group or context, so the API answers 404 for each. Name one:</p>
+<p>in code, <code>emulator.setConnection('some-user-id', 'slack')</code> or
+<code>startEmulator({ users: { 'some-user-id': {} } })</code>;</p>
+<p>on the command line, <code>xkit-emulator --seed seed.json</code> with
+<code>{ "users": { "some-user-id": { "slack": {} } } }</code> in the file.</p>
+</section>`,
+    )
+  }
+  const sections = owners.map(({ kind, id, connections }) => {
+    const items = connections.map(
+      ({ slug, path, connection }) =>
+        html`<li><a href="${path}">${connectorName(slug)} <code>${slug}</code></a> ${stateText(connection)}</li>\n`,
+    )
+    const list =
+      items.length > 0 ? html`<ul>\n${items}</ul>` : html`<p class="soft">No connector is set up yet.</p>`
+    return html`<section>
+<h2>${kind} <bdi>${id}</bdi></h2>
+${list}
+</section>
+`
+  })
+  return page(
+    'Connections',
+    html`<h1>Connections</h1>
+${sections}<form method="get" action="/connectors">
+<label for="slug">Open a connector by its slug</label>
+<input id="slug" name="slug" required placeholder="slack" autocomplete="off">
+<button type="submit">Open</button>
+</form>`,
+  )
+}
+
+function ownerSection(slug, formAction, { kind, id, connection }) {
+  const problem = [connection?.errorCode, connection?.errorMessage].filter(Boolean).join(': ')
+  const buttons = actionsFor(connection).map(
+    action =>
+      html`<button type="submit" name="action" value="${action}" aria-label="${action} ${slug} for ${kind} ${id}">${
+        action[0].toUpperCase() + action.slice(1)
+      }</button>\n`,
+  )
+  return html`<section>
+<h2>${kind} <bdi>${id}</bdi></h2>
+<p>${stateText(connection)}</p>
+${problem ? html`<p class="soft">${problem}</p>\n` : ''}<form method="post" action="${formAction}">
+<input type="hidden" name="kind" value="${kind}">
+<input type="hidden" name="id" value="${id}">
+${buttons}</form>
+</section>
+`
+}
+
+/** `narrowed` tells an empty page because of its query from one because there is no owner at all. */
+function connectorPage({ slug, owners, narrowed, action }) {
+  const name = connectorName(slug)
+  const nobody = narrowed
+    ? html`<section><p>The emulator knows no such owner. Name it in a seed or with <code>setConnection</code>;
+<a href="/">all owners</a>.</p></section>`
+    : html`<section><p>There is no owner yet; <a href="/">how to name one</a>.</p></section>`
+  const sections = owners.map(owner => ownerSection(slug, action, owner))
+  return page(
+    name,
+    html`<p><a href="/">All connections</a></p>
+<h1>${name} <code>${slug}</code></h1>
+${sections.length > 0 ? sections : nobody}`,
+  )
+}
+
+module.exports = { CATALOG_CSP, connectorPage, homePage }

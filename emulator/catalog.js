@@ -1,0 +1,181 @@
+// Owns what the catalog does: which page a path shows, which clicks change a connection, and which are refused.
+'use strict'
+
+const { isIPv4 } = require('node:net')
+const { CATALOG_CSP, connectorPage, homePage } = require('./catalog-page.js')
+const { requireId } = require('../lib/checks.js')
+const { OWNER_KINDS } = require('../lib/owner.js')
+
+const MAX_FORM_BYTES = 16 * 1024
+
+/** What each button does to a connection's state; the token that it held stays, unless a new one is the point. */
+const ACTIONS = new Map([
+  ['enable', state => ({ ...healthy(state), accessToken: state.accessToken })],
+  ['disable', state => ({ ...state, enabled: false })],
+  [
+    'break',
+    state => ({
+      ...state,
+      enabled: true,
+      status: 'error',
+      errorCode: 'emulated_error',
+      errorMessage: 'The connection was broken in the emulated catalog',
+    }),
+  ],
+  ['repair', healthy],
+])
+
+function healthy({ expiresIn }) {
+  return { enabled: true, status: 'active', expiresIn }
+}
+
+function send(response, status, contentType, body, headers = {}) {
+  response.writeHead(status, {
+    'content-type': `${contentType}; charset=utf-8`,
+    'content-length': Buffer.byteLength(body),
+    'cache-control': 'no-store',
+    'x-content-type-options': 'nosniff',
+    ...headers,
+  })
+  response.end(body)
+}
+
+function sendText(response, status, text, headers) {
+  send(response, status, 'text/plain', `${text}\n`, headers)
+}
+
+function sendPage(response, html) {
+  send(response, 200, 'text/html', html, { 'content-security-policy': CATALOG_CSP })
+}
+
+function redirect(response, location) {
+  response.writeHead(303, { location, 'content-length': 0 }).end()
+}
+
+function parseUrl(text) {
+  try {
+    return new URL(text)
+  } catch {
+    return undefined
+  }
+}
+
+/** A page elsewhere could post a form here, or reach this port under its own name: neither may change a thing. */
+function isOwnPost({ headers: { host, origin } }) {
+  const here = parseUrl(`http://${host}`)
+  if (here === undefined) return false
+  const { hostname } = here
+  const loopback =
+    hostname === 'localhost' || hostname === '[::1]' || (isIPv4(hostname) && hostname.startsWith('127.'))
+  return loopback && (origin === undefined || origin === here.origin)
+}
+
+/** The fields of a posted form, or undefined if it is longer than any that the pages hold. */
+async function readForm(request) {
+  const chunks = []
+  let length = 0
+  // Read to its end in any case: to stop early would take the connection away from the answer.
+  for await (const chunk of request) {
+    length += chunk.length
+    if (length <= MAX_FORM_BYTES) chunks.push(chunk)
+  }
+  return length > MAX_FORM_BYTES ? undefined : new URLSearchParams(Buffer.concat(chunks).toString())
+}
+
+function connectorPath(slug, filters) {
+  const query = new URLSearchParams(filters.map(({ kind, id }) => [kind, id])).toString()
+  return `/connectors/${encodeURIComponent(slug)}${query && `?${query}`}`
+}
+
+function createCatalog({ store }) {
+  function showHome(response) {
+    const owners = store.listOwners().map(owner => ({
+      ...owner,
+      connections: owner.slugs.map(slug => ({
+        slug,
+        path: connectorPath(slug, [owner]),
+        connection: store.findConnection(owner, slug),
+      })),
+    }))
+    sendPage(response, homePage(owners))
+  }
+
+  function showConnector(response, slug, filters) {
+    const wanted = owner => filters.some(({ kind, id }) => kind === owner.kind && id === owner.id)
+    const owners = store
+      .listOwners()
+      .filter(owner => filters.length === 0 || wanted(owner))
+      .map(owner => ({ ...owner, connection: store.findConnection(owner, slug) }))
+    const narrowed = filters.length > 0
+    sendPage(response, connectorPage({ slug, owners, narrowed, action: connectorPath(slug, filters) }))
+  }
+
+  async function change(request, response, slug, filters) {
+    if (!isOwnPost(request)) {
+      sendText(response, 403, 'Only a page of this catalog may change a connection', { connection: 'close' })
+      return
+    }
+    const form = await readForm(request)
+    if (form === undefined) {
+      sendText(response, 413, 'The form is too long')
+      return
+    }
+    const owner = { kind: form.get('kind'), id: form.get('id') }
+    const action = ACTIONS.get(form.get('action'))
+    if (action === undefined || !OWNER_KINDS.includes(owner.kind)) {
+      sendText(response, 400, 'The form names no known action or kind of owner')
+      return
+    }
+    if (!store.hasOwner(owner)) {
+      sendText(response, 404, 'No such owner')
+      return
+    }
+    const { number, expiresAt, ...state } = store.findConnection(owner, slug) ?? { enabled: false }
+    store.setConnection(owner, slug, action({ status: 'active', ...state }))
+    redirect(response, connectorPath(slug, filters))
+  }
+
+  function handleConnector(request, response, encodedSlug, query) {
+    let slug
+    try {
+      slug = requireId('slug', decodeURIComponent(encodedSlug))
+    } catch {
+      sendText(response, 400, 'The path names no valid slug')
+      return undefined
+    }
+    const filters = [...query]
+      .filter(([kind]) => OWNER_KINDS.includes(kind))
+      .map(([kind, id]) => ({ kind, id }))
+    if (request.method === 'POST') return change(request, response, slug, filters)
+    return showConnector(response, slug, filters)
+  }
+
+  function route(request, response) {
+    const [path, search = ''] = request.url.split(/\?(.*)/s, 2)
+    const query = new URLSearchParams(search)
+    const [, encodedSlug] = /^\/connectors\/([^/]+)$/.exec(path) ?? []
+    const known = encodedSlug !== undefined || path === '/' || path === '/connectors'
+    if (!known) return sendText(response, 404, 'No such page')
+    const methods = encodedSlug === undefined ? ['GET', 'HEAD'] : ['GET', 'HEAD', 'POST']
+    if (!methods.includes(request.method)) {
+      return sendText(response, 405, 'Method not allowed', { allow: methods.join(', ') })
+    }
+    if (encodedSlug !== undefined) return handleConnector(request, response, encodedSlug, query)
+    const slug = query.get('slug')?.trim()
+    // The form on the first page cannot put its field into the path by itself.
+    if (path === '/connectors') return redirect(response, slug ? connectorPath(slug, []) : '/')
+    return showHome(response)
+  }
+
+  return async function handleCatalog(request, response) {
+    try {
+      await route(request, response)
+    } catch (error) {
+      // A browser that leaves in the middle of its form also ends here, and needs no answer.
+      if (request.socket.destroyed || response.headersSent) return
+      sendText(response, 500, `The emulator failed: ${error.message}`, { connection: 'close' })
+    }
+  }
+}
+
+module.exports = { createCatalog }

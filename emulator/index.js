@@ -1,0 +1,76 @@
+// Owns the emulator's face: reads the arguments, puts the parts together, and hands out the running whole.
+'use strict'
+
+const { API_PREFIX, createApi, isApiPath } = require('./api.js')
+const { createCatalog } = require('./catalog.js')
+const { requireDelay, requireId } = require('../lib/checks.js')
+const { createFaultQueue } = require('./faults.js')
+const {
+  readFaultPlan,
+  readStartOptions,
+  readState,
+  readWebhookEvent,
+  readWebhookUrl,
+} = require('./options.js')
+const { parseOwner } = require('../lib/owner.js')
+const { startServer } = require('./server.js')
+const { createStore } = require('./store.js')
+const { createWebhookSender } = require('./webhook.js')
+
+async function startEmulator(options) {
+  const { port, publishableKey, secretKey, seeds, shape, latencyMs } = readStartOptions(options)
+  const store = createStore(seeds)
+  const faults = createFaultQueue()
+  const webhooks = createWebhookSender()
+  const requests = []
+  let latency = latencyMs
+
+  const handleApi = createApi({
+    store,
+    faults,
+    keys: { publishableKey, secretKey },
+    shape,
+    requests,
+    latencyMs: () => latency,
+  })
+  const handleCatalog = createCatalog({ store })
+  const server = await startServer(port, (request, response) => {
+    if (isApiPath(request.url)) handleApi(request, response)
+    else handleCatalog(request, response)
+  })
+
+  const emulator = {
+    baseUrl: server.origin + API_PREFIX,
+    catalogUrl: server.origin,
+    publishableKey,
+    secretKey,
+    requests,
+    get latencyMs() {
+      return latency
+    },
+    set latencyMs(value) {
+      latency = requireDelay('latencyMs', value)
+    },
+    setConnection(owner, slug, state = {}) {
+      store.setConnection(parseOwner('owner', owner), requireId('slug', slug), readState('state', state))
+    },
+    rotateToken(owner, slug) {
+      return store.rotateToken(parseOwner('owner', owner), requireId('slug', slug))
+    },
+    failNext(plan) {
+      faults.add(readFaultPlan(plan))
+    },
+    async sendWebhook(url, event) {
+      return webhooks.send(readWebhookUrl(url), readWebhookEvent(event))
+    },
+    async close() {
+      webhooks.close()
+      await server.close()
+    },
+  }
+  // Absent before Node 20.4.
+  if (Symbol.asyncDispose) emulator[Symbol.asyncDispose] = emulator.close
+  return emulator
+}
+
+module.exports = { startEmulator }

@@ -1,0 +1,92 @@
+// Owns who is known to the emulator, what each owner has set up, and which token is the valid one now.
+'use strict'
+
+const { randomBytes } = require('node:crypto')
+const { OWNER_KINDS } = require('../lib/owner.js')
+
+function createStore(seeds) {
+  // Maps all the way down: an id such as `__proto__` is an id like any other.
+  const owners = new Map(OWNER_KINDS.map(kind => [kind, new Map()]))
+  let lastConnection = 0
+  let lastToken = 0
+
+  function inventToken() {
+    lastToken += 1
+    // The random half keeps the tokens of two emulators apart, so that a token kept from an earlier one shows.
+    return `emulated-token-${lastToken}-${randomBytes(6).toString('hex')}`
+  }
+
+  function connectionsOf({ kind, id }) {
+    return owners.get(kind).get(id)
+  }
+
+  function addOwner(owner) {
+    const known = connectionsOf(owner)
+    if (known) return known
+    const connections = new Map()
+    owners.get(owner.kind).set(owner.id, connections)
+    return connections
+  }
+
+  function grant(connection, accessToken) {
+    connection.accessToken = accessToken
+    connection.expiresAt =
+      connection.expiresIn === undefined ? undefined : Date.now() + connection.expiresIn * 1000
+  }
+
+  function isUsable(connection) {
+    return connection?.enabled === true && connection.status === 'active'
+  }
+
+  function setConnection(owner, slug, state) {
+    const connections = addOwner(owner)
+    let number = connections.get(slug)?.number
+    if (number === undefined) {
+      lastConnection += 1
+      number = lastConnection
+    }
+    const connection = { ...state, number }
+    const needsToken = state.status === 'active' && state.accessToken === undefined
+    grant(connection, needsToken ? inventToken() : state.accessToken)
+    connections.set(slug, connection)
+  }
+
+  /** The connection as of now, or undefined. The platform refreshes by itself, so an old token is replaced here. */
+  function findConnection(owner, slug) {
+    const connection = connectionsOf(owner)?.get(slug)
+    if (isUsable(connection) && connection.expiresAt <= Date.now()) grant(connection, inventToken())
+    return connection
+  }
+
+  function rotateToken(owner, slug) {
+    const connection = connectionsOf(owner)?.get(slug)
+    if (!isUsable(connection)) {
+      const reason =
+        'rotateToken: this owner has no active token for this connector; call setConnection first'
+      throw Object.assign(new Error(reason), { code: 'ERR_EMULATOR_NO_ACTIVE_TOKEN' })
+    }
+    grant(connection, inventToken())
+    return connection.accessToken
+  }
+
+  function listOwners() {
+    return OWNER_KINDS.flatMap(kind =>
+      Array.from(owners.get(kind), ([id, connections]) => ({ kind, id, slugs: [...connections.keys()] })),
+    )
+  }
+
+  for (const { owner, connections } of seeds) {
+    addOwner(owner)
+    for (const { slug, state } of connections) setConnection(owner, slug, state)
+  }
+
+  return {
+    findConnection,
+    hasOwner: owner => connectionsOf(owner) !== undefined,
+    listOwners,
+    rotateToken,
+    setConnection,
+  }
+}
+
+module.exports = { createStore }

@@ -1,0 +1,289 @@
+/// <reference lib="esnext.disposable" />
+
+/**
+ * Valid third-party access tokens for your users and groups, through the Xkit Platform API.
+ *
+ * @packageDocumentation
+ */
+
+/**
+ * Whose connection is asked for. A plain string is a user, under the id with which you provisioned that user.
+ *
+ * Ids are sent as they are, percent-encoded as one path segment: they are never trimmed or normalised. Empty,
+ * blank, `.`, `..`, more than 1,024 bytes of UTF-8, control characters or lone surrogates are refused with
+ * `ERR_INVALID_ARG_VALUE` before anything is sent.
+ */
+export type ConnectionOwner =
+  | string
+  | { user: string; group?: undefined; context?: undefined }
+  | { user?: undefined; group: string; context?: undefined }
+  | { user?: undefined; group?: undefined; context: string }
+
+export interface XkitClientOptions {
+  /** User name of the Basic auth. One trailing newline is trimmed. @default process.env.XKIT_PUBLISHABLE_KEY */
+  publishableKey?: string | undefined
+  /** Password of the Basic auth. One trailing newline is trimmed. @default process.env.XKIT_SECRET_KEY */
+  secretKey?: string | undefined
+  /**
+   * Root of the Platform API. `https:`; `http:` for a loopback host only. No user name, query or fragment; a path
+   * prefix and a trailing slash are fine.
+   * @default process.env.XKIT_BASE_URL, else 'https://app.xkit.co/api/platform'
+   */
+  baseUrl?: string | undefined
+  /**
+   * Root of the catalog where your users set up and repair connections, such as `https://acme.xkit.co`. Without it
+   * there is no `connectUrl`. @default process.env.XKIT_CATALOG_URL
+   */
+  catalogUrl?: string | undefined
+  /** Path templates below `baseUrl`, for a platform that names them otherwise. */
+  paths?: ConnectionPaths | undefined
+  /** Limit of a whole call in milliseconds: queue, attempts, bodies and waits. 1 to 2147483647. @default 20000 */
+  timeoutMs?: number | undefined
+  /** Limit of one attempt in milliseconds, connecting and body included. 1 to 2147483647. @default 8000 */
+  attemptTimeoutMs?: number | undefined
+  /** Limit for a new connection in milliseconds, TLS and proxy included. 1 to 2147483647. @default 3100 */
+  connectTimeoutMs?: number | undefined
+  /** How often a call is tried again after a passing fault. 0 to 10. @default 2 */
+  maxRetries?: number | undefined
+  /** Requests at once; what is over waits its turn. 1 to 10000. @default 100 */
+  maxConcurrency?: number | undefined
+  /**
+   * URL of an HTTP proxy (`http:` or `https:`, user name and password in the URL), or `false` for none. Used for an
+   * `https:` base URL only, always through a CONNECT tunnel: the proxy never sees a key.
+   * @default process.env.HTTPS_PROXY or ALL_PROXY (either case), unless NO_PROXY names the host
+   */
+  proxy?: string | false | undefined
+  /** PEM certificates to trust besides the built-in roots and Node's own additions (`NODE_EXTRA_CA_CERTS`). */
+  ca?: string | Uint8Array | ReadonlyArray<string | Uint8Array> | undefined
+}
+
+/** Each template starts with `/` and holds `{id}` and `{slug}` once each, as whole path segments. */
+export interface ConnectionPaths {
+  /** The documented path. @default '/connections/{id}/{slug}' */
+  user?: string | undefined
+  /** The platform's pages do not state this path: check it once with `npx xkit doctor --group ID`.
+   * @default '/groups/{id}/connections/{slug}' */
+  group?: string | undefined
+  /** As found in the platform's newer pages. @default '/contexts/{id}/connections/{slug}' */
+  context?: string | undefined
+}
+
+export interface CallOptions {
+  /** Cancels the request and rejects with `signal.reason` itself. Other calls are not touched. */
+  signal?: AbortSignal | undefined
+  /** Limit of this call in milliseconds, in place of the client's. 1 to 2147483647. */
+  timeoutMs?: number | undefined
+}
+
+/** What the platform told of a connection, where it did. */
+export interface ConnectionDetails {
+  /** The connector's slug, as the platform returned it. */
+  slug?: string
+  connectionId?: string
+  /** The connector's name for people, such as `Slack`. */
+  connectorName?: string
+  authorizationId?: string
+  /** The platform's word: `awaiting_callback`, `retrieving_tokens`, `active`, `error`, or one not yet known. */
+  authorizationStatus?: string
+  /** The account's name for people. */
+  displayLabel?: string
+}
+
+/** An enabled connection with a usable token. */
+export interface ActiveConnection extends ConnectionDetails {
+  status: 'active'
+  /**
+   * The token for the third-party service: never empty, no control characters. A getter, so that `console.log` of
+   * the connection does not print it; `JSON.stringify` leaves it out.
+   */
+  accessToken: string
+  /** When the token ends, where the platform tells (its docs do not promise it). */
+  expiresAt?: Date
+  connectUrl?: undefined
+  errorCode?: undefined
+  errorMessage?: undefined
+}
+
+/** An ordinary state in which there is no token: send the person to `connectUrl`. */
+export interface UnavailableConnection extends ConnectionDetails {
+  /**
+   * - `not_provisioned`: the platform does not know this owner
+   * - `not_enabled`: the owner has not enabled this connection
+   * - `pending`: the authorization is under way; ask again later
+   * - `needs_reauthorization`: the authorization broke; the owner has to connect again
+   */
+  status: 'not_provisioned' | 'not_enabled' | 'pending' | 'needs_reauthorization'
+  accessToken?: undefined
+  expiresAt?: undefined
+  /** Where the owner sets up or repairs the connection. Present when the client has a `catalogUrl`. */
+  connectUrl?: string
+  /** The platform's code for what broke. */
+  errorCode?: string
+  /** The platform's words for what broke. */
+  errorMessage?: string
+}
+
+/** Tells its two forms apart by `status`. */
+export type Connection = ActiveConnection | UnavailableConnection
+
+/** Counters since the client was constructed. */
+export interface ClientStats {
+  /** Calls with valid arguments. */
+  calls: number
+  /** Requests sent, retries included. */
+  requests: number
+  /** Requests sent because an earlier one of the same call failed. */
+  retries: number
+  /** Calls that ended in an error. An unavailable connection is an answer, not a failure; an abort is neither. */
+  failures: number
+  /** Requests under way now. */
+  inFlight: number
+  /** Calls that wait for one of `maxConcurrency` places now. */
+  queued: number
+}
+
+/**
+ * One client serves every user and group of a backend. It holds the keys and the connection pool, so make one and
+ * keep it. An idle client never keeps the process alive.
+ *
+ * @typeParam Slug the connectors you use, such as `'slack' | 'github'`: then a mistyped slug does not compile.
+ */
+export class XkitClient<Slug extends string = string> {
+  /**
+   * Opens no connection and starts no thread. The environment is read here.
+   * @throws {XkitError} `ERR_XKIT_MISSING_CREDENTIALS` when a key is neither an option nor in the environment
+   * @throws {TypeError} `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE` for a wrong or unknown option
+   */
+  constructor(options?: XkitClientOptions)
+
+  /**
+   * A valid access token for the owner's connection.
+   * Rejects with a {@link ConnectionUnavailableError} when there is none to be had, with another
+   * {@link XkitError} when the platform could not be asked, with `signal.reason` when aborted, and with a
+   * `TypeError` for wrong arguments. Never throws synchronously.
+   */
+  getAccessToken(owner: ConnectionOwner, slug: Slug, options?: CallOptions): Promise<string>
+
+  /** `getAccessToken({ group: groupId }, slug, options)`. Two calls may return tokens of two members. */
+  getGroupAccessToken(groupId: string, slug: Slug, options?: CallOptions): Promise<string>
+
+  /**
+   * The owner's connection: a union in which the ordinary states without a token are values, not errors.
+   * Rejects as `getAccessToken` does otherwise.
+   */
+  getConnection(owner: ConnectionOwner, slug: Slug, options?: CallOptions): Promise<Connection>
+
+  /**
+   * `<catalogUrl>/connectors/<slug>`, or `undefined` without a `catalogUrl`.
+   * @throws {TypeError} for a slug that is none
+   */
+  connectorUrl(slug: Slug): string | undefined
+
+  /** Counters since construction, for metrics. */
+  stats(): ClientStats
+
+  /** Later calls reject with `ERR_XKIT_CLOSED`, calls under way end by themselves; resolves when they have. Idempotent. */
+  close(): Promise<void>
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/**
+ * `XkitClient.getAccessToken` on a default client, built from the environment (`XKIT_PUBLISHABLE_KEY`,
+ * `XKIT_SECRET_KEY`, `XKIT_BASE_URL`, `XKIT_CATALOG_URL`) at the first call. What the constructor would throw is a
+ * rejection here, and the next call tries again.
+ */
+export function getAccessToken(owner: ConnectionOwner, slug: string, options?: CallOptions): Promise<string>
+
+/** `XkitClient.getGroupAccessToken` on the default client. */
+export function getGroupAccessToken(groupId: string, slug: string, options?: CallOptions): Promise<string>
+
+/** Codes of {@link ConnectionUnavailableError}, one per state. */
+export type ConnectionUnavailableErrorCode =
+  | 'ERR_XKIT_NOT_PROVISIONED'
+  | 'ERR_XKIT_NOT_ENABLED'
+  | 'ERR_XKIT_PENDING'
+  | 'ERR_XKIT_NEEDS_REAUTHORIZATION'
+
+/** Codes of {@link XkitApiError}. */
+export type XkitApiErrorCode =
+  /** 401: the platform refuses the keys. */
+  | 'ERR_XKIT_INVALID_API_KEY'
+  /** 403: the keys may not do this. */
+  | 'ERR_XKIT_FORBIDDEN'
+  /** 429, after the retries. */
+  | 'ERR_XKIT_RATE_LIMITED'
+  /** 5xx, after the retries where one makes sense. */
+  | 'ERR_XKIT_SERVER'
+  /** Any other status. */
+  | 'ERR_XKIT_HTTP'
+  /** A 3xx: redirects are never followed. */
+  | 'ERR_XKIT_REDIRECT'
+  /** A success that is not an answer of the platform, or an active connection without a usable token. */
+  | 'ERR_XKIT_INVALID_RESPONSE'
+  /** More than 256 KiB of body, or too many headers. */
+  | 'ERR_XKIT_RESPONSE_TOO_LARGE'
+
+/** Codes of {@link XkitNetworkError}. */
+export type XkitNetworkErrorCode = 'ERR_XKIT_TIMEOUT' | 'ERR_XKIT_CONNECT' | 'ERR_XKIT_TLS' | 'ERR_XKIT_PROXY'
+
+/** Codes of an {@link XkitError} that is none of its subclasses. */
+export type XkitClientErrorCode =
+  | 'ERR_XKIT_MISSING_CREDENTIALS'
+  | 'ERR_XKIT_OVERLOADED'
+  | 'ERR_XKIT_CLOSED'
+  | 'ERR_XKIT_INTERNAL'
+
+/** Every code. They are stable: what they mean does not change within a major version. */
+export type XkitErrorCode =
+  | ConnectionUnavailableErrorCode
+  | XkitApiErrorCode
+  | XkitNetworkErrorCode
+  | XkitClientErrorCode
+
+/**
+ * Base of every failure of this package. Messages say what happened and what to do; they never hold a key, a token,
+ * an owner's id or a body.
+ */
+export class XkitError extends Error {
+  /** Errors are made by this package alone. */
+  constructor(failure: never)
+  readonly code: XkitErrorCode
+  /** Whether the same call may succeed later, unchanged. */
+  readonly retryable: boolean
+  /** Requests that this call sent, or tried to send. */
+  readonly attempts: number
+}
+
+/**
+ * The platform answered, and there is no token. Retryable only while an authorization is under way
+ * (`ERR_XKIT_PENDING`); otherwise the owner has to act, at `connectUrl`.
+ */
+export class ConnectionUnavailableError extends XkitError {
+  readonly name: 'ConnectionUnavailableError'
+  readonly code: ConnectionUnavailableErrorCode
+  /** The state as `getConnection` returns it. Not enumerable. */
+  readonly connection: UnavailableConnection
+  /** Where to send the owner. Present when the client has a `catalogUrl`. */
+  readonly connectUrl?: string
+}
+
+/** The platform, or something in its place, answered with what is no connection. */
+export class XkitApiError extends XkitError {
+  readonly name: 'XkitApiError'
+  readonly code: XkitApiErrorCode
+  /** HTTP status of the last answer. Absent where what came was no proper HTTP. */
+  readonly status?: number
+  /** The answer's `X-Request-Id`, to quote to the platform's support. */
+  readonly requestId?: string
+  /** How long the platform asks to wait, in milliseconds. */
+  readonly retryAfterMs?: number
+}
+
+/** No answer was received. */
+export class XkitNetworkError extends XkitError {
+  readonly name: 'XkitNetworkError'
+  readonly code: XkitNetworkErrorCode
+}
+
+/** Whether a value is an error of this package, also across realms, worker threads and duplicate installations. */
+export function isXkitError(value: unknown): value is XkitError

@@ -1,0 +1,83 @@
+// Owns how options become what the native side takes: own fields only, types and ranges checked, environment filled in.
+'use strict'
+
+const { types } = require('node:util')
+const { invalidType, ownFields, requireInteger, requireText } = require('./checks.js')
+const { environmentProxy, nodeRoots, variable } = require('./environment.js')
+
+// The longest delay that a Node timer can hold; nothing is gained by more.
+const MAX_MS = 2 ** 31 - 1
+
+const TEXT_OPTIONS = {
+  publishableKey: 'XKIT_PUBLISHABLE_KEY',
+  secretKey: 'XKIT_SECRET_KEY',
+  baseUrl: 'XKIT_BASE_URL',
+  catalogUrl: 'XKIT_CATALOG_URL',
+}
+const INTEGER_OPTIONS = {
+  timeoutMs: [1, MAX_MS],
+  attemptTimeoutMs: [1, MAX_MS],
+  connectTimeoutMs: [1, MAX_MS],
+  maxRetries: [0, 10],
+  maxConcurrency: [1, 10_000],
+}
+const OPTIONS = [...Object.keys(TEXT_OPTIONS), ...Object.keys(INTEGER_OPTIONS), 'paths', 'proxy', 'ca']
+const PATHS = ['user', 'group', 'context']
+const CALL_OPTIONS = ['signal', 'timeoutMs']
+
+/** The native side's options, on objects without a prototype, since it reads inherited fields too. */
+function readClientOptions(options = {}) {
+  const fields = ownFields('options', options, OPTIONS)
+  const native = Object.create(null)
+  for (const [name, fallback] of Object.entries(TEXT_OPTIONS)) {
+    native[name] = name in fields ? requireText(`options.${name}`, fields[name]) : variable(fallback)
+  }
+  for (const [name, [least, most]] of Object.entries(INTEGER_OPTIONS)) {
+    if (name in fields) native[name] = requireInteger(`options.${name}`, fields[name], least, most)
+  }
+  if ('paths' in fields) native.paths = readPaths(fields.paths)
+  native.proxy = 'proxy' in fields ? readProxy(fields.proxy) : environmentProxy()
+  if ('ca' in fields) native.ca = readCertificates(fields.ca)
+  native.nodeRoots = nodeRoots()
+  return native
+}
+
+function readPaths(paths) {
+  const fields = ownFields('options.paths', paths, PATHS)
+  for (const name of Object.keys(fields)) requireText(`options.paths.${name}`, fields[name])
+  return fields
+}
+
+function readProxy(proxy) {
+  if (proxy === false) return undefined
+  if (typeof proxy !== 'string') throw invalidType('options.proxy must be a URL as a string, or false')
+  return { __proto__: null, url: requireText('options.proxy', proxy), noProxy: '' }
+}
+
+function readCertificates(ca) {
+  return (Array.isArray(ca) ? ca : [ca]).map(pem => {
+    if (typeof pem === 'string') return requireText('options.ca', pem)
+    if (!types.isUint8Array(pem)) throw invalidType('options.ca must be PEM, as strings or Buffers')
+    return Buffer.from(pem.buffer, pem.byteOffset, pem.byteLength).toString('latin1')
+  })
+}
+
+function readCallOptions(options) {
+  const fields = ownFields('options', options, CALL_OPTIONS)
+  if ('timeoutMs' in fields) requireInteger('options.timeoutMs', fields.timeoutMs, 1, MAX_MS)
+  if ('signal' in fields && !isSignal(fields.signal)) {
+    throw invalidType('options.signal must be an AbortSignal')
+  }
+  return fields
+}
+
+// Not by `instanceof`: a signal may come from another realm, as it does in jest.
+function isSignal(value) {
+  try {
+    return typeof value.aborted === 'boolean' && typeof value.addEventListener === 'function'
+  } catch {
+    return false
+  }
+}
+
+module.exports = { readCallOptions, readClientOptions }

@@ -1,0 +1,271 @@
+//! Settles promises from other threads, any number per wake-up of the event loop. The only module with `unsafe`.
+//!
+//! napi's own async functions make a thread-safe function per call; here one serves an environment (the main thread
+//! or a worker) for its whole life. Results wait in a queue; the first one wakes the event loop, which then settles
+//! whatever the queue holds. The thread-safe function is referenced only while promises are pending, so an idle
+//! client never keeps the process alive. When the environment goes, pending work is aborted and late results are
+//! dropped: the queue's lock keeps both from meeting.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::ffi::c_void;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use napi::bindgen_prelude::{FromNapiValue, Unknown};
+use napi::{Env, JsValue, check_status, sys};
+use tokio::task::AbortHandle;
+
+/// Names one pending promise of an environment. Never used twice.
+pub type Key = u64;
+
+/// Turns a result into what the promise resolves with.
+pub type Convert<T> = for<'env> fn(&'env Env, T) -> napi::Result<Unknown<'env>>;
+
+/// What tools that watch asynchronous resources call the bridge.
+const RESOURCE_NAME: &str = "xkit-node";
+
+/// The promises of one environment. Lives on the environment's thread.
+pub struct Bridge<T: Send + 'static> {
+    queue: Arc<Queue<T>>,
+    pending: RefCell<HashMap<Key, Pending>>,
+    last_key: Cell<Key>,
+    wake: Cell<sys::napi_threadsafe_function>,
+    convert: Convert<T>,
+}
+
+struct Pending {
+    deferred: sys::napi_deferred,
+    work: AbortHandle,
+}
+
+/// Results on their way to the environment.
+struct Queue<T>(Mutex<Waiting<T>>);
+
+struct Waiting<T> {
+    results: Vec<(Key, T)>,
+    /// Whether the event loop has been asked to come.
+    woken: bool,
+    /// `None` once the environment is going.
+    wake: Option<Wake>,
+}
+
+struct Wake(sys::napi_threadsafe_function);
+
+// SAFETY: a thread-safe function is made to be called from any thread; the pointer is used for nothing else.
+unsafe impl Send for Wake {}
+
+impl<T> Queue<T> {
+    fn lock(&self) -> MutexGuard<'_, Waiting<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, key: Key, result: T) {
+        let mut waiting = self.lock();
+        let Some(Wake(wake)) = waiting.wake else { return };
+        waiting.results.push((key, result));
+        if !waiting.woken {
+            // SAFETY: `wake` is alive, since the environment takes it out under this lock before Node frees it.
+            let status = unsafe {
+                sys::napi_call_threadsafe_function(
+                    wake,
+                    ptr::null_mut(),
+                    sys::ThreadsafeFunctionCallMode::nonblocking,
+                )
+            };
+            waiting.woken = status == sys::Status::napi_ok;
+        }
+    }
+}
+
+/// Where the work on a promise puts its result. Dropped without one, by a panic say, it sends the fallback.
+pub struct Completion<T: Send + 'static> {
+    queue: Arc<Queue<T>>,
+    key: Key,
+    fallback: Option<fn() -> T>,
+}
+
+impl<T: Send + 'static> Completion<T> {
+    /// Settles the promise with the result.
+    pub fn send(mut self, result: T) {
+        self.fallback = None;
+        self.queue.push(self.key, result);
+    }
+}
+
+impl<T: Send + 'static> Drop for Completion<T> {
+    fn drop(&mut self) {
+        if let Some(fallback) = self.fallback {
+            self.queue.push(self.key, fallback());
+        }
+    }
+}
+
+/// A promise that is pending, and the key that cancels it.
+pub struct Started<'env> {
+    pub promise: Unknown<'env>,
+    pub key: Key,
+}
+
+impl<T: Send + 'static> Bridge<T> {
+    /// The environment's bridge; made at the first call and kept until the environment goes.
+    pub fn of(env: &Env, convert: Convert<T>) -> napi::Result<Rc<Self>> {
+        if let Some(bridge) = env.get_instance_data::<Rc<Self>>()? {
+            return Ok(Rc::clone(bridge));
+        }
+        let bridge = Self::new(env, convert)?;
+        env.set_instance_data(Rc::clone(&bridge), (), |_| {})?;
+        Ok(bridge)
+    }
+
+    fn new(env: &Env, convert: Convert<T>) -> napi::Result<Rc<Self>> {
+        let bridge = Rc::new(Self {
+            queue: Arc::new(Queue(Mutex::new(Waiting { results: Vec::new(), woken: false, wake: None }))),
+            pending: RefCell::default(),
+            last_key: Cell::new(0),
+            wake: Cell::new(ptr::null_mut()),
+            convert,
+        });
+        let name = env.create_string(RESOURCE_NAME)?;
+        let context = Rc::into_raw(Rc::clone(&bridge)).cast_mut().cast::<c_void>();
+        let mut wake = ptr::null_mut();
+        // SAFETY: every pointer is valid for the call; `context` keeps one count of the bridge, which `release` gives
+        // back when Node frees the function, or the line below if there is none.
+        let status = unsafe {
+            sys::napi_create_threadsafe_function(
+                env.raw(),
+                ptr::null_mut(),
+                ptr::null_mut(),
+                name.raw(),
+                0,
+                1,
+                context,
+                Some(release::<T>),
+                context,
+                Some(settle::<T>),
+                &mut wake,
+            )
+        };
+        if status != sys::Status::napi_ok {
+            // SAFETY: the count that `into_raw` left in `context` above, which nobody took over.
+            drop(unsafe { Rc::from_raw(context.cast_const().cast::<Self>()) });
+        }
+        check_status!(status)?;
+        // SAFETY: `wake` was made just above, on this thread.
+        check_status!(unsafe { sys::napi_unref_threadsafe_function(env.raw(), wake) })?;
+        bridge.wake.set(wake);
+        bridge.queue.lock().wake = Some(Wake(wake));
+        // Hooks run last in, first out: this one comes before the one by which Node frees the function.
+        env.add_env_cleanup_hook(Rc::clone(&bridge), |bridge| bridge.leave())?;
+        Ok(bridge)
+    }
+
+    /// Makes a promise and has `spawn` start the work that will settle it.
+    pub fn start<'env>(
+        &self,
+        env: &'env Env,
+        fallback: fn() -> T,
+        spawn: impl FnOnce(Completion<T>) -> AbortHandle,
+    ) -> napi::Result<Started<'env>> {
+        let (mut deferred, mut promise) = (ptr::null_mut(), ptr::null_mut());
+        // SAFETY: `env` is this thread's and both places are valid.
+        check_status!(unsafe { sys::napi_create_promise(env.raw(), &mut deferred, &mut promise) })?;
+        let key = self.last_key.get() + 1;
+        self.last_key.set(key);
+        let work = spawn(Completion { queue: Arc::clone(&self.queue), key, fallback: Some(fallback) });
+        let mut pending = self.pending.borrow_mut();
+        if pending.is_empty() {
+            // SAFETY: `wake` is alive for as long as the environment runs JavaScript, which just called this.
+            check_status!(unsafe { sys::napi_ref_threadsafe_function(env.raw(), self.wake.get()) })?;
+        }
+        pending.insert(key, Pending { deferred, work });
+        // SAFETY: `promise` is a value of this environment and of the current handle scope.
+        let promise = unsafe { Unknown::from_napi_value(env.raw(), promise) }?;
+        Ok(Started { promise, key })
+    }
+
+    /// Ends a promise now: its work is aborted and it resolves with `undefined`. Nothing happens if it was settled.
+    pub fn cancel(&self, env: &Env, key: Key) -> napi::Result<()> {
+        let Some(pending) = self.take(env, key) else { return Ok(()) };
+        pending.work.abort();
+        resolve(env, pending.deferred, None)
+    }
+
+    fn take(&self, env: &Env, key: Key) -> Option<Pending> {
+        let mut pending = self.pending.borrow_mut();
+        let taken = pending.remove(&key)?;
+        if pending.is_empty() {
+            // SAFETY: as in `start`. A failure would only keep the process alive, so there is nothing to do about it.
+            unsafe { sys::napi_unref_threadsafe_function(env.raw(), self.wake.get()) };
+        }
+        Some(taken)
+    }
+
+    fn settle(&self, env: &Env) {
+        let results = {
+            let mut waiting = self.queue.lock();
+            waiting.woken = false;
+            std::mem::take(&mut waiting.results)
+        };
+        for (key, result) in results {
+            let Some(pending) = self.take(env, key) else { continue };
+            let value = catch_unwind(AssertUnwindSafe(|| (self.convert)(env, result).ok())).ok().flatten();
+            // A promise that cannot be settled has no one left to tell.
+            let _ = resolve(env, pending.deferred, value);
+        }
+    }
+
+    /// The environment goes: nothing may be settled any more.
+    fn leave(&self) {
+        let mut waiting = self.queue.lock();
+        waiting.wake = None;
+        waiting.results.clear();
+        drop(waiting);
+        for (_, pending) in self.pending.take() {
+            pending.work.abort();
+        }
+    }
+}
+
+/// Resolves with the value, or with `undefined`, which no result converts to.
+fn resolve(env: &Env, deferred: sys::napi_deferred, value: Option<Unknown<'_>>) -> napi::Result<()> {
+    let value = match value {
+        Some(value) => value.raw(),
+        None => {
+            let mut undefined = ptr::null_mut();
+            // SAFETY: `env` is this thread's and the place is valid.
+            check_status!(unsafe { sys::napi_get_undefined(env.raw(), &mut undefined) })?;
+            undefined
+        }
+    };
+    // SAFETY: `deferred` came out of the pending map, so it is settled here for the first and only time.
+    check_status!(unsafe { sys::napi_resolve_deferred(env.raw(), deferred, value) })
+}
+
+/// Called by Node on the environment's thread after a wake-up.
+unsafe extern "C" fn settle<T: Send + 'static>(
+    env: sys::napi_env,
+    _function: sys::napi_value,
+    context: *mut c_void,
+    _data: *mut c_void,
+) {
+    // Node hands over no environment when it only empties the queue of one that is gone.
+    if env.is_null() {
+        return;
+    }
+    // SAFETY: `context` holds a count of the bridge until `release`, which Node calls after the last of these calls.
+    let bridge = unsafe { &*context.cast_const().cast::<Bridge<T>>() };
+    bridge.settle(&Env::from_raw(env));
+}
+
+/// Called by Node when it frees the thread-safe function.
+unsafe extern "C" fn release<T: Send + 'static>(
+    _env: sys::napi_env,
+    context: *mut c_void,
+    _hint: *mut c_void,
+) {
+    // SAFETY: gives back, once, the count that `Bridge::new` put into the context.
+    drop(unsafe { Rc::from_raw(context.cast_const().cast::<Bridge<T>>()) });
+}

@@ -1,0 +1,247 @@
+//! What crosses the waist, and nothing else: the `Binding…` types and their conversion from and to the core's.
+
+use std::time::Duration;
+
+use napi::Env;
+use napi::bindgen_prelude::{ToNapiValue, Unknown};
+use napi_derive::napi;
+
+use crate::core::client::Outcome;
+use crate::core::config::Options;
+use crate::core::connection::{Connection, State};
+use crate::core::endpoint::Paths;
+use crate::core::error::Error;
+use crate::core::proxy::ProxySetting;
+use crate::core::secret::Secret;
+use crate::core::stats::Stats;
+use crate::core::tls::Roots;
+
+/// The facade has checked that each field has this type and, for a number, its range.
+#[napi(object, object_to_js = false)]
+pub struct BindingClientOptions {
+    pub publishable_key: Option<String>,
+    pub secret_key: Option<String>,
+    pub base_url: Option<String>,
+    pub catalog_url: Option<String>,
+    pub paths: Option<BindingPaths>,
+    pub timeout_ms: Option<u32>,
+    pub attempt_timeout_ms: Option<u32>,
+    pub connect_timeout_ms: Option<u32>,
+    pub max_retries: Option<u32>,
+    pub max_concurrency: Option<u32>,
+    pub proxy: Option<BindingProxy>,
+    pub ca: Option<Vec<String>>,
+    pub node_roots: Option<BindingNodeRoots>,
+}
+
+#[napi(object, object_to_js = false)]
+pub struct BindingPaths {
+    pub user: Option<String>,
+    pub group: Option<String>,
+    pub context: Option<String>,
+}
+
+#[napi(object, object_to_js = false)]
+pub struct BindingProxy {
+    pub url: String,
+    /// The environment variable that it comes from, if it is not an option.
+    pub variable: Option<String>,
+    pub no_proxy: String,
+}
+
+#[napi(object, object_to_js = false)]
+pub struct BindingNodeRoots {
+    pub pem: Vec<String>,
+    /// Whether these are all that Node trusts, in place of the roots compiled in.
+    pub is_complete: bool,
+}
+
+fn millis(millis: Option<u32>) -> Option<Duration> {
+    millis.map(|millis| Duration::from_millis(millis.into()))
+}
+
+impl From<BindingClientOptions> for Options {
+    fn from(options: BindingClientOptions) -> Self {
+        let (node, node_is_complete) =
+            options.node_roots.map_or_else(Default::default, |roots| (roots.pem, roots.is_complete));
+        Self {
+            publishable_key: options.publishable_key.map(Secret::new),
+            secret_key: options.secret_key.map(Secret::new),
+            base_url: options.base_url,
+            catalog_url: options.catalog_url,
+            paths: options.paths.map_or_else(Paths::default, |paths| Paths {
+                user: paths.user,
+                group: paths.group,
+                context: paths.context,
+            }),
+            timeout: millis(options.timeout_ms),
+            attempt_timeout: millis(options.attempt_timeout_ms),
+            connect_timeout: millis(options.connect_timeout_ms),
+            max_retries: options.max_retries,
+            max_concurrency: options.max_concurrency.map(|places| places as usize),
+            proxy: options.proxy.map(|proxy| ProxySetting {
+                url: Secret::new(proxy.url),
+                variable: proxy.variable,
+                no_proxy: proxy.no_proxy,
+            }),
+            roots: Roots { ca: options.ca.unwrap_or_default(), node, node_is_complete },
+        }
+    }
+}
+
+/// How a call ended, unless it ended with a token: then that is all that crosses.
+#[napi(object, object_from_js = false)]
+pub struct BindingOutcome {
+    pub attempts: u32,
+    pub connection: Option<BindingConnection>,
+    pub error: Option<BindingError>,
+}
+
+#[napi(object, object_from_js = false)]
+#[derive(Default)]
+pub struct BindingConnection {
+    pub status: &'static str,
+    pub access_token: Option<String>,
+    /// Milliseconds since the Unix epoch.
+    pub expires_at_ms: Option<f64>,
+    pub connect_url: Option<String>,
+    pub error_code: Option<String>,
+    pub error_message: Option<String>,
+    pub slug: Option<String>,
+    pub connection_id: Option<String>,
+    pub connector_name: Option<String>,
+    pub authorization_id: Option<String>,
+    pub authorization_status: Option<String>,
+    pub display_label: Option<String>,
+}
+
+/// The facade picks the class by the code and throws.
+#[napi(object, object_from_js = false)]
+pub struct BindingError {
+    pub code: &'static str,
+    pub message: String,
+    pub retryable: bool,
+    pub attempts: u32,
+    pub status: Option<u16>,
+    pub request_id: Option<String>,
+    pub retry_after_ms: Option<f64>,
+    pub cause: Option<String>,
+}
+
+impl From<Error> for BindingError {
+    fn from(error: Error) -> Self {
+        Self {
+            code: error.kind.code(),
+            message: error.message.into_owned(),
+            retryable: error.retryable,
+            attempts: error.attempts,
+            status: error.status,
+            request_id: error.request_id,
+            retry_after_ms: error.retry_after.map(|wait| wait.as_secs_f64() * 1e3),
+            cause: error.cause,
+        }
+    }
+}
+
+impl From<Error> for BindingOutcome {
+    fn from(error: Error) -> Self {
+        Self { attempts: error.attempts, connection: None, error: Some(error.into()) }
+    }
+}
+
+impl BindingConnection {
+    fn new(connection: Connection, connect_url: Option<String>) -> Self {
+        let details = connection.details;
+        let common = Self {
+            connect_url,
+            slug: details.slug,
+            connection_id: details.connection_id,
+            connector_name: details.connector_name,
+            authorization_id: details.authorization_id,
+            authorization_status: details.authorization_status,
+            display_label: details.display_label,
+            ..Self::default()
+        };
+        match connection.state {
+            State::Active { access_token, expires_at } => Self {
+                status: "active",
+                access_token: Some(access_token.expose().to_owned()),
+                expires_at_ms: expires_at,
+                ..common
+            },
+            State::Unavailable { reason, error_code, error_message } => {
+                Self { status: reason.status(), error_code, error_message, ..common }
+            }
+        }
+    }
+}
+
+#[napi(object, object_from_js = false)]
+pub struct BindingStats {
+    pub calls: f64,
+    pub requests: f64,
+    pub retries: f64,
+    pub failures: f64,
+    pub in_flight: f64,
+    pub queued: f64,
+}
+
+impl From<&Stats> for BindingStats {
+    fn from(stats: &Stats) -> Self {
+        Self {
+            calls: stats.calls.get() as f64,
+            requests: stats.requests.get() as f64,
+            retries: stats.retries.get() as f64,
+            failures: stats.failures.get() as f64,
+            in_flight: stats.in_flight.get() as f64,
+            queued: stats.queued.get() as f64,
+        }
+    }
+}
+
+/// What a promise of the bridge resolves with.
+pub enum Settlement {
+    /// A call that asked for the token, and got one.
+    Token(Secret),
+    /// A call that ended otherwise, or asked for the connection.
+    Outcome(Box<Outcome>),
+    /// A closed client whose calls have ended.
+    Closed,
+}
+
+impl Settlement {
+    /// Only what the caller asked for crosses.
+    pub fn of(outcome: Outcome, whole_connection: bool) -> Self {
+        match outcome.result {
+            Ok(Connection { state: State::Active { access_token, .. }, .. }) if !whole_connection => {
+                Self::Token(access_token)
+            }
+            _ => Self::Outcome(Box::new(outcome)),
+        }
+    }
+
+    /// What a call that panicked ends with.
+    pub fn panicked() -> Self {
+        Self::Outcome(Box::new(Outcome { result: Err(Error::internal()), connect_url: None, attempts: 0 }))
+    }
+
+    /// On the environment's thread.
+    pub fn into_js(env: &Env, settlement: Self) -> napi::Result<Unknown<'_>> {
+        match settlement {
+            Self::Token(token) => env.create_string(token.expose())?.into_unknown(env),
+            Self::Outcome(outcome) => {
+                let attempts = outcome.attempts;
+                let outcome = match outcome.result {
+                    Ok(connection) => BindingOutcome {
+                        attempts,
+                        connection: Some(BindingConnection::new(connection, outcome.connect_url)),
+                        error: None,
+                    },
+                    Err(error) => error.into(),
+                };
+                outcome.into_unknown(env)
+            }
+            Self::Closed => true.into_unknown(env),
+        }
+    }
+}

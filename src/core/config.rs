@@ -1,0 +1,216 @@
+//! From options to what a client runs on: every value is checked here, once, at construction.
+//!
+//! The facade has checked types and the ranges of integers; an absent option is `None` and gets its default here.
+
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderValue;
+use zeroize::Zeroizing;
+
+use super::endpoint::{Catalog, Endpoint, Paths};
+use super::error::{Error, Kind};
+use super::proxy::{Proxy, ProxySetting};
+use super::retry::DEFAULT_MAX_RETRIES;
+use super::secret::Secret;
+use super::tls::{Roots, Trust};
+use super::transport::Settings;
+
+/// The whole call.
+pub const DEFAULT_TIMEOUT: Duration = Duration::from_millis(20_000);
+/// One attempt.
+pub const DEFAULT_ATTEMPT_TIMEOUT: Duration = Duration::from_millis(8_000);
+/// A new connection: a little more than a lost SYN and its repetition after 3 s.
+pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_millis(3_100);
+/// Requests at once.
+pub const DEFAULT_MAX_CONCURRENCY: usize = 100;
+
+/// The options of a client, each `None` for its default.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// User name of the Basic auth.
+    pub publishable_key: Option<Secret>,
+    /// Password of the Basic auth.
+    pub secret_key: Option<Secret>,
+    /// Root of the Platform API.
+    pub base_url: Option<String>,
+    /// Root of the catalog.
+    pub catalog_url: Option<String>,
+    /// Path templates.
+    pub paths: Paths,
+    /// Limit of a call.
+    pub timeout: Option<Duration>,
+    /// Limit of an attempt.
+    pub attempt_timeout: Option<Duration>,
+    /// Limit of a new connection.
+    pub connect_timeout: Option<Duration>,
+    /// Retries of a call.
+    pub max_retries: Option<u32>,
+    /// Requests at once.
+    pub max_concurrency: Option<usize>,
+    /// The proxy, from an option or the environment.
+    pub proxy: Option<ProxySetting>,
+    /// Certificates to trust.
+    pub roots: Roots,
+}
+
+/// Options that have been checked.
+#[derive(Debug)]
+pub struct Config {
+    pub endpoint: Endpoint,
+    pub catalog: Option<Catalog>,
+    pub limits: Limits,
+    pub transport: Settings,
+}
+
+/// What a call may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub timeout: Duration,
+    pub attempt_timeout: Duration,
+    pub max_retries: u32,
+    pub max_concurrency: usize,
+}
+
+impl Options {
+    /// Checks everything; the first thing wrong is the error.
+    pub fn check(&self) -> Result<Config, Error> {
+        let authorization = self.authorization()?;
+        let endpoint = Endpoint::new(self.base_url.as_deref(), &self.paths)?;
+        let catalog = self.catalog_url.as_deref().map(Catalog::new).transpose()?;
+        let proxy = self.proxy(&endpoint)?;
+        Ok(Config {
+            catalog,
+            limits: Limits {
+                timeout: self.timeout.unwrap_or(DEFAULT_TIMEOUT),
+                attempt_timeout: self.attempt_timeout.unwrap_or(DEFAULT_ATTEMPT_TIMEOUT),
+                max_retries: self.max_retries.unwrap_or(DEFAULT_MAX_RETRIES),
+                max_concurrency: self.max_concurrency.unwrap_or(DEFAULT_MAX_CONCURRENCY),
+            },
+            transport: Settings {
+                origin: endpoint.origin(),
+                is_https: endpoint.is_https(),
+                authorization,
+                connect_timeout: self.connect_timeout.unwrap_or(DEFAULT_CONNECT_TIMEOUT),
+                proxy,
+                trust: Trust::new(&self.roots)?,
+            },
+            endpoint,
+        })
+    }
+
+    fn authorization(&self) -> Result<HeaderValue, Error> {
+        let name = key(self.publishable_key.as_ref(), "publishableKey", "XKIT_PUBLISHABLE_KEY")?;
+        let password = key(self.secret_key.as_ref(), "secretKey", "XKIT_SECRET_KEY")?;
+        if name.contains(':') {
+            return Err(Error::argument("The option publishableKey must not contain a colon"));
+        }
+        let credentials = Zeroizing::new(format!("{name}:{password}"));
+        let encoded = Zeroizing::new(format!("Basic {}", STANDARD.encode(credentials.as_bytes())));
+        let mut header = HeaderValue::from_str(&encoded).map_err(|_| Error::internal())?;
+        header.set_sensitive(true);
+        Ok(header)
+    }
+
+    fn proxy(&self, endpoint: &Endpoint) -> Result<Option<Proxy>, Error> {
+        let Some(setting) = &self.proxy else { return Ok(None) };
+        if !endpoint.is_https() {
+            // A variable such as HTTPS_PROXY speaks of https: only.
+            if setting.variable.is_some() {
+                return Ok(None);
+            }
+            return Err(Error::argument(
+                "The option proxy needs an https: baseUrl: over http: the proxy would see the keys",
+            ));
+        }
+        let (host, port) = endpoint.authority();
+        Proxy::select(setting, host, port)
+    }
+}
+
+/// Keys often come from files and secret stores, which leave a newline at the end: one is trimmed.
+fn key<'a>(key: Option<&'a Secret>, option: &str, variable: &str) -> Result<&'a str, Error> {
+    let text = key.map_or("", Secret::expose);
+    let text = text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
+    if text.trim().is_empty() {
+        return Err(Error::new(
+            Kind::MissingCredentials,
+            format!(
+                "The {option} is missing: set the environment variable {variable}, or pass the option {option}"
+            ),
+        ));
+    }
+    if text.chars().any(char::is_control) {
+        return Err(Error::argument(format!("The option {option} must not contain control characters")));
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(publishable_key: &str, secret_key: &str) -> Options {
+        Options {
+            publishable_key: Some(Secret::new(publishable_key.to_owned())),
+            secret_key: Some(Secret::new(secret_key.to_owned())),
+            ..Options::default()
+        }
+    }
+
+    #[test]
+    fn keys_become_one_sensitive_header() {
+        for (name, password) in [("pk", "sk"), ("pk\n", "sk\r\n")] {
+            let header = options(name, password).check().unwrap().transport.authorization;
+            assert_eq!(header, "Basic cGs6c2s=");
+            assert!(header.is_sensitive());
+        }
+    }
+
+    #[test]
+    fn missing_and_unusable_keys_are_told_apart_and_never_repeated() {
+        for (name, password, kind) in [
+            ("", "sk", Kind::MissingCredentials),
+            ("pk", " ", Kind::MissingCredentials),
+            ("pk", "\n", Kind::MissingCredentials),
+            ("pk", "hunter\n2", Kind::InvalidArgument),
+            ("pk", "hunter2\n\n", Kind::InvalidArgument),
+            ("hunter:2", "sk", Kind::InvalidArgument),
+        ] {
+            let error = options(name, password).check().unwrap_err();
+            assert_eq!(error.kind, kind);
+            assert!(!error.message.contains("hunter"));
+        }
+        assert_eq!(Options::default().check().unwrap_err().kind, Kind::MissingCredentials);
+    }
+
+    #[test]
+    fn a_checked_config_shows_no_secret() {
+        let mut options = options("pk", "hunter2");
+        options.proxy = Some(ProxySetting {
+            url: Secret::new("http://me:swordfish@proxy.test".to_owned()),
+            variable: None,
+            no_proxy: String::new(),
+        });
+        let shown = format!("{options:?} {:?}", options.check().unwrap());
+        for secret in ["hunter2", "swordfish", &STANDARD.encode("pk:hunter2")] {
+            assert!(!shown.contains(secret), "{secret}");
+        }
+    }
+
+    #[test]
+    fn a_proxy_needs_an_encrypted_base_url() {
+        let mut options = options("pk", "sk");
+        options.base_url = Some("http://127.0.0.1:1".to_owned());
+        assert!(options.check().unwrap().transport.proxy.is_none());
+        options.proxy = Some(ProxySetting {
+            url: Secret::new("http://proxy.test".to_owned()),
+            variable: None,
+            no_proxy: String::new(),
+        });
+        assert_eq!(options.check().unwrap_err().kind, Kind::InvalidArgument);
+        options.proxy.as_mut().unwrap().variable = Some("HTTPS_PROXY".to_owned());
+        assert!(options.check().unwrap().transport.proxy.is_none());
+    }
+}

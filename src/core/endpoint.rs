@@ -1,0 +1,409 @@
+//! From an owner and a slug to the one URL that names their connection, and to the page where it is set up.
+//!
+//! An id becomes exactly one path segment that decodes to exactly that id, or the call is refused: nothing is
+//! trimmed, normalised or guessed. Must not know anything of requests.
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use url::{Host, Url};
+
+use super::error::Error;
+
+/// Longest owner id or slug, in bytes of UTF-8.
+pub const MAX_ID_BYTES: usize = 1024;
+
+/// Where the platform lives unless an option or the environment says otherwise. Source: given.
+pub const DEFAULT_BASE_URL: &str = "https://app.xkit.co/api/platform";
+/// The documented path. Source: given.
+pub const DEFAULT_USER_PATH: &str = "/connections/{id}/{slug}";
+/// Nowhere stated; the likeliest by the other two. Source: open.
+pub const DEFAULT_GROUP_PATH: &str = "/groups/{id}/connections/{slug}";
+/// From the platform's newer pages. Source: found.
+pub const DEFAULT_CONTEXT_PATH: &str = "/contexts/{id}/connections/{slug}";
+
+/// Everything but the characters that RFC 3986 leaves unreserved is encoded.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Whose connection is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OwnerKind {
+    /// A user, under the id with which the user was provisioned.
+    User,
+    /// A group.
+    Group,
+    /// A context: the one kind of the platform's newer pages.
+    Context,
+}
+
+impl OwnerKind {
+    /// What messages call the owner's id.
+    pub fn id_name(self) -> &'static str {
+        match self {
+            Self::User => "user id",
+            Self::Group => "group id",
+            Self::Context => "context id",
+        }
+    }
+}
+
+/// An owner's id or a slug that may go on the wire.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Segment(Box<str>);
+
+impl Segment {
+    /// Accepts whatever can be one path segment; `name` is what the message calls it.
+    pub fn new(text: &str, name: &str) -> Result<Self, Error> {
+        let problem = if text.is_empty() {
+            "must not be empty"
+        } else if text.len() > MAX_ID_BYTES {
+            "must not be longer than 1,024 bytes"
+        } else if text.chars().any(char::is_control) {
+            "must not contain control characters"
+        } else if text == "." || text == ".." {
+            "must not be a dot segment (\".\" or \"..\")"
+        } else if text.trim().is_empty() {
+            "must not be blank"
+        } else {
+            return Ok(Self(text.into()));
+        };
+        Err(Error::argument(format!("The {name} {problem}")))
+    }
+
+    fn push_encoded(&self, target: &mut String) {
+        target.extend(utf8_percent_encode(&self.0, SEGMENT));
+    }
+}
+
+/// A path below the base URL with one place for the id and one for the slug.
+#[derive(Clone, Debug)]
+struct Template {
+    before: String,
+    between: String,
+    after: String,
+    slug_first: bool,
+}
+
+impl Template {
+    /// `prefix` is the base URL's own path, without a slash at its end.
+    fn parse(prefix: &str, text: &str, name: &str) -> Result<Self, Error> {
+        let refuse = |problem: &str| Err(Error::argument(format!("The option paths.{name} {problem}")));
+        if !text.starts_with('/') {
+            return refuse("must begin with \"/\"");
+        }
+        for place in ["{id}", "{slug}"] {
+            if text.split('/').filter(|segment| *segment == place).count() != 1 {
+                return refuse("must hold {id} and {slug} once each, as whole segments");
+            }
+        }
+        let literal = |segment: &str| {
+            segment != "."
+                && segment != ".."
+                && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
+        };
+        if !text.split('/').all(|segment| segment == "{id}" || segment == "{slug}" || literal(segment)) {
+            return refuse("may hold letters, digits and - . _ ~ besides {id} and {slug}");
+        }
+        let (id, slug) = (text.find("{id}"), text.find("{slug}"));
+        let slug_first = slug < id;
+        let (first, second) = if slug_first { ("{slug}", "{id}") } else { ("{id}", "{slug}") };
+        let Some((before, rest)) = text.split_once(first) else {
+            return refuse("must hold {id} and {slug} once each, as whole segments");
+        };
+        let Some((between, after)) = rest.split_once(second) else {
+            return refuse("must hold {id} and {slug} once each, as whole segments");
+        };
+        Ok(Self {
+            before: format!("{prefix}{before}"),
+            between: between.to_owned(),
+            after: after.to_owned(),
+            slug_first,
+        })
+    }
+
+    fn path(&self, id: &Segment, slug: &Segment) -> String {
+        let (first, second) = if self.slug_first { (slug, id) } else { (id, slug) };
+        let mut path = String::with_capacity(
+            self.before.len() + self.between.len() + self.after.len() + 3 * (first.0.len() + second.0.len()),
+        );
+        path.push_str(&self.before);
+        first.push_encoded(&mut path);
+        path.push_str(&self.between);
+        second.push_encoded(&mut path);
+        path.push_str(&self.after);
+        path
+    }
+}
+
+/// Path templates below the base URL, each `None` for its default.
+#[derive(Clone, Debug, Default)]
+pub struct Paths {
+    /// For users.
+    pub user: Option<String>,
+    /// For groups.
+    pub group: Option<String>,
+    /// For contexts.
+    pub context: Option<String>,
+}
+
+/// The platform's address and its paths.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    base: Url,
+    user: Template,
+    group: Template,
+    context: Template,
+}
+
+impl Endpoint {
+    /// Checks the base URL and the templates once, so that a call only has to fill them in.
+    pub fn new(base_url: Option<&str>, paths: &Paths) -> Result<Self, Error> {
+        let base = parse_base(base_url.unwrap_or(DEFAULT_BASE_URL))?;
+        let prefix = base.path().trim_end_matches('/').to_owned();
+        let template = |path: &Option<String>, default: &str, name: &str| {
+            Template::parse(&prefix, path.as_deref().unwrap_or(default), name)
+        };
+        Ok(Self {
+            user: template(&paths.user, DEFAULT_USER_PATH, "user")?,
+            group: template(&paths.group, DEFAULT_GROUP_PATH, "group")?,
+            context: template(&paths.context, DEFAULT_CONTEXT_PATH, "context")?,
+            base,
+        })
+    }
+
+    /// The URL of one connection. Fails, rather than asks for another one, if parsing changed what was built.
+    pub fn connection_url(&self, kind: OwnerKind, id: &Segment, slug: &Segment) -> Result<Url, Error> {
+        let path = match kind {
+            OwnerKind::User => &self.user,
+            OwnerKind::Group => &self.group,
+            OwnerKind::Context => &self.context,
+        }
+        .path(id, slug);
+        let mut url = self.base.clone();
+        url.set_path(&path);
+        if url.path() != path || url.query().is_some() || url.fragment().is_some() {
+            return Err(Error::internal());
+        }
+        Ok(url)
+    }
+
+    /// Scheme, host and port: safe to print.
+    pub fn origin(&self) -> String {
+        self.base.origin().ascii_serialization()
+    }
+
+    /// Whether requests are encrypted; otherwise the host is a loopback one.
+    pub fn is_https(&self) -> bool {
+        self.base.scheme() == "https"
+    }
+
+    /// The host and the port of the platform.
+    pub fn authority(&self) -> (Option<Host<&str>>, Option<u16>) {
+        (self.base.host(), self.base.port_or_known_default())
+    }
+}
+
+fn parse_base(text: &str) -> Result<Url, Error> {
+    let url = parse_root(text, "baseUrl")?;
+    let loopback = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    if url.scheme() == "http" && !loopback {
+        return Err(Error::argument(
+            "The option baseUrl must be an https: URL (http: is for a loopback host only), since the keys go there",
+        ));
+    }
+    Ok(url)
+}
+
+/// A URL to build upon: http(s), a host, nothing behind the path.
+fn parse_root(text: &str, name: &str) -> Result<Url, Error> {
+    let refuse = |problem: &str| Err(Error::argument(format!("The option {name} {problem}")));
+    let Ok(url) = Url::parse(text) else {
+        return refuse("must be an absolute URL such as https://example.com");
+    };
+    if !matches!(url.scheme(), "https" | "http") {
+        return refuse("must be an https: URL");
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return refuse("must not hold a user name or a password");
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return refuse("must not hold a query or a fragment");
+    }
+    Ok(url)
+}
+
+/// The root of the hosted or self-hosted catalog. Source of `/connectors/<slug>`: given.
+#[derive(Clone, Debug)]
+pub struct Catalog {
+    prefix: String,
+}
+
+impl Catalog {
+    /// Checks the catalog's URL. Any http(s) host will do: it is a link for a person, no key goes there.
+    pub fn new(catalog_url: &str) -> Result<Self, Error> {
+        let url = parse_root(catalog_url, "catalogUrl")?;
+        Ok(Self { prefix: format!("{}/connectors/", url.as_str().trim_end_matches('/')) })
+    }
+
+    /// The page where an owner sets up or repairs the connector.
+    pub fn connector_url(&self, slug: &Segment) -> String {
+        let mut url = self.prefix.clone();
+        slug.push_encoded(&mut url);
+        url
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use percent_encoding::percent_decode_str;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::core::error::Kind;
+
+    fn endpoint(base_url: &str) -> Endpoint {
+        Endpoint::new(Some(base_url), &Paths::default()).unwrap()
+    }
+
+    fn url(kind: OwnerKind, id: &str, slug: &str) -> String {
+        let (id, slug) = (Segment::new(id, "owner id").unwrap(), Segment::new(slug, "slug").unwrap());
+        endpoint("https://p.test/api").connection_url(kind, &id, &slug).unwrap().into()
+    }
+
+    #[test]
+    fn every_kind_of_owner_has_its_path() {
+        assert_eq!(url(OwnerKind::User, "u1", "slack"), "https://p.test/api/connections/u1/slack");
+        assert_eq!(url(OwnerKind::Group, "g1", "slack"), "https://p.test/api/groups/g1/connections/slack");
+        assert_eq!(
+            url(OwnerKind::Context, "c1", "slack"),
+            "https://p.test/api/contexts/c1/connections/slack"
+        );
+    }
+
+    #[test]
+    fn reserved_characters_stay_inside_their_segment() {
+        for (id, encoded) in [
+            ("a/b", "a%2Fb"),
+            ("a\\b", "a%5Cb"),
+            ("?q#f", "%3Fq%23f"),
+            ("%2e%2e", "%252e%252e"),
+            ("a b+c", "a%20b%2Bc"),
+            ("user@host:1;x", "user%40host%3A1%3Bx"),
+            ("é", "%C3%A9"),
+            ("e\u{301}", "e%CC%81"),
+            ("...", "..."),
+            ("~._-", "~._-"),
+        ] {
+            assert_eq!(url(OwnerKind::User, id, "s"), format!("https://p.test/api/connections/{encoded}/s"));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_one_segment_is_refused_without_repeating_it() {
+        let long = "x".repeat(MAX_ID_BYTES + 1);
+        for id in
+            ["", " ", "\u{a0}\u{3000}", ".", "..", "a\nb", "secret\0", "\u{7f}", "\u{85}x", long.as_str()]
+        {
+            let error = Segment::new(id, "owner id").unwrap_err();
+            assert_eq!(error.kind, Kind::InvalidArgument);
+            assert!(error.message.starts_with("The owner id must not "), "{}", error.message);
+            assert!(!error.message.contains("secret"));
+        }
+        assert!(Segment::new(&"x".repeat(MAX_ID_BYTES), "slug").is_ok());
+    }
+
+    #[test]
+    fn base_urls_keep_their_prefix_and_lose_slashes_at_the_end() {
+        let (id, slug) = (Segment::new("u", "id").unwrap(), Segment::new("s", "slug").unwrap());
+        for (base, expected) in [
+            ("https://p.test", "https://p.test/connections/u/s"),
+            ("https://p.test/", "https://p.test/connections/u/s"),
+            ("https://p.test/a/b//", "https://p.test/a/b/connections/u/s"),
+            ("http://127.0.0.1:8080/x", "http://127.0.0.1:8080/x/connections/u/s"),
+            ("http://[::1]:1", "http://[::1]:1/connections/u/s"),
+            ("http://localhost", "http://localhost/connections/u/s"),
+        ] {
+            assert_eq!(
+                endpoint(base).connection_url(OwnerKind::User, &id, &slug).unwrap().as_str(),
+                expected
+            );
+        }
+    }
+
+    #[test]
+    fn base_urls_that_would_leak_or_mislead_are_refused() {
+        for base in [
+            "",
+            "p.test",
+            "/api",
+            "ftp://p.test",
+            "http://p.test",
+            "http://127.0.0.1.p.test",
+            "http://localhost.p.test",
+            "https://user@p.test",
+            "https://:hunter2@p.test",
+            "https://p.test?x",
+            "https://p.test/#x",
+            "file:///etc",
+        ] {
+            let error = Endpoint::new(Some(base), &Paths::default()).unwrap_err();
+            assert_eq!(error.kind, Kind::InvalidArgument, "{base}");
+            assert!(!error.message.contains("p.test") && !error.message.contains("hunter2"));
+        }
+    }
+
+    #[test]
+    fn templates_can_be_overridden_and_bad_ones_are_refused() {
+        let with = |user: &str| {
+            Endpoint::new(Some("https://p.test"), &Paths { user: Some(user.to_owned()), ..Paths::default() })
+        };
+        let (id, slug) = (Segment::new("u", "id").unwrap(), Segment::new("s", "slug").unwrap());
+        let built =
+            with("/v2/{slug}/of/{id}/now").unwrap().connection_url(OwnerKind::User, &id, &slug).unwrap();
+        assert_eq!(built.as_str(), "https://p.test/v2/s/of/u/now");
+        for template in [
+            "{id}/{slug}",
+            "/{id}",
+            "/{slug}/{id}/{id}",
+            "/x{id}/{slug}",
+            "/../{id}/{slug}",
+            "/{id}/{slug}?a=b",
+            "/a b/{id}/{slug}",
+        ] {
+            assert_eq!(with(template).unwrap_err().kind, Kind::InvalidArgument, "{template}");
+        }
+    }
+
+    #[test]
+    fn the_catalog_links_to_one_connector() {
+        let slug = Segment::new("google/drive", "slug").unwrap();
+        for root in ["https://acme.xkit.co", "https://acme.xkit.co/"] {
+            let url = Catalog::new(root).unwrap().connector_url(&slug);
+            assert_eq!(url, "https://acme.xkit.co/connectors/google%2Fdrive");
+        }
+        assert!(Catalog::new("javascript:alert(1)").is_err());
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+        #[test]
+        fn no_id_changes_the_shape_of_the_path(id in any::<String>(), slug in "\\PC{1,40}|[./%\\\\?#:@;&=+ a]{1,12}") {
+            let endpoint = endpoint("https://p.test/api");
+            if let (Ok(id), Ok(slug)) = (Segment::new(&id, "owner id"), Segment::new(&slug, "slug")) {
+                let url = endpoint.connection_url(OwnerKind::User, &id, &slug).unwrap();
+                prop_assert_eq!(url.host_str(), Some("p.test"));
+                prop_assert_eq!(url.query(), None);
+                prop_assert_eq!(url.fragment(), None);
+                let segments: Vec<_> = url.path_segments().unwrap().collect();
+                prop_assert_eq!(segments.len(), 4);
+                prop_assert_eq!(&segments[..2], &["api", "connections"]);
+                prop_assert_eq!(percent_decode_str(segments[2]).decode_utf8().unwrap(), &*id.0);
+                prop_assert_eq!(percent_decode_str(segments[3]).decode_utf8().unwrap(), &*slug.0);
+            }
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! Which proxy, if any, stands between the client and the platform. Decided once, since a client has one target.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use percent_encoding::percent_decode_str;
+use url::{Host, Url};
+
+use super::error::Error;
+use super::secret::Secret;
+
+/// What the options and the environment say of a proxy.
+#[derive(Clone, Debug)]
+pub struct ProxySetting {
+    /// The proxy's URL, perhaps with a password.
+    pub url: Secret,
+    /// The environment variable that the URL comes from; `None` for the option.
+    pub variable: Option<String>,
+    /// Hosts that the proxy is not used for, as in `NO_PROXY`; empty for the option.
+    pub no_proxy: String,
+}
+
+/// An HTTP proxy that requests are tunnelled through.
+#[derive(Clone, Debug)]
+pub struct Proxy {
+    /// Without user name and password.
+    pub url: Url,
+    /// User name and password.
+    pub credentials: Option<(String, Secret)>,
+}
+
+impl Proxy {
+    /// The proxy to use for the host, or `None` where the setting exempts it.
+    pub fn select(
+        setting: &ProxySetting,
+        host: Option<Host<&str>>,
+        port: Option<u16>,
+    ) -> Result<Option<Self>, Error> {
+        if host.is_some_and(|host| is_exempt(&setting.no_proxy, &host, port)) {
+            return Ok(None);
+        }
+        let source = setting.variable.as_deref().unwrap_or("the option proxy");
+        Self::parse(setting.url.expose(), source).map(Some)
+    }
+
+    fn parse(text: &str, source: &str) -> Result<Self, Error> {
+        let refuse = |problem: &str| {
+            Err(Error::argument(format!(
+                "The proxy in {source} {problem}: use a URL such as http://proxy.example.com:3128"
+            )))
+        };
+        // `host:port` alone is what many environments hold.
+        let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+        let Ok(mut url) = Url::parse(&text) else {
+            return refuse("is not a URL");
+        };
+        if !matches!(url.scheme(), "http" | "https") {
+            return refuse("is of a kind that is not supported");
+        }
+        if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
+            return refuse("holds more than a host and a port");
+        }
+        let decode = |text: &str| percent_decode_str(text).decode_utf8().map(|text| text.into_owned());
+        let credentials = match (decode(url.username()), decode(url.password().unwrap_or_default())) {
+            (Ok(name), Ok(password)) if !name.is_empty() || !password.is_empty() => {
+                Some((name, Secret::new(password)))
+            }
+            (Ok(_), Ok(_)) => None,
+            _ => return refuse("holds a user name or password that is not UTF-8"),
+        };
+        if url.set_username("").is_err() || url.set_password(None).is_err() {
+            return refuse("is not a URL");
+        }
+        Ok(Self { url, credentials })
+    }
+}
+
+/// Whether an entry of a `NO_PROXY` list names the host: `*`, a host with all below it, `.suffix`, `*.suffix`, an
+/// address, a CIDR range; each perhaps with a port, brackets, a dot at the end, any case; split by commas or spaces.
+fn is_exempt(no_proxy: &str, host: &Host<&str>, port: Option<u16>) -> bool {
+    let name = host.to_string();
+    let name = name.trim_matches(['[', ']']).trim_end_matches('.').to_ascii_lowercase();
+    let address: Option<IpAddr> = name.parse().ok();
+    no_proxy
+        .split([',', ' ', '\t'])
+        .filter(|entry| !entry.is_empty())
+        .any(|entry| entry == "*" || names(&entry.to_ascii_lowercase(), &name, address, port))
+}
+
+fn names(entry: &str, name: &str, address: Option<IpAddr>, port: Option<u16>) -> bool {
+    let (entry, entry_port) = split_port(entry);
+    if entry_port.is_some() && entry_port != port {
+        return false;
+    }
+    if let Some(address) = address {
+        return match entry.parse::<IpNet>() {
+            Ok(net) => net.contains(&address),
+            Err(_) => entry.parse() == Ok(address),
+        };
+    }
+    let suffix = entry.trim_start_matches('*').trim_start_matches('.').trim_end_matches('.');
+    !suffix.is_empty() && name.strip_suffix(suffix).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+/// Splits `host:port` and `[v6]:port`; a bare IPv6 address has colons of its own.
+fn split_port(entry: &str) -> (&str, Option<u16>) {
+    if let Some(rest) = entry.strip_prefix('[')
+        && let Some((host, rest)) = rest.split_once(']')
+    {
+        return (host, rest.strip_prefix(':').and_then(|port| port.parse().ok()));
+    }
+    match entry.split_once(':') {
+        Some((host, port)) if !port.contains(':') => match port.parse() {
+            Ok(port) => (host, Some(port)),
+            Err(_) => (entry, None),
+        },
+        _ => (entry, None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn exempt(no_proxy: &str, url: &str) -> bool {
+        let url = Url::parse(url).unwrap();
+        is_exempt(no_proxy, &url.host().unwrap(), url.port_or_known_default())
+    }
+
+    #[test]
+    fn no_proxy_is_understood_in_every_form_that_curl_takes() {
+        for (entry, url, expected) in [
+            ("*", "https://app.xkit.co", true),
+            ("app.xkit.co", "https://app.xkit.co", true),
+            ("xkit.co", "https://app.xkit.co", true),
+            (".xkit.co", "https://app.xkit.co", true),
+            (".xkit.co", "https://xkit.co", true),
+            ("*.xkit.co", "https://app.xkit.co", true),
+            ("kit.co", "https://xkit.co", false),
+            ("xkit.com", "https://xkit.co", false),
+            ("APP.Xkit.CO", "https://app.xkit.co", true),
+            ("app.xkit.co.", "https://app.xkit.co", true),
+            ("app.xkit.co", "https://app.xkit.co.", true),
+            ("app.xkit.co:443", "https://app.xkit.co", true),
+            ("app.xkit.co:8443", "https://app.xkit.co", false),
+            ("app.xkit.co:8443", "https://app.xkit.co:8443", true),
+            ("example.com, app.xkit.co", "https://app.xkit.co", true),
+            ("example.com app.xkit.co", "https://app.xkit.co", true),
+            (" ,, ", "https://app.xkit.co", false),
+            (".", "https://app.xkit.co", false),
+            ("127.0.0.1", "https://127.0.0.1", true),
+            ("127.0.0.1:1", "https://127.0.0.1:2", false),
+            ("127.0.0.0/8", "https://127.1.2.3", true),
+            ("10.0.0.0/8", "https://127.0.0.1", false),
+            ("0.0.1", "https://127.0.0.1", false),
+            ("::1", "https://[::1]", true),
+            ("[::1]", "https://[::1]", true),
+            ("[::1]:443", "https://[::1]", true),
+            ("[::1]:444", "https://[::1]", false),
+            ("fd00::/8", "https://[fd00::5]", true),
+        ] {
+            assert_eq!(exempt(entry, url), expected, "{entry} {url}");
+        }
+    }
+
+    #[test]
+    fn credentials_leave_the_url_and_stay_hidden() {
+        let proxy = Proxy::parse("http://me:hunter%232@proxy.test:3128", "HTTPS_PROXY").unwrap();
+        assert_eq!(proxy.url.as_str(), "http://proxy.test:3128/");
+        let (name, password) = proxy.credentials.clone().unwrap();
+        assert_eq!((name.as_str(), password.expose()), ("me", "hunter#2"));
+        assert!(!format!("{proxy:?}").contains("hunter"));
+        assert_eq!(
+            Proxy::parse("proxy.test:3128", "ALL_PROXY").unwrap().url.as_str(),
+            "http://proxy.test:3128/"
+        );
+    }
+
+    #[test]
+    fn what_is_no_http_proxy_is_refused_without_repeating_it() {
+        for text in
+            ["socks5://p.test", "http://", "http://p.test/path", "http://p.test?x", "ftp://hunter2@p.test"]
+        {
+            let error = Proxy::parse(text, "ALL_PROXY").unwrap_err();
+            assert!(
+                error.message.starts_with("The proxy in ALL_PROXY ") && !error.message.contains("p.test")
+            );
+        }
+    }
+}

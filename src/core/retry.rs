@@ -1,0 +1,235 @@
+//! Whether and when to send a request again: a pure decision, and the quota that keeps a dying platform from being
+//! hammered. Sleeps nowhere and sends nothing; the clock and the jitter are the caller's.
+
+use std::sync::Mutex;
+use std::time::{Duration, SystemTime};
+
+/// How often a call is tried again unless an option says otherwise.
+pub const DEFAULT_MAX_RETRIES: u32 = 2;
+/// First backoff after a passing fault; doubles with each retry.
+const TRANSIENT_BASE: Duration = Duration::from_millis(50);
+/// First backoff after a 429.
+const THROTTLED_BASE: Duration = Duration::from_secs(1);
+/// Longest backoff.
+const MAX_BACKOFF: Duration = Duration::from_secs(5);
+/// Longest `Retry-After` that is waited for; a longer one is the caller's to wait.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(10);
+
+/// What a fault costs, and how long to back off from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Lost connections, timeouts, 5xx.
+    Transient,
+    /// 429.
+    Throttled,
+}
+
+/// One fault, as far as the decision depends on it.
+#[derive(Clone, Copy, Debug)]
+pub struct Failure {
+    pub class: Class,
+    pub retry_after: Option<Duration>,
+    /// Retries that the call has had.
+    pub retries: u32,
+    /// Until the call's deadline.
+    pub time_left: Duration,
+}
+
+/// What the client may spend.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    pub max_retries: u32,
+    /// Yields numbers from 0 up to 1.
+    pub jitter: fn() -> f64,
+}
+
+impl Policy {
+    /// How long to wait before the next request, or `None` to give up now. A wait that would pass the deadline is
+    /// giving up: the caller learns the real reason at once instead of a timeout later.
+    pub fn delay(&self, failure: Failure) -> Option<Duration> {
+        if failure.retries >= self.max_retries {
+            return None;
+        }
+        let base = match failure.class {
+            Class::Transient => TRANSIENT_BASE,
+            Class::Throttled => THROTTLED_BASE,
+        };
+        let delay = match failure.retry_after {
+            Some(asked) if asked > MAX_RETRY_AFTER => return None,
+            // A little on top, so that all who were told the same do not come back as one.
+            Some(asked) => asked + TRANSIENT_BASE.mul_f64((self.jitter)()),
+            None => {
+                base.saturating_mul(1 << failure.retries.min(10)).min(MAX_BACKOFF).mul_f64((self.jitter)())
+            }
+        };
+        (delay < failure.time_left).then_some(delay)
+    }
+}
+
+/// What one client may spend on retries before the platform answers again. Successes fill it up.
+#[derive(Debug)]
+pub struct Quota(Mutex<u32>);
+
+impl Quota {
+    const CAPACITY: u32 = 500;
+    const REFILL: u32 = 1;
+
+    /// A full quota.
+    pub fn new() -> Self {
+        Self(Mutex::new(Self::CAPACITY))
+    }
+
+    /// Pays for one retry; `None` when there is not enough left.
+    pub fn spend(&self, class: Class) -> Option<Spent> {
+        let cost = match class {
+            Class::Transient => 14,
+            Class::Throttled => 5,
+        };
+        let mut left = self.left();
+        *left = left.checked_sub(cost)?;
+        Some(Spent(cost))
+    }
+
+    /// A call succeeded: what its last retry cost comes back, or a little for a call without one.
+    pub fn succeed(&self, last: Option<Spent>) {
+        let mut left = self.left();
+        *left = left.saturating_add(last.map_or(Self::REFILL, |spent| spent.0)).min(Self::CAPACITY);
+    }
+
+    fn left(&self) -> std::sync::MutexGuard<'_, u32> {
+        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+/// What a retry cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Spent(u32);
+
+/// Reads `Retry-After`: seconds, or a date judged by the response's own `Date` (`now` where there is none). Garbage
+/// and repeated headers count as absent; a number too large to hold is the largest.
+pub fn read_retry_after<'a>(
+    mut values: impl Iterator<Item = &'a [u8]>,
+    date: Option<&[u8]>,
+    now: SystemTime,
+) -> Option<Duration> {
+    let (value, None) = (values.next()?, values.next()) else {
+        return None;
+    };
+    let text = str::from_utf8(value).ok()?.trim();
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(Duration::from_secs(
+            text.parse().unwrap_or(u64::from(u32::MAX)).min(u64::from(u32::MAX)),
+        ));
+    }
+    let read_date = |text: &str| httpdate::parse_http_date(text.trim()).ok();
+    let sent = date.and_then(|date| str::from_utf8(date).ok()).and_then(read_date).unwrap_or(now);
+    Some(read_date(text)?.duration_since(sent).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn failure(class: Class, retries: u32, retry_after: Option<Duration>) -> Failure {
+        Failure { class, retry_after, retries, time_left: 20 * SECOND }
+    }
+
+    fn policy(jitter: fn() -> f64) -> Policy {
+        Policy { max_retries: 10, jitter }
+    }
+
+    #[test]
+    fn backoff_doubles_up_to_its_cap_and_jitter_is_full() {
+        let longest = policy(|| 1.0);
+        let delay = |class, retries| longest.delay(failure(class, retries, None)).unwrap();
+        assert_eq!(delay(Class::Transient, 0), Duration::from_millis(50));
+        assert_eq!(delay(Class::Transient, 1), Duration::from_millis(100));
+        assert_eq!(delay(Class::Transient, 9), 5 * SECOND);
+        assert_eq!(delay(Class::Throttled, 0), SECOND);
+        assert_eq!(delay(Class::Throttled, 1), 2 * SECOND);
+        assert_eq!(delay(Class::Throttled, 5), 5 * SECOND);
+        assert_eq!(policy(|| 0.0).delay(failure(Class::Throttled, 0, None)), Some(Duration::ZERO));
+    }
+
+    #[test]
+    fn retries_end_at_their_number() {
+        let policy = Policy { max_retries: 2, jitter: || 0.0 };
+        assert!(policy.delay(failure(Class::Transient, 1, None)).is_some());
+        assert_eq!(policy.delay(failure(Class::Transient, 2, None)), None);
+    }
+
+    #[test]
+    fn retry_after_is_obeyed_up_to_ten_seconds_and_never_past_the_deadline() {
+        let policy = policy(|| 0.0);
+        let delay = |asked| policy.delay(failure(Class::Transient, 0, Some(asked)));
+        assert_eq!(delay(3 * SECOND), Some(3 * SECOND));
+        assert_eq!(delay(10 * SECOND), Some(10 * SECOND));
+        assert_eq!(delay(11 * SECOND), None);
+        let late = Failure { time_left: 2 * SECOND, ..failure(Class::Transient, 0, Some(3 * SECOND)) };
+        assert_eq!(policy.delay(late), None);
+    }
+
+    #[test]
+    fn the_quota_bounds_retries_and_success_refills_it() {
+        let quota = Quota::new();
+        let mut spent = 0;
+        while quota.spend(Class::Transient).is_some() {
+            spent += 1;
+        }
+        assert_eq!(spent, 500 / 14);
+        let last = (0..14).fold(None, |_, _| {
+            quota.succeed(None);
+            None
+        });
+        assert!(quota.spend(Class::Transient).is_some());
+        quota.succeed(last);
+        assert!(quota.spend(Class::Transient).is_none());
+        let cheap = Quota::new();
+        assert_eq!(std::iter::from_fn(|| cheap.spend(Class::Throttled)).count(), 100);
+        cheap.succeed(Some(Spent(5)));
+        assert!(cheap.spend(Class::Throttled).is_some());
+    }
+
+    #[test]
+    fn retry_after_is_read_in_both_forms() {
+        let now = SystemTime::UNIX_EPOCH;
+        let date = "Tue, 14 Nov 2023 22:13:20 GMT";
+        let read = |values: &[&str], date: Option<&str>| {
+            read_retry_after(values.iter().map(|value| value.as_bytes()), date.map(str::as_bytes), now)
+        };
+        assert_eq!(read(&["3"], None), Some(3 * SECOND));
+        assert_eq!(read(&[" 0 "], None), Some(Duration::ZERO));
+        assert_eq!(read(&["99999999999999999999999"], None), Some(Duration::from_secs(u64::from(u32::MAX))));
+        assert_eq!(read(&["Tue, 14 Nov 2023 22:13:25 GMT"], Some(date)), Some(5 * SECOND));
+        assert_eq!(read(&["Tue, 14 Nov 2023 22:13:10 GMT"], Some(date)), Some(Duration::ZERO));
+        assert!(read(&["Tue, 14 Nov 2023 22:13:25 GMT"], None).unwrap() > 1_000_000 * SECOND);
+        for garbage in [&["soon"][..], &[""], &["-1"], &["1.5"], &["5, 5"], &["5", "5"], &[]] {
+            assert_eq!(read(garbage, Some(date)), None, "{garbage:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_makes_the_reader_panic(value in any::<Vec<u8>>(), date in any::<Option<Vec<u8>>>()) {
+            let _ = read_retry_after([value.as_slice()].into_iter(), date.as_deref(), SystemTime::UNIX_EPOCH);
+        }
+
+        #[test]
+        fn no_delay_reaches_the_deadline(asked in any::<Option<u32>>(), left in any::<u32>(), retries in 0..12_u32) {
+            let failure = Failure {
+                class: Class::Throttled,
+                retry_after: asked.map(|millis| Duration::from_millis(millis.into())),
+                retries,
+                time_left: Duration::from_millis(left.into()),
+            };
+            if let Some(delay) = policy(|| 0.999).delay(failure) {
+                prop_assert!(delay < failure.time_left);
+                prop_assert!(delay <= MAX_RETRY_AFTER + TRANSIENT_BASE);
+            }
+        }
+    }
+}

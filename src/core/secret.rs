@@ -1,0 +1,48 @@
+//! Text that must never be printed: keys, tokens, the proxy's password. Owns nothing but the hiding.
+
+use std::fmt;
+
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+/// A secret text: wiped from memory when dropped, censored in `Debug`, without `Display`.
+#[derive(Clone, Deserialize, PartialEq, Eq)]
+#[serde(transparent)]
+pub struct Secret(Zeroizing<String>);
+
+impl Secret {
+    /// Takes the text over without a copy.
+    pub fn new(text: String) -> Self {
+        Self(Zeroizing::new(text))
+    }
+
+    /// The text itself, for the one place that needs it.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("[secret]")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Secret;
+
+    #[test]
+    fn debug_shows_neither_the_text_nor_its_length() {
+        let short = format!("{:?}", Secret::new("xoxb-1".to_owned()));
+        let long = format!("{:#?}", Some(Secret::new("xoxb-1".repeat(100))));
+        assert_eq!(short, "[secret]");
+        assert!(!long.contains("xoxb") && long.contains("[secret]"));
+    }
+
+    #[test]
+    fn reads_from_json_as_a_plain_string() {
+        let secret: Secret = serde_json::from_str("\"t\\u006fken\"").unwrap();
+        assert_eq!(secret.expose(), "token");
+    }
+}

@@ -1,0 +1,51 @@
+//! Counters of a client since its construction. Counts, and decides nothing.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The live counters.
+#[derive(Debug, Default)]
+pub struct Stats {
+    pub calls: Counter,
+    pub requests: Counter,
+    pub retries: Counter,
+    pub failures: Counter,
+    pub in_flight: Counter,
+    pub queued: Counter,
+}
+
+/// One counter. Relaxed, since what hangs on it bears being a moment late.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Counts one up.
+    pub fn add(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts one down.
+    pub fn take(&self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// The count now.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Counts one for as long as the guard lives, on every path out.
+    pub fn hold(&self) -> Held<'_> {
+        self.add();
+        Held(self)
+    }
+}
+
+/// Takes its count back when dropped.
+#[derive(Debug)]
+pub struct Held<'a>(&'a Counter);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.take();
+    }
+}

@@ -1,0 +1,216 @@
+//! Which certificates are trusted, and what is wrong with one that is not, in words.
+//!
+//! rustls with ring; TLS 1.2 and 1.3; the Mozilla roots compiled in, so that no system store is needed.
+
+use std::sync::Arc;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ParsedCertificate;
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
+
+use super::error::Error;
+
+/// Certificates to trust, as PEM.
+#[derive(Clone, Debug, Default)]
+pub struct Roots {
+    /// The option `ca`: every one must be a certificate.
+    pub ca: Vec<String>,
+    /// What Node itself trusts besides: whatever is unreadable in it, Node ignores too.
+    pub node: Vec<String>,
+    /// Whether `node` is the whole set that Node trusts, in place of the roots compiled in.
+    pub node_is_complete: bool,
+}
+
+/// Roots that have been read.
+#[derive(Clone, Debug)]
+pub struct Trust {
+    store: RootCertStore,
+    pinned: Vec<CertificateDer<'static>>,
+}
+
+impl Trust {
+    /// Reads every certificate once, so that garbage shows at construction.
+    pub fn new(roots: &Roots) -> Result<Self, Error> {
+        let mut store = RootCertStore::empty();
+        if !roots.node_is_complete {
+            store.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        }
+        let mut pinned = Vec::new();
+        for pem in &roots.node {
+            let certificates: Vec<_> =
+                CertificateDer::pem_slice_iter(pem.as_bytes()).filter_map(Result::ok).collect();
+            store.add_parsable_certificates(certificates.iter().cloned());
+            pinned.extend(certificates);
+        }
+        for pem in &roots.ca {
+            let before = pinned.len();
+            for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+                let certificate = certificate.map_err(|_| Self::refuse())?;
+                store.add(certificate.clone()).map_err(|_| Self::refuse())?;
+                pinned.push(certificate);
+            }
+            if pinned.len() == before {
+                return Err(Self::refuse());
+            }
+        }
+        Ok(Self { store, pinned })
+    }
+
+    fn refuse() -> Error {
+        Error::argument(
+            "The option ca must hold PEM certificates (-----BEGIN CERTIFICATE----- …) and nothing else",
+        )
+    }
+
+    /// The TLS configuration of a client that trusts these roots.
+    pub fn client_config(&self) -> Result<ClientConfig, rustls::Error> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()?;
+        let mut config = if self.pinned.is_empty() {
+            builder.with_root_certificates(self.store.clone()).with_no_client_auth()
+        } else {
+            let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(self.store.clone()), provider)
+                .build()
+                .map_err(|error| rustls::Error::General(error.to_string()))?;
+            let verifier = PinnedOrChain { chain, pinned: self.pinned.clone() };
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth()
+        };
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(config)
+    }
+}
+
+/// The chain of trust, and one case more: a server whose own certificate is one of those that the user trusts, as
+/// self-signed ones are. Node accepts that; webpki refuses it if the certificate is marked as an authority.
+#[derive(Debug)]
+struct PinnedOrChain {
+    chain: Arc<WebPkiServerVerifier>,
+    pinned: Vec<CertificateDer<'static>>,
+}
+
+impl ServerCertVerifier for PinnedOrChain {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let error =
+            match self.chain.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+                Ok(verified) => return Ok(verified),
+                Err(error) => error,
+            };
+        // webpki judges the validity period before the role, so this error alone means: in time, but an authority.
+        if is_authority_as_server(&error) && self.pinned.iter().any(|pinned| pinned == end_entity) {
+            let certificate = ParsedCertificate::try_from(end_entity)?;
+            rustls::client::verify_server_name(&certificate, server_name)?;
+            return Ok(ServerCertVerified::assertion());
+        }
+        Err(error)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.chain.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.chain.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.chain.supported_verify_schemes()
+    }
+}
+
+fn is_authority_as_server(error: &rustls::Error) -> bool {
+    let rustls::Error::InvalidCertificate(CertificateError::Other(other)) = error else {
+        return false;
+    };
+    matches!(other.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
+}
+
+/// What a failed handshake means and what to do about it.
+pub fn explain(error: &rustls::Error) -> &'static str {
+    use CertificateError as Certificate;
+    match error {
+        rustls::Error::InvalidCertificate(certificate) => match certificate {
+            Certificate::Expired | Certificate::ExpiredContext { .. } => {
+                "the server's certificate has expired: renew it, or check this machine's clock"
+            }
+            Certificate::NotValidYet | Certificate::NotValidYetContext { .. } => {
+                "the server's certificate is not valid yet: check this machine's clock"
+            }
+            Certificate::NotValidForName | Certificate::NotValidForNameContext { .. } => {
+                "the server's certificate is not valid for this host: check baseUrl, or who answers in its place"
+            }
+            Certificate::UnknownIssuer => {
+                "the server's certificate comes from an unknown issuer (self-signed, or a private CA): give that CA in the option ca or in NODE_EXTRA_CA_CERTS"
+            }
+            Certificate::Revoked => "the server's certificate was revoked",
+            Certificate::Other(_) if is_authority_as_server(error) => {
+                "the server's certificate is self-signed and of an unknown issuer: give it in the option ca or in NODE_EXTRA_CA_CERTS"
+            }
+            _ => "the server's certificate cannot be used",
+        },
+        rustls::Error::InvalidMessage(_) => "the server does not speak TLS on this port: check baseUrl",
+        rustls::Error::AlertReceived(AlertDescription::ProtocolVersion)
+        | rustls::Error::PeerIncompatible(_) => {
+            "the server offers no TLS version or cipher in common: TLS 1.2 or newer is needed"
+        }
+        rustls::Error::AlertReceived(AlertDescription::HandshakeFailure) => {
+            "the server broke the handshake off: it may offer no TLS version or cipher in common (TLS 1.2 or newer is needed)"
+        }
+        rustls::Error::AlertReceived(_) => "the server broke the handshake off",
+        _ => "the TLS handshake failed",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_roots_compiled_in_need_nothing_else() {
+        let trust = Trust::new(&Roots::default()).unwrap();
+        assert!(trust.store.len() > 100);
+        assert!(trust.client_config().is_ok());
+    }
+
+    #[test]
+    fn garbage_is_refused_in_ca_and_ignored_in_what_node_trusts() {
+        let broken = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+        for pem in ["", "not a certificate", broken] {
+            assert!(Trust::new(&Roots { ca: vec![pem.to_owned()], ..Roots::default() }).is_err());
+            assert!(Trust::new(&Roots { node: vec![pem.to_owned()], ..Roots::default() }).is_ok());
+        }
+    }
+
+    #[test]
+    fn every_explanation_says_which() {
+        let of = |error| explain(&rustls::Error::InvalidCertificate(error));
+        assert!(of(CertificateError::Expired).contains("expired"));
+        assert!(of(CertificateError::NotValidForName).contains("not valid for this host"));
+        assert!(of(CertificateError::UnknownIssuer).contains("unknown issuer"));
+        assert!(
+            explain(&rustls::Error::AlertReceived(AlertDescription::ProtocolVersion)).contains("TLS 1.2")
+        );
+    }
+}

@@ -1,0 +1,497 @@
+//! From an answer of the platform to a connection or an error. Pure: no clock, no network, no retry.
+//!
+//! Only a well-formed answer may become one of the four unavailable states: whatever else comes, from whatever
+//! stands in the platform's place, is an error. Both documented shapes are read: `authorization` and `connector`
+//! beside `connection` (source: given) and inside it (source: found).
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
+use zeroize::Zeroizing;
+
+use super::connection::{Connection, Details, EpochMillis, State, Unavailable};
+use super::error::{Error, Kind};
+use super::secret::Secret;
+
+/// What the platform answered, as far as the verdict depends on it.
+#[derive(Debug)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// The body, whole.
+    pub body: Zeroizing<Vec<u8>>,
+    /// `Retry-After`, read.
+    pub retry_after: Option<Duration>,
+    /// `X-Request-Id`.
+    pub request_id: Option<String>,
+}
+
+/// Judges one answer. `origin` is what messages call the platform; `now` is the wall clock, for `expires_in`.
+pub fn judge(answer: &Answer, origin: &str, now: EpochMillis) -> Result<Connection, Error> {
+    match answer.status {
+        200..=299 => judge_success(&answer.body, now).map_err(|problem| {
+            with_answer(
+                Error::new(
+                    Kind::InvalidResponse,
+                    format!(
+                        "{origin} answered {} with {problem}: check that baseUrl is the Platform API",
+                        answer.status
+                    ),
+                ),
+                answer,
+            )
+        }),
+        404 if is_json_object(&answer.body) => Ok(Connection {
+            state: State::Unavailable {
+                reason: Unavailable::NotProvisioned,
+                error_code: None,
+                error_message: None,
+            },
+            details: Details::default(),
+        }),
+        status => Err(with_answer(judge_failure(status, origin), answer)),
+    }
+}
+
+fn with_answer(mut error: Error, answer: &Answer) -> Error {
+    error.status = Some(answer.status);
+    error.retry_after = answer.retry_after;
+    error.request_id.clone_from(&answer.request_id);
+    error
+}
+
+fn judge_failure(status: u16, origin: &str) -> Error {
+    match status {
+        300..=399 => Error::new(
+            Kind::Redirect,
+            format!(
+                "{origin} answered {status}, a redirect, which is not followed: set baseUrl to the final address"
+            ),
+        ),
+        401 => Error::new(
+            Kind::InvalidApiKey,
+            format!("{origin} answered 401: the publishable key and the secret key do not fit; check both"),
+        ),
+        403 => Error::new(
+            Kind::Forbidden,
+            format!(
+                "{origin} answered 403: these keys may not read connections; check which keys are in use"
+            ),
+        ),
+        429 => Error::new(
+            Kind::RateLimited,
+            format!("{origin} answered 429: too many requests; call again later"),
+        )
+        .retryable(),
+        500..=599 => {
+            let error = Error::new(
+                Kind::Server,
+                format!(
+                    "{origin} answered {status}: the platform has a problem; the connection itself may be fine"
+                ),
+            );
+            if is_passing(status) { error.retryable() } else { error }
+        }
+        404 => Error::new(
+            Kind::Http,
+            format!("{origin} answered 404 without a body of the platform: check baseUrl and paths"),
+        ),
+        _ => {
+            let error = Error::new(Kind::Http, format!("{origin} answered {status}, which was not expected"));
+            if is_passing(status) { error.retryable() } else { error }
+        }
+    }
+}
+
+/// Statuses that tell of a passing fault.
+pub fn is_passing(status: u16) -> bool {
+    matches!(status, 408 | 409 | 425 | 429 | 500 | 502 | 503 | 504 | 520..=529)
+}
+
+fn is_json_object(body: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Any {}
+    str::from_utf8(body).is_ok_and(|text| serde_json::from_str::<Object<Any>>(text).is_ok())
+}
+
+/// The `Err` side completes the sentence "answered 200 with …".
+fn judge_success(body: &[u8], now: EpochMillis) -> Result<Connection, &'static str> {
+    const FOREIGN: &str = "what is no answer of the platform";
+    // As text, since serde_json does not look into strings that it skips.
+    let Object(body): Object<Body> =
+        str::from_utf8(body).ok().and_then(|text| serde_json::from_str(text).ok()).ok_or(FOREIGN)?;
+    if !matches!(body.error, Value::Null | Value::Bool(false)) && body.error != "" {
+        return Err("an error in place of a connection");
+    }
+    let Object(connection) = body.connection.ok_or(FOREIGN)?;
+    let enabled = connection.enabled.ok_or(FOREIGN)?;
+    let Object(connector) = body.connector.or(connection.connector).unwrap_or_default();
+    let authorization = body.authorization.or(connection.authorization);
+
+    let mut details = Details {
+        slug: text(connector.slug),
+        connector_name: text(connector.name),
+        connection_id: text(connection.id),
+        ..Details::default()
+    };
+    let Some(Object(authorization)) = authorization else {
+        return if enabled {
+            Err("an enabled connection without its authorization")
+        } else {
+            Ok(unavailable(Unavailable::NotEnabled, details, None, None))
+        };
+    };
+    details.authorization_id = text(authorization.id);
+    details.display_label = text(authorization.display_label);
+    details.authorization_status.clone_from(&authorization.status);
+
+    let reason = match authorization.status.as_deref() {
+        _ if !enabled => Unavailable::NotEnabled,
+        None | Some("") => return Err("an enabled connection whose authorization has no status"),
+        Some("active") => {
+            let token =
+                [authorization.access_token, authorization.credential, authorization.access_credential]
+                    .into_iter()
+                    .flatten()
+                    .find(|token| !token.expose().is_empty())
+                    .ok_or("an active connection without a token")?;
+            if token.expose().trim().is_empty() || token.expose().chars().any(char::is_control) {
+                return Err("an active connection whose token is unusable");
+            }
+            let expires_at = expiry(authorization.expires_at, authorization.expires_in, now);
+            return Ok(Connection { state: State::Active { access_token: token, expires_at }, details });
+        }
+        Some("awaiting_callback" | "retrieving_tokens") => Unavailable::Pending,
+        Some(_) => Unavailable::NeedsReauthorization,
+    };
+    Ok(unavailable(reason, details, text(authorization.error_code), text(authorization.error_message)))
+}
+
+fn unavailable(
+    reason: Unavailable,
+    details: Details,
+    error_code: Option<String>,
+    error_message: Option<String>,
+) -> Connection {
+    Connection { state: State::Unavailable { reason, error_code, error_message }, details }
+}
+
+#[derive(Deserialize)]
+struct Body {
+    #[serde(default)]
+    error: Value,
+    connection: Option<Object<BodyConnection>>,
+    connector: Option<Object<Connector>>,
+    authorization: Option<Object<Authorization>>,
+}
+
+// What a verdict hangs on is typed: a wrong type there is no answer of the platform. Details are any `Value`.
+
+#[derive(Deserialize)]
+struct BodyConnection {
+    enabled: Option<bool>,
+    #[serde(default)]
+    id: Value,
+    connector: Option<Object<Connector>>,
+    authorization: Option<Object<Authorization>>,
+}
+
+#[derive(Default, Deserialize)]
+struct Connector {
+    #[serde(default)]
+    slug: Value,
+    #[serde(default)]
+    name: Value,
+}
+
+#[derive(Deserialize)]
+struct Authorization {
+    status: Option<String>,
+    access_token: Option<Secret>,
+    credential: Option<Secret>,
+    access_credential: Option<Secret>,
+    #[serde(default)]
+    id: Value,
+    #[serde(default)]
+    display_label: Value,
+    #[serde(default)]
+    error_code: Value,
+    #[serde(default)]
+    error_message: Value,
+    #[serde(default)]
+    expires_at: Value,
+    #[serde(default)]
+    expires_in: Value,
+}
+
+/// What a JSON object says; derived structs alone would take a list for one, by position.
+#[derive(Default)]
+struct Object<T>(T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ObjectOnly<T>(PhantomData<T>);
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectOnly<T> {
+            type Value = Object<T>;
+
+            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+                formatter.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Self::Value, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(fields)).map(Object)
+            }
+        }
+        deserializer.deserialize_map(ObjectOnly(PhantomData))
+    }
+}
+
+/// A text or a number as text; anything else counts as absent.
+fn text(value: Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text),
+        Value::Number(number) => Some(number.to_string()),
+        _ => None,
+    }
+}
+
+/// Above this many, a number of an `expires_at` counts milliseconds, not seconds: as seconds it is the year 5138.
+const MILLIS_FROM: f64 = 1e11;
+
+/// The farthest moment that a JavaScript `Date` can hold.
+const MAX_DATE: EpochMillis = 8.64e15;
+
+/// When the token ends, in the forms that are in use: RFC 3339, epoch seconds, epoch milliseconds, seconds from now.
+/// What cannot be read is unknown, not an error. Source: open.
+fn expiry(expires_at: Value, expires_in: Value, now: EpochMillis) -> Option<EpochMillis> {
+    let at = text(expires_at).and_then(|at| match OffsetDateTime::parse(at.trim(), &Rfc3339) {
+        Ok(time) => Some((time.unix_timestamp_nanos() / 1_000_000) as EpochMillis),
+        Err(_) => finite(&at).map(|number| if number.abs() < MILLIS_FROM { number * 1e3 } else { number }),
+    });
+    at.or_else(|| text(expires_in).and_then(|left| finite(&left)).map(|seconds| now + seconds * 1e3))
+        .filter(|millis| millis.abs() <= MAX_DATE)
+}
+
+fn finite(text: &str) -> Option<f64> {
+    text.trim().parse().ok().filter(|number: &f64| number.is_finite())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: EpochMillis = 1_700_000_000_000.0;
+
+    fn answer(status: u16, body: &str) -> Answer {
+        Answer {
+            status,
+            body: Zeroizing::new(body.as_bytes().to_vec()),
+            retry_after: Some(Duration::from_secs(7)),
+            request_id: Some("req-1".to_owned()),
+        }
+    }
+
+    fn verdict(body: &str) -> Result<Connection, Error> {
+        judge(&answer(200, body), "https://p.test", NOW)
+    }
+
+    fn reason(body: &str) -> Unavailable {
+        match verdict(body).unwrap().state {
+            State::Unavailable { reason, .. } => reason,
+            State::Active { .. } => panic!("active: {body}"),
+        }
+    }
+
+    fn token(body: &str) -> (String, Option<EpochMillis>) {
+        match verdict(body).unwrap().state {
+            State::Active { access_token, expires_at } => (access_token.expose().to_owned(), expires_at),
+            State::Unavailable { reason, .. } => panic!("{reason:?}: {body}"),
+        }
+    }
+
+    /// An enabled connection with this authorization, in the flat and in the nested shape.
+    fn shapes(authorization: &str) -> [String; 2] {
+        [
+            format!(r#"{{"connection":{{"enabled":true}},"authorization":{authorization}}}"#),
+            format!(r#"{{"connection":{{"enabled":true,"authorization":{authorization}}}}}"#),
+        ]
+    }
+
+    #[test]
+    fn a_token_is_found_in_both_shapes_under_every_name() {
+        for name in ["access_token", "credential", "access_credential"] {
+            for body in shapes(&format!(r#"{{"status":"active","{name}":"tok"}}"#)) {
+                assert_eq!(token(&body), ("tok".to_owned(), None));
+            }
+        }
+        let [body, _] = shapes(r#"{"status":"active","access_token":"","credential":"tok"}"#);
+        assert_eq!(token(&body).0, "tok");
+    }
+
+    #[test]
+    fn details_come_from_either_shape_and_ids_may_be_numbers() {
+        let flat = r#"{"connection":{"enabled":true,"id":12,"x":[{}]},"connector":{"slug":"slack","name":"Slack"},
+            "authorization":{"id":"a1","status":"active","access_token":"t","display_label":"me"},"more":1}"#;
+        let nested = r#"{"connection":{"enabled":true,"id":"12","connector":{"slug":"slack","name":"Slack"},
+            "authorization":{"id":"a1","status":"active","access_token":"t","display_label":"me"}}}"#;
+        let expected = Details {
+            slug: Some("slack".to_owned()),
+            connection_id: Some("12".to_owned()),
+            connector_name: Some("Slack".to_owned()),
+            authorization_id: Some("a1".to_owned()),
+            authorization_status: Some("active".to_owned()),
+            display_label: Some("me".to_owned()),
+        };
+        for body in [flat, nested] {
+            assert_eq!(verdict(body).unwrap().details, expected);
+        }
+    }
+
+    #[test]
+    fn every_state_of_the_platform_has_its_status() {
+        for (status, expected) in [
+            ("awaiting_callback", Unavailable::Pending),
+            ("retrieving_tokens", Unavailable::Pending),
+            ("error", Unavailable::NeedsReauthorization),
+            ("one nobody knows", Unavailable::NeedsReauthorization),
+        ] {
+            for body in shapes(&format!(r#"{{"status":"{status}","access_token":""}}"#)) {
+                assert_eq!(reason(&body), expected);
+            }
+        }
+        for body in [
+            r#"{"connection":{"enabled":false}}"#,
+            r#"{"connection":{"enabled":false},"authorization":null}"#,
+            r#"{"connection":{"enabled":false},"authorization":{"status":"active","access_token":"t"}}"#,
+        ] {
+            assert_eq!(reason(body), Unavailable::NotEnabled);
+        }
+        let unknown_owner =
+            judge(&answer(404, r#" {"message":"not found"}"#), "https://p.test", NOW).unwrap();
+        assert!(matches!(
+            unknown_owner.state,
+            State::Unavailable { reason: Unavailable::NotProvisioned, .. }
+        ));
+    }
+
+    #[test]
+    fn what_broke_is_passed_on() {
+        let [body, _] = shapes(r#"{"status":"error","error_code":17,"error_message":"revoked"}"#);
+        let State::Unavailable { error_code, error_message, .. } = verdict(&body).unwrap().state else {
+            panic!("active");
+        };
+        assert_eq!((error_code.as_deref(), error_message.as_deref()), (Some("17"), Some("revoked")));
+    }
+
+    #[test]
+    fn what_is_no_answer_of_the_platform_is_an_error_and_is_not_repeated() {
+        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+        let deep_inside = format!(r#"{{"connection":{{"enabled":false,"id":{deep}}}}}"#);
+        let mut bodies = vec![
+            "",
+            " ",
+            "null",
+            "true",
+            "[]",
+            "\"tok-secret\"",
+            "{}",
+            "<html>tok-secret</html>",
+            "{\"connection\":",
+            r#"{"connection":null}"#,
+            r#"{"connection":[]}"#,
+            r#"{"connection":{}}"#,
+            r#"[null,{"enabled":false}]"#,
+            r#"{"connection":[false,1,null,null]}"#,
+            r#"{"connection":{"enabled":true},"authorization":["active","tok-secret",null,null]}"#,
+            r#"{"connection":{"enabled":"true"}}"#,
+            r#"{"connection":{"enabled":1}}"#,
+            r#"{"connection":{"enabled":true}}"#,
+            r#"{"connection":{"enabled":true},"authorization":"tok-secret"}"#,
+            r#"{"connection":{"enabled":true},"authorization":{}}"#,
+            r#"{"connection":{"enabled":true},"authorization":{"status":7}}"#,
+            r#"{"connection":{"enabled":true},"authorization":{"access_token":"tok-secret"}}"#,
+            r#"{"error":"tok-secret"}"#,
+            r#"{"error":{"code":1},"connection":{"enabled":false}}"#,
+            &deep,
+            &deep_inside,
+        ];
+        let unusable: Vec<String> =
+            ["null", "\"\"", "\"  \"", "7", "{}", r#""tok\nsecret""#, r#""tok\u0000""#, r#""\ud800""#]
+                .iter()
+                .flat_map(|token| shapes(&format!(r#"{{"status":"active","access_token":{token}}}"#)))
+                .collect();
+        bodies.extend(unusable.iter().map(String::as_str));
+        for body in bodies {
+            let error = verdict(body).unwrap_err();
+            assert_eq!(error.kind, Kind::InvalidResponse, "{body:.80}");
+            assert!(!error.message.contains("secret") && !error.retryable);
+        }
+        let invalid_utf8 = Answer {
+            body: Zeroizing::new(b"{\"connection\":{\"enabled\":false},\"x\":\"\xff\"}".to_vec()),
+            ..answer(200, "")
+        };
+        assert!(judge(&invalid_utf8, "https://p.test", NOW).is_err());
+    }
+
+    #[test]
+    fn an_error_field_that_says_no_error_is_none() {
+        for error in ["null", "false", "\"\""] {
+            let body = format!(r#"{{"error":{error},"connection":{{"enabled":false}}}}"#);
+            assert_eq!(reason(&body), Unavailable::NotEnabled);
+        }
+    }
+
+    #[test]
+    fn every_other_status_is_an_error_with_its_code() {
+        for (status, kind, retryable) in [
+            (301, Kind::Redirect, false),
+            (304, Kind::Redirect, false),
+            (400, Kind::Http, false),
+            (401, Kind::InvalidApiKey, false),
+            (403, Kind::Forbidden, false),
+            (404, Kind::Http, false),
+            (408, Kind::Http, true),
+            (409, Kind::Http, true),
+            (418, Kind::Http, false),
+            (425, Kind::Http, true),
+            (429, Kind::RateLimited, true),
+            (500, Kind::Server, true),
+            (501, Kind::Server, false),
+            (503, Kind::Server, true),
+            (505, Kind::Server, false),
+            (524, Kind::Server, true),
+        ] {
+            let error = judge(&answer(status, "<html>"), "https://p.test", NOW).unwrap_err();
+            assert_eq!((error.kind, error.retryable), (kind, retryable), "{status}");
+            assert_eq!(error.status, Some(status));
+            assert_eq!(error.retry_after, Some(Duration::from_secs(7)));
+            assert_eq!(error.request_id.as_deref(), Some("req-1"));
+        }
+    }
+
+    #[test]
+    fn an_expiry_is_read_in_every_form_in_use() {
+        for (field, expected) in [
+            (r#""expires_at":"2023-11-14T22:13:20Z""#, Some(NOW)),
+            (r#""expires_at":"2023-11-14T23:13:20.000+01:00""#, Some(NOW)),
+            (r#""expires_at":1700000000"#, Some(NOW)),
+            (r#""expires_at":"1700000000""#, Some(NOW)),
+            (r#""expires_at":1700000000000"#, Some(NOW)),
+            (r#""expires_in":60"#, Some(NOW + 60_000.0)),
+            (r#""expires_in":"60""#, Some(NOW + 60_000.0)),
+            (r#""expires_at":null,"expires_in":0.5"#, Some(NOW + 500.0)),
+            (r#""expires_at":"soon","expires_in":[1]"#, None),
+            (r#""expires_in":1e300"#, None),
+        ] {
+            let [body, _] = shapes(&format!(r#"{{"status":"active","access_token":"t",{field}}}"#));
+            assert_eq!(token(&body).1, expected, "{field}");
+        }
+    }
+}
