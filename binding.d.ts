@@ -16,6 +16,11 @@ export declare class ExternalObject<T> {
  */
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
 
+export interface BindingCacheLimits {
+  ttlMs?: number
+  maxEntries?: number
+}
+
 export interface BindingCancellable {
   promise: Promise<string | BindingOutcome | undefined>
   /** For `cancel`. */
@@ -34,6 +39,8 @@ export interface BindingClientOptions {
   connectTimeoutMs?: number
   maxRetries?: number
   maxConcurrency?: number
+  /** Absent for no cache. */
+  cache?: BindingCacheLimits
   proxy?: BindingProxy
   ca?: Array<string>
   nodeRoots?: BindingNodeRoots
@@ -65,6 +72,13 @@ export interface BindingError {
   requestId?: string
   retryAfterMs?: number
   cause?: string
+}
+
+/** A call that was answered from the cache, at once. */
+export interface BindingHit {
+  accessToken: string
+  /** Milliseconds for which the token may be given out without asking again. */
+  validForMs: number
 }
 
 export interface BindingNodeRoots {
@@ -103,19 +117,22 @@ export interface BindingStats {
   calls: number
   requests: number
   retries: number
+  coalesced: number
+  cacheHits: number
+  cacheMisses: number
   failures: number
   inFlight: number
   queued: number
 }
 
 /**
- * One call: a promise, or what is wrong with it at once. The promise resolves with the token, with an outcome, or
- * with `undefined` when it was cancelled.
+ * One call: a promise, or what is known at once: a cached token, a cached connection, what is wrong. The promise
+ * resolves with the token, with an outcome, or with `undefined` when it was cancelled.
  */
-export declare function call(client: ExternalObject<BindingClient>, ownerKind: BindingOwnerKind, ownerId: string, slug: string, timeoutMs: number | undefined | null, wholeConnection: boolean): Promise<string | BindingOutcome | undefined> | BindingOutcome
+export declare function call(client: ExternalObject<BindingClient>, ownerKind: BindingOwnerKind, ownerId: string, slug: string, timeoutMs: number | undefined | null, fresh: boolean, wholeConnection: boolean): Promise<string | BindingOutcome | undefined> | BindingHit | BindingOutcome
 
 /** `call`, for a caller that has an `AbortSignal`. */
-export declare function callCancellable(client: ExternalObject<BindingClient>, ownerKind: BindingOwnerKind, ownerId: string, slug: string, timeoutMs: number | undefined | null, wholeConnection: boolean): BindingCancellable | BindingOutcome
+export declare function callCancellable(client: ExternalObject<BindingClient>, ownerKind: BindingOwnerKind, ownerId: string, slug: string, timeoutMs: number | undefined | null, fresh: boolean, wholeConnection: boolean): BindingCancellable | BindingHit | BindingOutcome
 
 /** Ends a call now; its promise resolves with `undefined`. Nothing happens if it has ended. */
 export declare function cancel(client: ExternalObject<BindingClient>, key: number): void
@@ -126,5 +143,11 @@ export declare function close(client: ExternalObject<BindingClient>): Promise<tr
 export declare function connectorUrl(client: ExternalObject<BindingClient>, slug: string): string | undefined | BindingError
 
 export declare function createClient(options: BindingClientOptions): ExternalObject<BindingClient> | BindingError
+
+/**
+ * Drops what is cached of a connection and calls off what is under way; with a rejected token, only if that is the
+ * one cached. What is returned is what is wrong with the arguments.
+ */
+export declare function invalidate(client: ExternalObject<BindingClient>, ownerKind: BindingOwnerKind, ownerId: string, slug: string, rejectedToken?: string | undefined | null): BindingError | null
 
 export declare function stats(client: ExternalObject<BindingClient>): BindingStats

@@ -842,4 +842,5 @@ module.exports.cancel = nativeBinding.cancel
 module.exports.close = nativeBinding.close
 module.exports.connectorUrl = nativeBinding.connectorUrl
 module.exports.createClient = nativeBinding.createClient
+module.exports.invalidate = nativeBinding.invalidate
 module.exports.stats = nativeBinding.stats

@@ -48,6 +48,12 @@ export interface XkitClientOptions {
   /** Requests at once; what is over waits its turn. 1 to 10000. @default 100 */
   maxConcurrency?: number | undefined
   /**
+   * Keeps active tokens in memory, so that a cached call asks nobody. Off unless asked for, since the platform names
+   * no expiry: a token that is revoked early is noticed when the service rejects it.
+   * @default false; `true` for the defaults of {@link CacheOptions}
+   */
+  cache?: boolean | CacheOptions | undefined
+  /**
    * URL of an HTTP proxy (`http:` or `https:`, user name and password in the URL), or `false` for none. Used for an
    * `https:` base URL only, always through a CONNECT tunnel: the proxy never sees a key.
    * @default process.env.HTTPS_PROXY or ALL_PROXY (either case), unless NO_PROXY names the host
@@ -55,6 +61,18 @@ export interface XkitClientOptions {
   proxy?: string | false | undefined
   /** PEM certificates to trust besides the built-in roots and Node's own additions (`NODE_EXTRA_CA_CERTS`). */
   ca?: string | Uint8Array | ReadonlyArray<string | Uint8Array> | undefined
+}
+
+/**
+ * A token is kept for `ttlMs` at the most, and never to its end: where the platform names an expiry, or the token is a
+ * JSON Web Token with one, it is dropped 60 s before (or a fifth of what is left, where that is less). It is fetched
+ * anew in the background when it is used late in its life.
+ */
+export interface CacheOptions {
+  /** Longest life of an entry in milliseconds. 1 to 2147483647. @default 60000 */
+  ttlMs?: number | undefined
+  /** Entries kept; the least recently used go first. 1 to 10000000. @default 10000 */
+  maxEntries?: number | undefined
 }
 
 /** Each template starts with `/` and holds `{id}` and `{slug}` once each, as whole path segments. */
@@ -73,6 +91,8 @@ export interface CallOptions {
   signal?: AbortSignal | undefined
   /** Limit of this call in milliseconds, in place of the client's. 1 to 2147483647. */
   timeoutMs?: number | undefined
+  /** Skips the cache, and joins no request that began earlier. @default false */
+  fresh?: boolean | undefined
 }
 
 /** What the platform told of a connection, where it did. */
@@ -134,11 +154,17 @@ export interface ClientStats {
   requests: number
   /** Requests sent because an earlier one of the same call failed. */
   retries: number
-  /** Calls that ended in an error. An unavailable connection is an answer, not a failure; an abort is neither. */
+  /** Calls that shared the request of an identical one under way. */
+  coalesced: number
+  /** Calls answered from the cache. */
+  cacheHits: number
+  /** Calls that the cache could not answer, of a client that has one. */
+  cacheMisses: number
+  /** Calls that ended in an error, background refreshes included. An unavailable connection is an answer, not a failure; an abort is neither. */
   failures: number
   /** Requests under way now. */
   inFlight: number
-  /** Calls that wait for one of `maxConcurrency` places now. */
+  /** Requests that wait for one of `maxConcurrency` places now. */
   queued: number
 }
 
@@ -172,6 +198,13 @@ export class XkitClient<Slug extends string = string> {
    * Rejects as `getAccessToken` does otherwise.
    */
   getConnection(owner: ConnectionOwner, slug: Slug, options?: CallOptions): Promise<Connection>
+
+  /**
+   * Drops the cached token, and calls off what is under way: the next call asks the platform. With the token that a
+   * service rejected, nothing happens if another one is cached by now.
+   * @throws {TypeError} for wrong arguments
+   */
+  invalidate(owner: ConnectionOwner, slug: Slug, rejectedToken?: string): void
 
   /**
    * `<catalogUrl>/connectors/<slug>`, or `undefined` without a `catalogUrl`.

@@ -310,7 +310,17 @@ describe('connectorUrl', () => {
 })
 
 describe('stats', () => {
-  const none = { calls: 0, requests: 0, retries: 0, failures: 0, inFlight: 0, queued: 0 }
+  const none = {
+    calls: 0,
+    requests: 0,
+    retries: 0,
+    coalesced: 0,
+    cacheHits: 0,
+    cacheMisses: 0,
+    failures: 0,
+    inFlight: 0,
+    queued: 0,
+  }
 
   test('begin at zero', () => {
     expect(platform.client().stats()).toEqual(none)

@@ -9,7 +9,7 @@ const { startEmulator } = require('../emulator')
 const { createAuthority, selfSigned } = require('./support/certificates')
 const { PROXY_REPLY, startProxy, startServer } = require('./support/http-rigs')
 const { flat, html, json, startPlatform } = require('./support/platform')
-const { act, closeRigs, closedPort, startRawServer } = require('./support/rigs')
+const { closeRigs, closedPort, startRawServer } = require('./support/rigs')
 
 const COMMAND = path.join(__dirname, '..', 'bin', 'xkit.js')
 const KEYS = { publishableKey: 'pk_doctor_4d20b7', secretKey: 'sk_doctor_c83f1e' }
@@ -401,7 +401,9 @@ describe('TCP and TLS', () => {
   })
 
   test('where what answers is no HTTP fail', async () => {
-    const server = await startRawServer({ onConnection: act.send('SSH-2.0-Server\r\n\r\n') })
+    const server = await startRawServer({
+      onConnection: socket => socket.once('data', () => socket.write('SSH-2.0-Server\r\n\r\n')),
+    })
 
     const { code, steps } = await doctor([], { XKIT_BASE_URL: server.baseUrl })
 
@@ -471,10 +473,13 @@ describe('a proxy', () => {
     expect(platform.requests.count).toBe(0)
   })
 
-  test('of a kind that the client does not know fails without being repeated', async () => {
+  test.each([
+    ['with keys', {}],
+    ['without keys', { XKIT_SECRET_KEY: '' }],
+  ])('of a kind that the client does not know fails without being repeated, %s', async (_what, env) => {
     const HTTPS_PROXY = `socks5://user:${PROXY_PASSWORD}@proxy.invalid`
 
-    const { code, steps } = await doctor([], { XKIT_BASE_URL, HTTPS_PROXY })
+    const { code, steps } = await doctor([], { XKIT_BASE_URL, HTTPS_PROXY, ...env })
 
     expect(steps.proxy).toEqual(only(/^FAIL The proxy in HTTPS_PROXY .*\(ERR_INVALID_ARG_VALUE\)$/))
     expect(outputs[0].stdout).not.toContain('proxy.invalid')

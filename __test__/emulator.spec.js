@@ -580,7 +580,7 @@ describe('sendWebhook', () => {
       slug: 'slack',
       connectionId: 'c-1',
     })
-    expect(result).toEqual({ status: 204 })
+    expect(result).toEqual({ status: 204, attempts: 1 })
     expect([method, path]).toEqual(['POST', '/hooks?a=1'])
     // A connection kept for later would outlive close().
     expect(headers).toMatchObject({ 'content-type': 'application/json', connection: 'close' })
@@ -596,7 +596,7 @@ describe('sendWebhook', () => {
 
   test('leaves the connection out if none is named, and does not judge the answer', async () => {
     const { result, body } = await receive({ type: 'connection.disabled', owner: 'u1', slug: 'slack' }, 500)
-    expect(result).toEqual({ status: 500 })
+    expect(result).toEqual({ status: 500, attempts: 1 })
     expect(JSON.parse(body).payload).toEqual({ connector: { slug: 'slack' }, context: { external_id: 'u1' } })
   })
 
@@ -608,7 +608,7 @@ describe('sendWebhook', () => {
     })
     const emulator = await start()
     const event = { type: 'connection.enabled', owner: 'u1', slug: 'slack' }
-    expect(await emulator.sendWebhook(new URL(url), event)).toEqual({ status: 307 })
+    expect(await emulator.sendWebhook(new URL(url), event)).toEqual({ status: 307, attempts: 1 })
     expect(count).toBe(1)
   })
 

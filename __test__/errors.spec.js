@@ -293,7 +293,10 @@ const cases = [
       const first = client.getAccessToken(OWNER, 'slack')
       // A signal of its own for each: adding a listener to a signal takes longer the more it has.
       const ends = Array.from({ length: 25_000 }, () => new AbortController())
-      const waiting = ends.map(({ signal }) => failureOf(client.getAccessToken(OWNER, 'slack', { signal })))
+      // An owner of its own for each too: identical calls would share one place.
+      const waiting = ends.map(({ signal }, index) =>
+        failureOf(client.getAccessToken(`${OWNER}-${index}`, 'slack', { signal })),
+      )
       const error = await Promise.race(waiting)
       for (const end of ends) end.abort()
       await Promise.all(waiting)

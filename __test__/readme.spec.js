@@ -101,10 +101,14 @@ describe('the tables', () => {
   })
 
   test('give the defaults that the typings give', () => {
-    const defaults = Array.from(TYPINGS.matchAll(/@default (\d+) \*\/\n {2}(\w+)\?:/g))
-    expect(defaults.length).toBeGreaterThan(4)
-    for (const [, value, name] of defaults) {
+    const defaultsOf = name => Array.from(declaration(name).matchAll(/@default (\d+) \*\/\n {2}(\w+)\?:/g))
+    expect(defaultsOf('XkitClientOptions')).toHaveLength(5)
+    for (const [, value, name] of defaultsOf('XkitClientOptions')) {
       expect(table('option')).toContainEqual([`\`${name}\``, value, expect.any(String)])
+    }
+    expect(defaultsOf('CacheOptions')).toHaveLength(2)
+    for (const [, value, name] of defaultsOf('CacheOptions')) {
+      expect(table('option').find(([option]) => option === '`cache`')[2]).toContain(`${name}: ${value}`)
     }
     const paths = quoted(declaration('ConnectionPaths'), /'\/[^']+'/g)
     expect(paths).toHaveLength(3)

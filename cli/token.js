@@ -71,7 +71,7 @@ function explainFailure(error) {
 function createClient(emulator) {
   if (emulator === undefined) return new XkitClient()
   const { baseUrl, catalogUrl, publishableKey, secretKey } = emulator
-  return new XkitClient({ baseUrl, catalogUrl, publishableKey, secretKey, proxy: false })
+  return new XkitClient({ baseUrl, catalogUrl, publishableKey, secretKey })
 }
 
 async function run(values, positionals) {

@@ -3,10 +3,9 @@
 
 const { connectionBody } = require('./answers.js')
 const { reset, truncate } = require('./faults.js')
+const { record } = require('./record.js')
 
 const API_PREFIX = '/api/platform'
-// Old entries go first beyond this, so that an emulator that runs for days does not grow.
-const MAX_RECORDED_REQUESTS = 100_000
 const BODILESS_STATUSES = [204, 205, 304]
 
 function isApiPath(path) {
@@ -96,8 +95,7 @@ function createApi({ store, faults, keys, shape, requests, latencyMs }) {
 
   return function handleApi(request, response) {
     const entry = { method: request.method, path: request.url, status: 0 }
-    requests.push(entry)
-    if (requests.length > MAX_RECORDED_REQUESTS) requests.shift()
+    record(requests, entry)
     // An unread request body would hide from the socket that the client has left.
     request.resume()
     const plan = faults.take()

@@ -73,16 +73,39 @@ export interface FaultPlan {
   times?: number
 }
 
-/** One API request that arrived. */
+/** One request that arrived at the API or at the service. */
 export interface RecordedRequest {
   readonly method: string
-  /** Path and query exactly as on the wire, with the `/api/platform` in front. */
+  /** Path and query exactly as on the wire, with the `/api/platform` or the `/service` in front. */
   readonly path: string
   /**
    * The status that was sent. 0 where no status line was sent: the answer is still delayed, the request was reset or
    * stalled, or the client left before its answer. A truncated answer has its status.
    */
   readonly status: number
+}
+
+/** How a token is revoked. Unknown fields are refused. */
+export interface RevocationOptions {
+  /**
+   * Whether the platform does not notice, and answers with the revoked token until `rotateToken`, `setConnection` or
+   * its expiry brings another. @default false
+   */
+  keepHandingOut?: boolean
+}
+
+/** How a webhook is delivered. Unknown fields are refused. */
+export interface DeliveryOptions {
+  /** How often it is sent at most, 1 to 10, until an answer is a 2xx. @default 1 */
+  attempts?: number
+}
+
+/** How the delivery of a webhook ended. */
+export interface Delivery {
+  /** Status of the last answer, whatever it is. */
+  status: number
+  /** How often it was sent. */
+  attempts: number
 }
 
 /** A webhook to send. */
@@ -103,6 +126,13 @@ export interface Emulator {
   readonly baseUrl: string
   /** For `XKIT_CATALOG_URL`, or a client's `catalogUrl`: `http://127.0.0.1:<port>`, a page for the browser. */
   readonly catalogUrl: string
+  /**
+   * A pretended third-party API, `http://127.0.0.1:<port>/service`. Below `/<slug>/`, with any path, query, method and
+   * body, it answers 200 with `{ slug, owner: { kind, id } }` to the bearer token of a connection to that connector
+   * that is enabled, active, not over and not revoked, and 401 with `{ error: 'invalid_token' }` to all else.
+   * `failNext` and `latencyMs` do not reach it.
+   */
+  readonly serviceUrl: string
   readonly publishableKey: string
   readonly secretKey: string
   /**
@@ -110,6 +140,8 @@ export interface Emulator {
    * it with `requests.length = 0`. Beyond 100,000 the oldest go.
    */
   readonly requests: RecordedRequest[]
+  /** Requests to the service in the order of their arrival, kept as `requests` are, which they are not part of. */
+  readonly serviceRequests: RecordedRequest[]
   /**
    * Delay of the answer to each API request that arrives from now on, in milliseconds, from 0 to 2147483647.
    * @throws TypeError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`
@@ -122,25 +154,38 @@ export interface Emulator {
    */
   setConnection(owner: Owner, slug: string, state?: ConnectionState): void
   /**
-   * Gives the connection a new made-up token, with a full life if it has `expiresIn`, and returns it.
+   * Gives the connection a new made-up token, with a full life if it has `expiresIn`, and returns it. The service
+   * refuses the old one from then on.
    * @throws TypeError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`
    * @throws Error `ERR_EMULATOR_NO_ACTIVE_TOKEN` if the owner has no enabled, active connection to that connector
    */
   rotateToken(owner: Owner, slug: string): string
+  /**
+   * Makes the service refuse the connection's token from now on. The next API request gets a new made-up one, with a
+   * full life if it has `expiresIn`.
+   * @throws TypeError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`
+   * @throws Error `ERR_EMULATOR_NO_ACTIVE_TOKEN` if the owner has no enabled, active connection to that connector
+   */
+  revokeToken(owner: Owner, slug: string, options?: RevocationOptions): void
   /**
    * Plans a failure of the next API requests, counted as they arrive. Several calls queue up in order.
    * @throws TypeError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`
    */
   failNext(plan?: FaultPlan): void
   /**
-   * Posts one webhook to an absolute http or https URL, as the platform would, and resolves to the status of the
-   * answer, whatever it is; redirects are not followed. It is sent once, without a proxy.
+   * Posts one webhook to an absolute http or https URL, as the platform would, without a proxy; redirects are not
+   * followed. It is sent again, after 20 ms and then twice as long each time (500 ms at most), until an answer is a
+   * 2xx or it was sent `attempts` times.
    *
    * Rejects with a TypeError (`ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`), or with an Error
-   * (`ERR_EMULATOR_WEBHOOK`, with `cause` where there is one) if no answer came: the network failed, 10 s went by, or
-   * the emulator was closed.
+   * (`ERR_EMULATOR_WEBHOOK`, with `cause` where there is one) if the last attempt got no answer: the network failed,
+   * 10 s went by, or the emulator was closed, which also ends the waits.
    */
-  sendWebhook(url: string | { readonly href: string }, event: WebhookEvent): Promise<{ status: number }>
+  sendWebhook(
+    url: string | { readonly href: string },
+    event: WebhookEvent,
+    options?: DeliveryOptions,
+  ): Promise<Delivery>
   /** Ends every connection, idle, delayed or stalled, and each webhook under way. May be called again. */
   close(): Promise<void>
   /** The same as `close()`, for `await using`. Needs Node 20.4. */

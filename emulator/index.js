@@ -6,7 +6,9 @@ const { createCatalog } = require('./catalog.js')
 const { requireDelay, requireId } = require('../lib/checks.js')
 const { createFaultQueue } = require('./faults.js')
 const {
+  readDelivery,
   readFaultPlan,
+  readRevocation,
   readStartOptions,
   readState,
   readWebhookEvent,
@@ -14,6 +16,7 @@ const {
 } = require('./options.js')
 const { parseOwner } = require('../lib/owner.js')
 const { startServer } = require('./server.js')
+const { SERVICE_PREFIX, createService, isServicePath } = require('./service.js')
 const { createStore } = require('./store.js')
 const { createWebhookSender } = require('./webhook.js')
 
@@ -23,6 +26,7 @@ async function startEmulator(options) {
   const faults = createFaultQueue()
   const webhooks = createWebhookSender()
   const requests = []
+  const serviceRequests = []
   let latency = latencyMs
 
   const handleApi = createApi({
@@ -33,18 +37,22 @@ async function startEmulator(options) {
     requests,
     latencyMs: () => latency,
   })
+  const handleService = createService({ store, requests: serviceRequests })
   const handleCatalog = createCatalog({ store })
   const server = await startServer(port, (request, response) => {
     if (isApiPath(request.url)) handleApi(request, response)
+    else if (isServicePath(request.url)) handleService(request, response)
     else handleCatalog(request, response)
   })
 
   const emulator = {
     baseUrl: server.origin + API_PREFIX,
     catalogUrl: server.origin,
+    serviceUrl: server.origin + SERVICE_PREFIX,
     publishableKey,
     secretKey,
     requests,
+    serviceRequests,
     get latencyMs() {
       return latency
     },
@@ -57,11 +65,14 @@ async function startEmulator(options) {
     rotateToken(owner, slug) {
       return store.rotateToken(parseOwner('owner', owner), requireId('slug', slug))
     },
+    revokeToken(owner, slug, options) {
+      store.revokeToken(parseOwner('owner', owner), requireId('slug', slug), readRevocation(options))
+    },
     failNext(plan) {
       faults.add(readFaultPlan(plan))
     },
-    async sendWebhook(url, event) {
-      return webhooks.send(readWebhookUrl(url), readWebhookEvent(event))
+    async sendWebhook(url, event, options) {
+      return webhooks.deliver(readWebhookUrl(url), readWebhookEvent(event), readDelivery(options))
     },
     async close() {
       webhooks.close()

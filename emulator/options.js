@@ -23,6 +23,7 @@ const STATUSES = ['active', 'awaiting_callback', 'retrieving_tokens', 'error']
 const STATE_FIELDS = ['enabled', 'status', 'accessToken', 'errorCode', 'errorMessage', 'expiresIn']
 const FAULTS = ['reset', 'stall', 'truncate']
 const DEFAULT_FAULT_STATUS = 503
+const MAX_DELIVERY_ATTEMPTS = 10
 // A hundred years: far above any real token, and small enough that a date can still hold the end.
 const MAX_EXPIRES_IN_SECONDS = 100 * 365 * 86_400
 
@@ -166,8 +167,20 @@ function readWebhookEvent(event) {
   }
 }
 
+function readDelivery(options = {}) {
+  const { attempts = 1 } = ownFields('options', options, ['attempts'])
+  return checks.requireInteger('options.attempts', attempts, 1, MAX_DELIVERY_ATTEMPTS)
+}
+
+function readRevocation(options = {}) {
+  const { keepHandingOut = false } = ownFields('options', options, ['keepHandingOut'])
+  return { keepHandingOut: checks.requireBoolean('options.keepHandingOut', keepHandingOut) }
+}
+
 module.exports = {
+  readDelivery,
   readFaultPlan,
+  readRevocation,
   readStartOptions,
   readState,
   readWebhookEvent,

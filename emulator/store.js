@@ -30,6 +30,8 @@ function createStore(seeds) {
 
   function grant(connection, accessToken) {
     connection.accessToken = accessToken
+    connection.isRevoked = false
+    connection.isHandedOut = true
     connection.expiresAt =
       connection.expiresIn === undefined ? undefined : Date.now() + connection.expiresIn * 1000
   }
@@ -54,19 +56,43 @@ function createStore(seeds) {
   /** The connection as of now, or undefined. The platform refreshes by itself, so an old token is replaced here. */
   function findConnection(owner, slug) {
     const connection = connectionsOf(owner)?.get(slug)
-    if (isUsable(connection) && connection.expiresAt <= Date.now()) grant(connection, inventToken())
+    const isOver = connection?.expiresAt <= Date.now() || connection?.isHandedOut === false
+    if (isUsable(connection) && isOver) grant(connection, inventToken())
     return connection
   }
 
-  function rotateToken(owner, slug) {
+  function requireUsable(method, owner, slug) {
     const connection = connectionsOf(owner)?.get(slug)
-    if (!isUsable(connection)) {
-      const reason =
-        'rotateToken: this owner has no active token for this connector; call setConnection first'
-      throw Object.assign(new Error(reason), { code: 'ERR_EMULATOR_NO_ACTIVE_TOKEN' })
-    }
+    if (isUsable(connection)) return connection
+    const reason = `${method}: this owner has no active token for this connector; call setConnection first`
+    throw Object.assign(new Error(reason), { code: 'ERR_EMULATOR_NO_ACTIVE_TOKEN' })
+  }
+
+  function rotateToken(owner, slug) {
+    const connection = requireUsable('rotateToken', owner, slug)
     grant(connection, inventToken())
     return connection.accessToken
+  }
+
+  function revokeToken(owner, slug, { keepHandingOut }) {
+    const connection = requireUsable('revokeToken', owner, slug)
+    connection.isRevoked = true
+    connection.isHandedOut = keepHandingOut
+  }
+
+  /** Whose token it is, if the service of that connector would take it now. */
+  function findOwnerOfToken(slug, token) {
+    const isValid = connection =>
+      isUsable(connection) &&
+      !connection.isRevoked &&
+      !(connection.expiresAt <= Date.now()) &&
+      connection.accessToken === token
+    for (const kind of OWNER_KINDS) {
+      for (const [id, connections] of owners.get(kind)) {
+        if (isValid(connections.get(slug))) return { kind, id }
+      }
+    }
+    return undefined
   }
 
   function listOwners() {
@@ -82,8 +108,10 @@ function createStore(seeds) {
 
   return {
     findConnection,
+    findOwnerOfToken,
     hasOwner: owner => connectionsOf(owner) !== undefined,
     listOwners,
+    revokeToken,
     rotateToken,
     setConnection,
   }

@@ -1,10 +1,13 @@
-// Owns the sending of one webhook as the platform would send it, bounded in time and never repeated.
+// Owns the delivery of a webhook as the platform would do it: repeated until it is taken, bounded in time and number.
 'use strict'
 
 const http = require('node:http')
 const https = require('node:https')
 
 const TIMEOUT_MS = 10_000
+// Short for the sake of tests; the platform's own are not known.
+const FIRST_BACKOFF_MS = 20
+const MAX_BACKOFF_MS = 500
 
 function webhookBody({ type, owner, slug, connectionId }) {
   const payload = { connector: { slug }, context: { external_id: owner.id } }
@@ -54,12 +57,41 @@ function createWebhookSender(timeoutMs = TIMEOUT_MS) {
     })
   }
 
+  /** Waits before the next attempt, unless the sender is closed. */
+  function pause(ms) {
+    return new Promise((resolve, reject) => {
+      const stop = error => {
+        clearTimeout(timer)
+        reject(error)
+      }
+      const timer = setTimeout(() => {
+        underWay.delete(stop)
+        resolve()
+      }, ms)
+      underWay.add(stop)
+    })
+  }
+
+  /** Resolves to the last answer; rejects if the last attempt got none, or once the sender is closed. */
+  async function deliver(url, event, maxAttempts) {
+    for (let attempts = 1; ; attempts += 1) {
+      const isLast = attempts === maxAttempts
+      try {
+        const { status } = await send(url, event)
+        if (isLast || (status >= 200 && status <= 299)) return { status, attempts }
+      } catch (error) {
+        if (isLast || closed) throw error
+      }
+      await pause(Math.min(FIRST_BACKOFF_MS * 2 ** (attempts - 1), MAX_BACKOFF_MS))
+    }
+  }
+
   function close() {
     closed = true
     for (const stop of underWay) stop(failure('the emulator was closed'))
   }
 
-  return { send, close }
+  return { close, deliver, send }
 }
 
 module.exports = { createWebhookSender }

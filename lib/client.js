@@ -6,80 +6,127 @@ const { watch } = require('./abort.js')
 const { requireText } = require('./checks.js')
 const { toConnection } = require('./connection.js')
 const { toError, toUnavailableError } = require('./errors.js')
+const { Leases } = require('./leases.js')
 const { readCallOptions, readClientOptions } = require('./options.js')
-const { namedOwner } = require('./owner.js')
+const { OWNER_KINDS, namedOwner } = require('./owner.js')
 
-const { call, callCancellable, cancel, close, connectorUrl, createClient, stats } = binding
+const { User, Group, Context } = binding.BindingOwnerKind
+const NATIVE_KINDS = { __proto__: null, user: User, group: Group, context: Context }
 
-const OWNER_KINDS = {
-  __proto__: null,
-  user: binding.BindingOwnerKind.User,
-  group: binding.BindingOwnerKind.Group,
-  context: binding.BindingOwnerKind.Context,
-}
-
-const isFailure = result => typeof result === 'object' && Object.hasOwn(result, 'code')
+const isFailure = result => typeof result === 'object' && result !== null && Object.hasOwn(result, 'code')
 
 class XkitClient {
   #native
+  /** Leases on cached tokens, by the owner's kind; undefined without a cache. */
+  #leases
+  #leaseHits = 0
 
   constructor(options) {
-    const native = createClient(readClientOptions(options))
+    const nativeOptions = readClientOptions(options)
+    const native = binding.createClient(nativeOptions)
     if (isFailure(native)) throw toError(native)
     this.#native = native
+    if (nativeOptions.cache !== undefined) this.#leases = [new Leases(), new Leases(), new Leases()]
   }
 
-  async getAccessToken(owner, slug, options) {
-    const outcome = await this.#call(owner, slug, options, false)
-    if (typeof outcome === 'string') return outcome
-    const { connection, attempts } = this.#answer(outcome)
-    throw toUnavailableError(connection, slug, attempts)
+  // Not async, since a promise that exists already is the cheapest answer to a cached token.
+  getAccessToken(owner, slug, options) {
+    try {
+      if (options === undefined && typeof owner === 'string') {
+        return this.#leased(User, owner, slug) ?? this.#getAccessToken(User, owner, slug)
+      }
+      const { kind, id } = namedOwner('owner', owner)
+      return this.#getAccessToken(NATIVE_KINDS[kind], id, slug, options)
+    } catch (error) {
+      return Promise.reject(error)
+    }
   }
 
-  async getGroupAccessToken(groupId, slug, options) {
-    requireText('groupId', groupId)
-    return this.getAccessToken({ group: groupId }, slug, options)
+  getGroupAccessToken(groupId, slug, options) {
+    try {
+      requireText('groupId', groupId)
+      if (options !== undefined) return this.#getAccessToken(Group, groupId, slug, options)
+      return this.#leased(Group, groupId, slug) ?? this.#getAccessToken(Group, groupId, slug)
+    } catch (error) {
+      return Promise.reject(error)
+    }
   }
 
   async getConnection(owner, slug, options) {
-    return this.#answer(await this.#call(owner, slug, options, true)).connection
+    const { kind, id } = namedOwner('owner', owner)
+    const outcome = await this.#call(NATIVE_KINDS[kind], id, slug, options, true)
+    return this.#answer(outcome).connection
+  }
+
+  invalidate(owner, slug, rejectedToken) {
+    const { kind, id } = namedOwner('owner', owner)
+    requireText('owner', id)
+    requireText('slug', slug)
+    if (rejectedToken !== undefined) requireText('rejectedToken', rejectedToken)
+    this.#invalidate(kind, id, slug, rejectedToken)
   }
 
   connectorUrl(slug) {
-    const url = connectorUrl(this.#native, requireText('slug', slug))
+    const url = binding.connectorUrl(this.#native, requireText('slug', slug))
     if (isFailure(url)) throw toError(url)
     return url
   }
 
   stats() {
-    return stats(this.#native)
+    const stats = binding.stats(this.#native)
+    stats.calls += this.#leaseHits
+    stats.cacheHits += this.#leaseHits
+    return stats
   }
 
   async close() {
-    await close(this.#native)
+    this.#leases = undefined
+    await binding.close(this.#native)
   }
 
-  #call(owner, slug, options, wholeConnection) {
-    let kind = OWNER_KINDS.user
-    let id = owner
-    if (typeof owner !== 'string') {
-      const named = namedOwner('owner', owner)
-      kind = OWNER_KINDS[named.kind]
-      id = named.id
+  #leased(kind, id, slug) {
+    const promise = this.#leases?.[kind].get(id, slug)
+    if (promise !== undefined) this.#leaseHits++
+    return promise
+  }
+
+  async #getAccessToken(kind, id, slug, options) {
+    const outcome = await this.#call(kind, id, slug, options, false)
+    if (typeof outcome === 'string') return outcome
+    if (Object.hasOwn(outcome, 'validForMs')) {
+      this.#leases?.[kind].put(id, slug, outcome.accessToken, outcome.validForMs)
+      return outcome.accessToken
     }
+    const { connection, attempts } = this.#answer(outcome)
+    throw toUnavailableError(connection, slug, attempts)
+  }
+
+  #call(kind, id, slug, options, wholeConnection) {
     requireText('owner', id)
     requireText('slug', slug)
-    if (options === undefined) return call(this.#native, kind, id, slug, undefined, wholeConnection)
-    const { signal, timeoutMs } = readCallOptions(options)
-    const request = [this.#native, kind, id, slug, timeoutMs, wholeConnection]
-    return signal === undefined ? call(...request) : this.#callWithSignal(signal, request)
+    if (options === undefined) {
+      return binding.call(this.#native, kind, id, slug, undefined, false, wholeConnection)
+    }
+    const { signal, timeoutMs, fresh = false } = readCallOptions(options)
+    const request = [this.#native, kind, id, slug, timeoutMs, fresh, wholeConnection]
+    const outcome = signal === undefined ? binding.call(...request) : this.#callWithSignal(signal, request)
+    return fresh ? this.#endLease(kind, id, slug, outcome) : outcome
+  }
+
+  /** What is older than a fresh answer is not handed out after it. */
+  async #endLease(kind, id, slug, outcome) {
+    try {
+      return await outcome
+    } finally {
+      this.#leases?.[kind].drop(id, slug)
+    }
   }
 
   async #callWithSignal(signal, request) {
     if (signal.aborted) throw signal.reason
-    const started = callCancellable(...request)
+    const started = binding.callCancellable(...request)
     if (!Object.hasOwn(started, 'promise')) return started
-    const unwatch = watch(signal, () => cancel(this.#native, started.key))
+    const unwatch = watch(signal, () => binding.cancel(this.#native, started.key))
     try {
       const outcome = await started.promise
       if (outcome === undefined && signal.aborted) throw signal.reason
@@ -94,6 +141,12 @@ class XkitClient {
     const { connection, error, attempts } = { __proto__: null, ...outcome }
     if (connection !== undefined) return { connection: toConnection(connection), attempts }
     throw toError(error)
+  }
+
+  #invalidate(kind, id, slug, rejectedToken) {
+    this.#leases?.[NATIVE_KINDS[kind]].drop(id, slug)
+    const failure = binding.invalidate(this.#native, NATIVE_KINDS[kind], id, slug, rejectedToken)
+    if (isFailure(failure)) throw toError(failure)
   }
 }
 

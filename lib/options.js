@@ -2,7 +2,7 @@
 'use strict'
 
 const { types } = require('node:util')
-const { invalidType, ownFields, requireInteger, requireText } = require('./checks.js')
+const { invalidType, ownFields, requireBoolean, requireInteger, requireText } = require('./checks.js')
 const { environmentProxy, nodeRoots, variable } = require('./environment.js')
 
 // The longest delay that a Node timer can hold; nothing is gained by more.
@@ -21,9 +21,18 @@ const INTEGER_OPTIONS = {
   maxRetries: [0, 10],
   maxConcurrency: [1, 10_000],
 }
-const OPTIONS = [...Object.keys(TEXT_OPTIONS), ...Object.keys(INTEGER_OPTIONS), 'paths', 'proxy', 'ca']
+const OPTIONS = [
+  ...Object.keys(TEXT_OPTIONS),
+  ...Object.keys(INTEGER_OPTIONS),
+  'paths',
+  'cache',
+  'proxy',
+  'ca',
+]
 const PATHS = ['user', 'group', 'context']
-const CALL_OPTIONS = ['signal', 'timeoutMs']
+const CACHE = ['ttlMs', 'maxEntries']
+const MAX_ENTRIES = 10_000_000
+const CALL_OPTIONS = ['signal', 'timeoutMs', 'fresh']
 
 /** The native side's options, on objects without a prototype, since it reads inherited fields too. */
 function readClientOptions(options = {}) {
@@ -36,6 +45,7 @@ function readClientOptions(options = {}) {
     if (name in fields) native[name] = requireInteger(`options.${name}`, fields[name], least, most)
   }
   if ('paths' in fields) native.paths = readPaths(fields.paths)
+  if ('cache' in fields) native.cache = readCache(fields.cache)
   native.proxy = 'proxy' in fields ? readProxy(fields.proxy) : environmentProxy()
   if ('ca' in fields) native.ca = readCertificates(fields.ca)
   native.nodeRoots = nodeRoots()
@@ -45,6 +55,15 @@ function readClientOptions(options = {}) {
 function readPaths(paths) {
   const fields = ownFields('options.paths', paths, PATHS)
   for (const name of Object.keys(fields)) requireText(`options.paths.${name}`, fields[name])
+  return fields
+}
+
+function readCache(cache) {
+  if (cache === false) return undefined
+  if (cache === true) return Object.create(null)
+  const fields = ownFields('options.cache', cache, CACHE)
+  if ('ttlMs' in fields) requireInteger('options.cache.ttlMs', fields.ttlMs, 1, MAX_MS)
+  if ('maxEntries' in fields) requireInteger('options.cache.maxEntries', fields.maxEntries, 1, MAX_ENTRIES)
   return fields
 }
 
@@ -65,6 +84,7 @@ function readCertificates(ca) {
 function readCallOptions(options) {
   const fields = ownFields('options', options, CALL_OPTIONS)
   if ('timeoutMs' in fields) requireInteger('options.timeoutMs', fields.timeoutMs, 1, MAX_MS)
+  if ('fresh' in fields) requireBoolean('options.fresh', fields.fresh)
   if ('signal' in fields && !isSignal(fields.signal)) {
     throw invalidType('options.signal must be an AbortSignal')
   }

@@ -4,6 +4,7 @@ import { XkitClient } from 'xkit-node'
 import {
   type ConnectionSeeds,
   type ConnectionState,
+  type Delivery,
   type Emulator,
   type EmulatorOptions,
   type FaultPlan,
@@ -65,8 +66,15 @@ export async function whatItGives() {
   exactly<string>()(emulator.rotateToken('some-user-id', 'slack'))
   emulator.failNext()
   emulator.latencyMs = 10
-  exactly<{ status: number }>()(await emulator.sendWebhook('http://127.0.0.1:1/hook', event))
-  await emulator.sendWebhook(new URL('http://127.0.0.1:1/hook'), event)
+  emulator.revokeToken('some-user-id', 'slack')
+  emulator.revokeToken({ group: 'acme' }, 'slack', { keepHandingOut: true })
+  exactly<string>()(emulator.serviceUrl)
+  exactly<RecordedRequest[]>()(emulator.serviceRequests)
+  exactly<Delivery>()(await emulator.sendWebhook('http://127.0.0.1:1/hook', event))
+  const { status, attempts } = await emulator.sendWebhook(new URL('http://127.0.0.1:1/hook'), event, {
+    attempts: 3,
+  })
+  exactly<number[]>()([status, attempts])
   await emulator.close()
 }
 

@@ -1,11 +1,13 @@
 //! What crosses the waist, and nothing else: the `Binding…` types and their conversion from and to the core's.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use napi::Env;
 use napi::bindgen_prelude::{ToNapiValue, Unknown};
 use napi_derive::napi;
 
+use crate::core::cache;
 use crate::core::client::Outcome;
 use crate::core::config::Options;
 use crate::core::connection::{Connection, State};
@@ -29,6 +31,8 @@ pub struct BindingClientOptions {
     pub connect_timeout_ms: Option<u32>,
     pub max_retries: Option<u32>,
     pub max_concurrency: Option<u32>,
+    /// Absent for no cache.
+    pub cache: Option<BindingCacheLimits>,
     pub proxy: Option<BindingProxy>,
     pub ca: Option<Vec<String>>,
     pub node_roots: Option<BindingNodeRoots>,
@@ -39,6 +43,12 @@ pub struct BindingPaths {
     pub user: Option<String>,
     pub group: Option<String>,
     pub context: Option<String>,
+}
+
+#[napi(object, object_to_js = false)]
+pub struct BindingCacheLimits {
+    pub ttl_ms: Option<u32>,
+    pub max_entries: Option<u32>,
 }
 
 #[napi(object, object_to_js = false)]
@@ -79,6 +89,12 @@ impl From<BindingClientOptions> for Options {
             connect_timeout: millis(options.connect_timeout_ms),
             max_retries: options.max_retries,
             max_concurrency: options.max_concurrency.map(|places| places as usize),
+            cache: options.cache.map(|limits| cache::Limits {
+                ttl: millis(limits.ttl_ms).unwrap_or(cache::DEFAULT_TTL),
+                max_entries: limits
+                    .max_entries
+                    .map_or(cache::DEFAULT_MAX_ENTRIES, |entries| entries as usize),
+            }),
             proxy: options.proxy.map(|proxy| ProxySetting {
                 url: Secret::new(proxy.url),
                 variable: proxy.variable,
@@ -95,6 +111,29 @@ pub struct BindingOutcome {
     pub attempts: u32,
     pub connection: Option<BindingConnection>,
     pub error: Option<BindingError>,
+}
+
+/// A call that was answered from the cache, at once.
+#[napi(object, object_from_js = false)]
+pub struct BindingHit {
+    pub access_token: String,
+    /// Milliseconds for which the token may be given out without asking again.
+    pub valid_for_ms: f64,
+}
+
+impl BindingHit {
+    pub fn new(connection: &Connection, valid_for: Duration) -> Self {
+        Self {
+            access_token: connection.token().unwrap_or_default().to_owned(),
+            valid_for_ms: valid_for.as_secs_f64() * 1e3,
+        }
+    }
+}
+
+impl From<&Connection> for BindingOutcome {
+    fn from(connection: &Connection) -> Self {
+        Self { attempts: 0, connection: Some(BindingConnection::new(connection, None)), error: None }
+    }
 }
 
 #[napi(object, object_from_js = false)]
@@ -150,8 +189,8 @@ impl From<Error> for BindingOutcome {
 }
 
 impl BindingConnection {
-    fn new(connection: Connection, connect_url: Option<String>) -> Self {
-        let details = connection.details;
+    fn new(connection: &Connection, connect_url: Option<String>) -> Self {
+        let Connection { state, details } = connection.clone();
         let common = Self {
             connect_url,
             slug: details.slug,
@@ -162,7 +201,7 @@ impl BindingConnection {
             display_label: details.display_label,
             ..Self::default()
         };
-        match connection.state {
+        match state {
             State::Active { access_token, expires_at } => Self {
                 status: "active",
                 access_token: Some(access_token.expose().to_owned()),
@@ -181,6 +220,9 @@ pub struct BindingStats {
     pub calls: f64,
     pub requests: f64,
     pub retries: f64,
+    pub coalesced: f64,
+    pub cache_hits: f64,
+    pub cache_misses: f64,
     pub failures: f64,
     pub in_flight: f64,
     pub queued: f64,
@@ -192,6 +234,9 @@ impl From<&Stats> for BindingStats {
             calls: stats.calls.get() as f64,
             requests: stats.requests.get() as f64,
             retries: stats.retries.get() as f64,
+            coalesced: stats.coalesced.get() as f64,
+            cache_hits: stats.cache_hits.get() as f64,
+            cache_misses: stats.cache_misses.get() as f64,
             failures: stats.failures.get() as f64,
             in_flight: stats.in_flight.get() as f64,
             queued: stats.queued.get() as f64,
@@ -201,8 +246,8 @@ impl From<&Stats> for BindingStats {
 
 /// What a promise of the bridge resolves with.
 pub enum Settlement {
-    /// A call that asked for the token, and got one.
-    Token(Secret),
+    /// A call that asked for the token, and got one: an active connection.
+    Token(Arc<Connection>),
     /// A call that ended otherwise, or asked for the connection.
     Outcome(Box<Outcome>),
     /// A closed client whose calls have ended.
@@ -213,8 +258,8 @@ impl Settlement {
     /// Only what the caller asked for crosses.
     pub fn of(outcome: Outcome, whole_connection: bool) -> Self {
         match outcome.result {
-            Ok(Connection { state: State::Active { access_token, .. }, .. }) if !whole_connection => {
-                Self::Token(access_token)
+            Ok(ref connection) if !whole_connection && connection.token().is_some() => {
+                Self::Token(Arc::clone(connection))
             }
             _ => Self::Outcome(Box::new(outcome)),
         }
@@ -228,13 +273,15 @@ impl Settlement {
     /// On the environment's thread.
     pub fn into_js(env: &Env, settlement: Self) -> napi::Result<Unknown<'_>> {
         match settlement {
-            Self::Token(token) => env.create_string(token.expose())?.into_unknown(env),
+            Self::Token(connection) => {
+                env.create_string(connection.token().unwrap_or_default())?.into_unknown(env)
+            }
             Self::Outcome(outcome) => {
                 let attempts = outcome.attempts;
                 let outcome = match outcome.result {
                     Ok(connection) => BindingOutcome {
                         attempts,
-                        connection: Some(BindingConnection::new(connection, outcome.connect_url)),
+                        connection: Some(BindingConnection::new(&connection, outcome.connect_url)),
                         error: None,
                     },
                     Err(error) => error.into(),

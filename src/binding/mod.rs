@@ -14,8 +14,11 @@ use napi::bindgen_prelude::{Either, Either3, External, Undefined, Unknown};
 use napi_derive::napi;
 
 use self::bridge::{Bridge, Key, Started};
-use self::convert::{BindingClientOptions, BindingError, BindingOutcome, BindingStats, Settlement};
+use self::convert::{
+    BindingClientOptions, BindingError, BindingHit, BindingOutcome, BindingStats, Settlement,
+};
 use crate::core::Client;
+use crate::core::client::{Begun, Request};
 use crate::core::endpoint::OwnerKind;
 use crate::core::error::Error;
 
@@ -56,9 +59,10 @@ pub fn create_client(
     })
 }
 
-/// One call: a promise, or what is wrong with it at once. The promise resolves with the token, with an outcome, or
-/// with `undefined` when it was cancelled.
-#[napi(ts_return_type = "Promise<string | BindingOutcome | undefined> | BindingOutcome")]
+/// One call: a promise, or what is known at once: a cached token, a cached connection, what is wrong. The promise
+/// resolves with the token, with an outcome, or with `undefined` when it was cancelled.
+#[napi(ts_return_type = "Promise<string | BindingOutcome | undefined> | BindingHit | BindingOutcome")]
+#[allow(clippy::too_many_arguments, reason = "each field of an object would cost a lookup per call")]
 pub fn call<'env>(
     env: &'env Env,
     client: &External<BindingClient>,
@@ -66,11 +70,14 @@ pub fn call<'env>(
     owner_id: String,
     slug: String,
     timeout_ms: Option<u32>,
+    fresh: bool,
     whole_connection: bool,
-) -> napi::Result<Either<Unknown<'env>, BindingOutcome>> {
-    Ok(match client.start(env, owner_kind, &owner_id, &slug, timeout_ms, whole_connection)? {
-        Ok(started) => Either::A(started.promise),
-        Err(error) => Either::B(error.into()),
+) -> napi::Result<Either3<Unknown<'env>, BindingHit, BindingOutcome>> {
+    let request = request(owner_kind, &owner_id, &slug, timeout_ms, fresh);
+    Ok(match client.start(env, request, whole_connection)? {
+        Start::Promise(Started { promise, .. }) => Either3::A(promise),
+        Start::Token(hit) => Either3::B(hit),
+        Start::Outcome(outcome) => Either3::C(outcome),
     })
 }
 
@@ -83,7 +90,8 @@ pub struct BindingCancellable<'env> {
 }
 
 /// `call`, for a caller that has an `AbortSignal`.
-#[napi(ts_return_type = "BindingCancellable | BindingOutcome")]
+#[napi(ts_return_type = "BindingCancellable | BindingHit | BindingOutcome")]
+#[allow(clippy::too_many_arguments, reason = "as for `call`")]
 pub fn call_cancellable<'env>(
     env: &'env Env,
     client: &External<BindingClient>,
@@ -91,18 +99,48 @@ pub fn call_cancellable<'env>(
     owner_id: String,
     slug: String,
     timeout_ms: Option<u32>,
+    fresh: bool,
     whole_connection: bool,
-) -> napi::Result<Either<BindingCancellable<'env>, BindingOutcome>> {
-    Ok(match client.start(env, owner_kind, &owner_id, &slug, timeout_ms, whole_connection)? {
-        Ok(Started { promise, key }) => Either::A(BindingCancellable { promise, key: key as f64 }),
-        Err(error) => Either::B(error.into()),
+) -> napi::Result<Either3<BindingCancellable<'env>, BindingHit, BindingOutcome>> {
+    let request = request(owner_kind, &owner_id, &slug, timeout_ms, fresh);
+    Ok(match client.start(env, request, whole_connection)? {
+        Start::Promise(Started { promise, key }) => {
+            Either3::A(BindingCancellable { promise, key: key as f64 })
+        }
+        Start::Token(hit) => Either3::B(hit),
+        Start::Outcome(outcome) => Either3::C(outcome),
     })
+}
+
+fn request<'a>(
+    owner_kind: BindingOwnerKind,
+    id: &'a str,
+    slug: &'a str,
+    timeout_ms: Option<u32>,
+    fresh: bool,
+) -> Request<'a> {
+    let timeout = timeout_ms.map(|millis| Duration::from_millis(millis.into()));
+    Request { kind: owner_kind.into(), id, slug, timeout, fresh }
 }
 
 /// Ends a call now; its promise resolves with `undefined`. Nothing happens if it has ended.
 #[napi]
 pub fn cancel(env: &Env, client: &External<BindingClient>, key: f64) -> napi::Result<()> {
     client.bridge.cancel(env, key as Key)
+}
+
+/// Drops what is cached of a connection and calls off what is under way; with a rejected token, only if that is the
+/// one cached. What is returned is what is wrong with the arguments.
+#[napi]
+pub fn invalidate(
+    client: &External<BindingClient>,
+    owner_kind: BindingOwnerKind,
+    owner_id: String,
+    slug: String,
+    rejected_token: Option<String>,
+) -> Option<BindingError> {
+    let result = client.client.invalidate(owner_kind.into(), &owner_id, &slug, rejected_token.as_deref());
+    result.err().map(BindingError::from)
 }
 
 #[napi]
@@ -139,23 +177,37 @@ pub fn close<'env>(env: &'env Env, client: &External<BindingClient>) -> napi::Re
     Ok(Some(started.promise))
 }
 
+/// How a call starts.
+#[expect(clippy::large_enum_variant, reason = "one lives at a time, on the stack")]
+enum Start<'env> {
+    Promise(Started<'env>),
+    Token(BindingHit),
+    Outcome(BindingOutcome),
+}
+
 impl BindingClient {
     fn start<'env>(
         &self,
         env: &'env Env,
-        owner_kind: BindingOwnerKind,
-        owner_id: &str,
-        slug: &str,
-        timeout_ms: Option<u32>,
+        request: Request<'_>,
         whole_connection: bool,
-    ) -> napi::Result<Result<Started<'env>, Error>> {
-        let timeout = timeout_ms.map(|millis| Duration::from_millis(millis.into()));
-        let call = match self.client.begin(owner_kind.into(), owner_id, slug, timeout) {
-            Ok(call) => call,
-            Err(error) => return Ok(Err(error)),
+    ) -> napi::Result<Start<'env>> {
+        let call = match self.client.begin(request) {
+            Ok(Begun::Call(call)) => call,
+            Ok(Begun::Hit { connection, valid_for, refresh }) => {
+                if let (Some(refresh), Some(runtime)) = (refresh, runtime::handle()) {
+                    runtime.spawn(refresh.run());
+                }
+                return Ok(if whole_connection {
+                    Start::Outcome(connection.as_ref().into())
+                } else {
+                    Start::Token(BindingHit::new(&connection, valid_for))
+                });
+            }
+            Err(error) => return Ok(Start::Outcome(error.into())),
         };
         let Some(runtime) = runtime::handle() else {
-            return Ok(Err(Error::internal()));
+            return Ok(Start::Outcome(Error::internal().into()));
         };
         let started = self.bridge.start(env, Settlement::panicked, |completion| {
             runtime
@@ -165,6 +217,6 @@ impl BindingClient {
                 })
                 .abort_handle()
         })?;
-        Ok(Ok(started))
+        Ok(Start::Promise(started))
     }
 }

@@ -1,26 +1,24 @@
-//! The pipeline of a call: arguments → place → request → verdict → retry, all within one deadline.
+//! The client: takes a call on, answers it from the cache or has it share a flight, and remembers what comes back.
 //!
-//! Everything a call holds is given back when its future is dropped, so dropping it is how a call is cancelled.
+//! The cache and the flights stand behind one lock, so that an invalidation beats whatever is under way.
 
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use tokio::sync::{Semaphore, watch};
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use futures_util::FutureExt;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout_at};
 
+use super::cache::{Cache, Hit, Key};
+use super::clock::Clock;
 use super::config::{Config, Limits, Options};
-use super::connection::{Connection, EpochMillis, State};
+use super::connection::{Connection, State};
 use super::endpoint::{Catalog, Endpoint, OwnerKind, Segment};
+use super::engine::{Engine, Queued};
 use super::error::{Error, Kind};
-use super::retry::{Class, Failure, Policy, Quota};
+use super::flight::{Flight, Flights, Landed, Progress};
 use super::stats::Stats;
-use super::transport::{Exchange, Fault, Transport};
-use super::verdict;
-
-/// Calls that may wait for a place. With 100 places and answers in 100 ms, as many as can be served within the
-/// default timeout; a call beyond them would only wait to fail.
-const MAX_QUEUED: u64 = 20_000;
+use super::transport::{Exchange, Transport};
 
 /// One client serves every owner of a backend.
 #[derive(Debug)]
@@ -30,16 +28,18 @@ pub struct Client<T = Transport> {
 
 #[derive(Debug)]
 struct Shared<T> {
-    endpoint: Endpoint,
+    engine: Arc<Engine>,
     catalog: Option<Catalog>,
-    origin: String,
-    limits: Limits,
-    policy: Policy,
-    quota: Quota,
-    places: Semaphore,
-    stats: Stats,
+    tokens: Mutex<Tokens>,
     open: Mutex<Option<Arc<Open<T>>>>,
     ended: watch::Receiver<()>,
+}
+
+/// What is known of tokens now.
+#[derive(Debug)]
+struct Tokens {
+    flights: Flights,
+    cache: Option<Cache>,
 }
 
 /// What an open client holds and its calls share; gone when the client is closed and the last call has ended.
@@ -49,11 +49,42 @@ struct Open<T> {
     _ends: watch::Sender<()>,
 }
 
+/// What a call asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// Which kind of owner.
+    pub kind: OwnerKind,
+    /// The owner's id.
+    pub id: &'a str,
+    /// The connector's slug.
+    pub slug: &'a str,
+    /// The call's own limit, in place of the client's.
+    pub timeout: Option<Duration>,
+    /// Whether to skip the cache and join no request that began earlier.
+    pub fresh: bool,
+}
+
+/// A call that has been taken on.
+#[derive(Debug)]
+pub enum Begun<T = Transport> {
+    /// Answered from the cache.
+    Hit {
+        /// An active connection.
+        connection: Arc<Connection>,
+        /// How long it may be given out without asking again.
+        valid_for: Duration,
+        /// A call to run in the background, when it is time to fetch the connection anew.
+        refresh: Option<Call<T>>,
+    },
+    /// To be run.
+    Call(Call<T>),
+}
+
 /// How a call ended.
 #[derive(Debug)]
 pub struct Outcome {
     /// The connection, whatever its state, or why there is none.
-    pub result: Result<Connection, Error>,
+    pub result: Landed,
     /// Where the owner sets the connection up, when it is unavailable and the catalog is known.
     pub connect_url: Option<String>,
     /// Requests sent.
@@ -64,29 +95,27 @@ impl Client {
     /// Checks the options. Opens no connection and starts no thread.
     pub fn new(options: &Options) -> Result<Self, Error> {
         let Config { endpoint, catalog, limits, transport } = options.check()?;
-        Ok(Self::with_transport(endpoint, catalog, limits, fastrand::f64, Transport::new(transport)))
+        let transport = Transport::new(transport);
+        Ok(Self::with_parts(endpoint, catalog, limits, fastrand::f64, Clock::system(), transport))
     }
 }
 
 impl<T: Exchange> Client<T> {
-    fn with_transport(
+    fn with_parts(
         endpoint: Endpoint,
         catalog: Option<Catalog>,
         limits: Limits,
         jitter: fn() -> f64,
+        clock: Clock,
         transport: T,
     ) -> Self {
         let (ends, ended) = watch::channel(());
+        let cache = limits.cache.map(|limits| Cache::new(limits, jitter));
         Self {
             shared: Arc::new(Shared {
-                origin: endpoint.origin(),
-                endpoint,
+                engine: Arc::new(Engine::new(endpoint, limits, jitter, clock)),
                 catalog,
-                limits,
-                policy: Policy { max_retries: limits.max_retries, jitter },
-                quota: Quota::new(),
-                places: Semaphore::new(limits.max_concurrency),
-                stats: Stats::default(),
+                tokens: Mutex::new(Tokens { flights: Flights::default(), cache }),
                 open: Mutex::new(Some(Arc::new(Open { transport, _ends: ends }))),
                 ended,
             }),
@@ -94,36 +123,76 @@ impl<T: Exchange> Client<T> {
     }
 
     /// Takes a call on: its arguments are checked and its deadline runs from here. Sends nothing yet.
-    pub fn begin(
+    pub fn begin(&self, request: Request<'_>) -> Result<Begun<T>, Error> {
+        let key = Key::new(request.kind, request.id, request.slug)?;
+        let open = self.shared.open().clone().ok_or_else(Error::closed)?;
+        let stats = self.stats();
+        stats.calls.add();
+        let mut tokens = self.shared.tokens();
+        if !request.fresh {
+            let now = self.shared.engine.clock.now();
+            if let Some(cache) = &mut tokens.cache {
+                if let Some(Hit { connection, valid_for, refresh_due }) = cache.get(&key, now) {
+                    stats.cache_hits.add();
+                    let refresh = if refresh_due && !tokens.flights.is_under_way(&key) {
+                        self.refresh(&mut tokens, open, key)
+                    } else {
+                        None
+                    };
+                    return Ok(Begun::Hit { connection, valid_for, refresh });
+                }
+                stats.cache_misses.add();
+            }
+        }
+        let timeout = request.timeout.unwrap_or(self.shared.engine.limits.timeout);
+        let deadline = Instant::now() + timeout;
+        let joined = if request.fresh { None } else { tokens.flights.join(&key, deadline) };
+        let flight = match joined {
+            Some(flight) => {
+                stats.coalesced.add();
+                flight
+            }
+            None => {
+                let queued = self.shared.engine.queue().inspect_err(|_| stats.failures.add())?;
+                self.shared.take_off(&mut tokens, open, &key, queued, deadline)
+            }
+        };
+        drop(tokens);
+        Ok(Begun::Call(Call { shared: Arc::clone(&self.shared), flight, slug: key.slug, timeout, deadline }))
+    }
+
+    /// A call that fetches a cached connection anew; `None` when the queue is full, since nobody waits for it.
+    fn refresh(&self, tokens: &mut Tokens, open: Arc<Open<T>>, key: Key) -> Option<Call<T>> {
+        let queued = self.shared.engine.queue().ok()?;
+        if let Some(cache) = &mut tokens.cache {
+            cache.refreshing(&key, self.shared.engine.clock.now());
+        }
+        let timeout = self.shared.engine.limits.timeout;
+        let deadline = Instant::now() + timeout;
+        let flight = self.shared.take_off(tokens, open, &key, queued, deadline);
+        Some(Call { shared: Arc::clone(&self.shared), flight, slug: key.slug, timeout, deadline })
+    }
+
+    /// Drops what is cached and calls off what is under way: the next call asks the platform. With the token that a
+    /// service rejected, nothing is done if another one is cached by now.
+    pub fn invalidate(
         &self,
         kind: OwnerKind,
         id: &str,
         slug: &str,
-        timeout: Option<Duration>,
-    ) -> Result<Call<T>, Error> {
-        let id = Segment::new(id, kind.id_name())?;
-        let slug = Segment::new(slug, "slug")?;
-        let open = self.shared.open().clone().ok_or_else(Error::closed)?;
-        self.shared.stats.calls.add();
-        if self.shared.stats.queued.get() >= MAX_QUEUED {
-            self.shared.stats.failures.add();
-            return Err(Error::new(
-                Kind::Overloaded,
-                "Too many calls wait already: make fewer at once, or raise maxConcurrency",
-            )
-            .retryable());
+        rejected: Option<&str>,
+    ) -> Result<(), Error> {
+        let key = Key::new(kind, id, slug)?;
+        let mut tokens = self.shared.tokens();
+        let cached = tokens.cache.as_ref().and_then(|cache| cache.token(&key));
+        if rejected.is_some() && cached.is_some() && cached != rejected {
+            return Ok(());
         }
-        let timeout = timeout.unwrap_or(self.shared.limits.timeout);
-        Ok(Call {
-            queued: Queued::new(&self.shared),
-            shared: Arc::clone(&self.shared),
-            open,
-            kind,
-            id,
-            slug,
-            timeout,
-            deadline: Instant::now() + timeout,
-        })
+        tokens.flights.call_off(&key);
+        if let Some(cache) = &mut tokens.cache {
+            cache.evict(&key);
+        }
+        Ok(())
     }
 
     /// The page where an owner sets up or repairs the connector; `None` when no catalog is known.
@@ -134,15 +203,42 @@ impl<T: Exchange> Client<T> {
 
     /// The counters.
     pub fn stats(&self) -> &Stats {
-        &self.shared.stats
+        &self.shared.engine.stats
     }
 
-    /// Takes no more calls on. What is returned ends when the calls under way have; `None` when there are none.
+    /// Takes no more calls on and forgets what is cached. What is returned ends when the calls under way have; `None`
+    /// when there are none.
     pub fn close(&self) -> Option<impl Future<Output = ()> + Send + use<T>> {
         drop(self.shared.open().take());
+        self.shared.tokens().cache = None;
         let mut ended = self.shared.ended.clone();
         let is_over = ended.has_changed().is_err();
         (!is_over).then_some(async move { while ended.changed().await.is_ok() {} })
+    }
+}
+
+impl<T: Exchange> Shared<T> {
+    /// Starts a flight. It holds the client open until it lands.
+    fn take_off(
+        self: &Arc<Self>,
+        tokens: &mut Tokens,
+        open: Arc<Open<T>>,
+        key: &Key,
+        queued: Queued,
+        deadline: Instant,
+    ) -> Flight {
+        let progress = Arc::new(Progress::new(deadline));
+        let (shared, key, told) = (Arc::clone(self), key.clone(), Arc::clone(&progress));
+        tokens.flights.start(key.clone(), progress, |number| {
+            let landing = Landing { shared, key, number };
+            async move {
+                let engine = &landing.shared.engine;
+                let landed = engine.ask(&open.transport, queued, &landing.key, &told).await.map(Arc::new);
+                landing.land(&landed);
+                landed
+            }
+            .boxed()
+        })
     }
 }
 
@@ -150,142 +246,9 @@ impl<T> Shared<T> {
     fn open(&self) -> MutexGuard<'_, Option<Arc<Open<T>>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-/// Counts a call as queued for as long as it lives.
-#[derive(Debug)]
-struct Queued<T>(Arc<Shared<T>>);
-
-impl<T> Queued<T> {
-    fn new(shared: &Arc<Shared<T>>) -> Self {
-        shared.stats.queued.add();
-        Self(Arc::clone(shared))
-    }
-}
-
-impl<T> Drop for Queued<T> {
-    fn drop(&mut self) {
-        self.0.stats.queued.take();
-    }
-}
-
-/// A call that has been taken on.
-#[derive(Debug)]
-pub struct Call<T = Transport> {
-    shared: Arc<Shared<T>>,
-    open: Arc<Open<T>>,
-    queued: Queued<T>,
-    kind: OwnerKind,
-    id: Segment,
-    slug: Segment,
-    timeout: Duration,
-    deadline: Instant,
-}
-
-impl<T: Exchange> Call<T> {
-    /// Runs the call to its end. Dropping the future cancels the request.
-    pub async fn run(self) -> Outcome {
-        let Self { shared, open, queued, kind, id, slug, timeout, deadline } = self;
-        let attempts = AtomicU32::new(0);
-        let work = shared.attempt(&open.transport, queued, (kind, &id, &slug), deadline, &attempts);
-        let mut result =
-            timeout_at(deadline, work).await.unwrap_or_else(|_| Err(shared.overdue(timeout, &attempts)));
-        let attempts = attempts.into_inner();
-        if let Err(error) = &mut result {
-            error.attempts = attempts;
-            shared.stats.failures.add();
-        }
-        let connect_url = result.as_ref().ok().and_then(|connection| shared.connect_url(connection, &slug));
-        Outcome { result, connect_url, attempts }
-    }
-}
-
-impl<T: Exchange> Shared<T> {
-    async fn attempt(
-        self: &Arc<Self>,
-        transport: &T,
-        queued: Queued<T>,
-        (kind, id, slug): (OwnerKind, &Segment, &Segment),
-        deadline: Instant,
-        attempts: &AtomicU32,
-    ) -> Result<Connection, Error> {
-        let url = self.endpoint.connection_url(kind, id, slug)?;
-        let mut queued = Some(queued);
-        let mut retries = 0;
-        let mut spent = None;
-        loop {
-            let place = self.places.acquire().await.map_err(|_| Error::internal())?;
-            drop(queued.take());
-            attempts.fetch_add(1, Ordering::Relaxed);
-            self.stats.requests.add();
-            let under_way = self.stats.in_flight.hold();
-            let exchange = timeout(self.limits.attempt_timeout, transport.exchange(url.clone())).await;
-            drop((under_way, place));
-
-            let fault = match exchange.unwrap_or_else(|_| Err(self.slow_attempt())) {
-                Ok(answer) => match verdict::judge(&answer, &self.origin, wall_clock()) {
-                    Ok(connection) => {
-                        self.quota.succeed(spent);
-                        return Ok(connection);
-                    }
-                    Err(error) => Fault::of_answer(error, answer.status),
-                },
-                Err(fault) => fault,
-            };
-            let Fault { error, class, stale } = fault;
-            let Some(class) = class else { return Err(error) };
-            if stale && retries < self.limits.max_retries.max(1) {
-                // The platform has not failed, so this costs neither quota nor backoff. It is one of the call's
-                // retries all the same, and one is granted where there are none. The last one keeps away from the
-                // pool, where more connections may have died with this one.
-                retries += 1;
-                if retries >= self.limits.max_retries {
-                    transport.leave_pool();
-                }
-            } else {
-                let failure = Failure {
-                    class,
-                    retry_after: error.retry_after,
-                    retries,
-                    time_left: deadline.saturating_duration_since(Instant::now()),
-                };
-                let Some(delay) = self.policy.delay(failure) else { return Err(error) };
-                let Some(cost) = self.quota.spend(class) else { return Err(error) };
-                spent = Some(cost);
-                retries += 1;
-                sleep(delay).await;
-            }
-            self.stats.retries.add();
-            queued = Some(Queued::new(self));
-        }
-    }
-
-    fn slow_attempt(&self) -> Fault {
-        let limit = self.limits.attempt_timeout.as_millis();
-        Fault {
-            error: Error::new(
-                Kind::Timeout,
-                format!(
-                    "{} did not answer within {limit} ms: call again later, or raise attemptTimeoutMs",
-                    self.origin
-                ),
-            )
-            .retryable(),
-            class: Some(Class::Transient),
-            stale: false,
-        }
-    }
-
-    fn overdue(&self, timeout: Duration, attempts: &AtomicU32) -> Error {
-        let limit = timeout.as_millis();
-        let message = if attempts.load(Ordering::Relaxed) == 0 {
-            format!(
-                "The call waited {limit} ms for one of maxConcurrency places: make fewer at once, or raise it"
-            )
-        } else {
-            format!("No answer from {} within {limit} ms: call again later, or raise timeoutMs", self.origin)
-        };
-        Error::new(Kind::Timeout, message).retryable()
+    fn tokens(&self) -> MutexGuard<'_, Tokens> {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// By the slug that the platform returned, since that is how the catalog names the connector (source: given);
@@ -299,31 +262,84 @@ impl<T: Exchange> Shared<T> {
     }
 }
 
-impl Fault {
-    /// An answer that is a failure.
-    fn of_answer(error: Error, status: u16) -> Self {
-        let class = match error.kind {
-            Kind::RateLimited => Some(Class::Throttled),
-            Kind::Server | Kind::Http if verdict::is_passing(status) => Some(Class::Transient),
-            _ => None,
-        };
-        Self { error, class, stale: false }
+/// Takes a flight off the list however it ends: landed, dropped by its last caller, or panicking.
+struct Landing<T> {
+    shared: Arc<Shared<T>>,
+    key: Key,
+    number: u64,
+}
+
+impl<T> Landing<T> {
+    /// Remembers the result, unless the flight was called off.
+    fn land(&self, landed: &Landed) {
+        let now = self.shared.engine.clock.now();
+        let mut tokens = self.shared.tokens();
+        if !tokens.flights.end(&self.key, self.number) {
+            return;
+        }
+        let Some(cache) = &mut tokens.cache else { return };
+        match landed {
+            Ok(connection) => cache.put(self.key.clone(), connection, now),
+            Err(error) if is_definitive(error) => cache.evict(&self.key),
+            Err(_) => {}
+        }
     }
 }
 
-fn wall_clock() -> EpochMillis {
-    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64() * 1e3
+impl<T> Drop for Landing<T> {
+    fn drop(&mut self) {
+        self.shared.tokens().flights.end(&self.key, self.number);
+    }
+}
+
+/// Whether the platform itself refuses: what was cached before may not be used any more. 404 with a body of the
+/// platform is a connection in the state `not_provisioned`; without one it tells of a wrong address.
+fn is_definitive(error: &Error) -> bool {
+    matches!(error.kind, Kind::InvalidApiKey | Kind::Forbidden) || error.status == Some(404)
+}
+
+/// A call's share in a flight, with the call's own deadline.
+#[derive(Debug)]
+pub struct Call<T = Transport> {
+    shared: Arc<Shared<T>>,
+    flight: Flight,
+    slug: Segment,
+    timeout: Duration,
+    deadline: Instant,
+}
+
+impl<T> Call<T> {
+    /// Runs the call to its end. Dropping the future of the last call of a flight cancels the request.
+    pub async fn run(self) -> Outcome {
+        let Self { shared, flight: Flight { landed, progress }, slug, timeout, deadline } = self;
+        let landed = timeout_at(deadline, landed).await;
+        let attempts = progress.attempts();
+        let mut result = landed.unwrap_or_else(|_| Err(shared.engine.overdue(timeout, attempts)));
+        if let Err(error) = &mut result {
+            error.attempts = attempts;
+            shared.engine.stats.failures.add();
+        }
+        let connect_url = result.as_ref().ok().and_then(|connection| shared.connect_url(connection, &slug));
+        Outcome { result, connect_url, attempts }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::VecDeque;
+    use std::sync::atomic::{AtomicU32, Ordering};
 
+    use futures_util::future::join_all;
+    use tokio::sync::Semaphore;
     use url::Url;
     use zeroize::Zeroizing;
 
     use super::*;
+    use crate::core::cache;
+    use crate::core::clock::Now;
     use crate::core::endpoint::Paths;
+    use crate::core::retry::Class;
+    use crate::core::transport::Fault;
     use crate::core::verdict::Answer;
 
     /// Answers from a script; what it does not hold is a hang.
@@ -364,7 +380,7 @@ mod tests {
     }
 
     fn client(max_retries: u32, script: Vec<Result<Answer, Fault>>) -> Client<Script> {
-        Client::with_transport(
+        Client::with_parts(
             Endpoint::new(Some("https://p.test"), &Paths::default()).unwrap(),
             None,
             Limits {
@@ -372,15 +388,26 @@ mod tests {
                 attempt_timeout: Duration::from_secs(8),
                 max_retries,
                 max_concurrency: 1,
+                cache: None,
             },
             || 1.0,
+            Clock::system(),
             Script { steps: Mutex::new(script.into()), ..Script::default() },
         )
     }
 
+    /// A call for a user that is not answered from the cache.
+    fn begin<T: Exchange>(client: &Client<T>, id: &str, timeout: Option<Duration>) -> Result<Call<T>, Error> {
+        let request = Request { kind: OwnerKind::User, id, slug: "s", timeout, fresh: false };
+        client.begin(request).map(|begun| match begun {
+            Begun::Call(call) => call,
+            Begun::Hit { .. } => panic!("answered from the cache"),
+        })
+    }
+
     async fn call(client: &Client<Script>) -> (Result<(), Kind>, u32, Duration) {
         let started = Instant::now();
-        let outcome = client.begin(OwnerKind::User, "u", "s", None).unwrap().run().await;
+        let outcome = begin(client, "u", None).unwrap().run().await;
         (outcome.result.map(drop).map_err(|error| error.kind), outcome.attempts, started.elapsed())
     }
 
@@ -444,8 +471,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_call_in_the_queue_ends_at_its_deadline_without_a_request() {
         let client = client(0, vec![]);
-        let first = client.begin(OwnerKind::User, "u", "s", None).unwrap();
-        let short = client.begin(OwnerKind::User, "u", "s", Some(Duration::from_millis(70))).unwrap();
+        let first = begin(&client, "u", None).unwrap();
+        let short = begin(&client, "v", Some(Duration::from_millis(70))).unwrap();
         assert_eq!(client.stats().queued.get(), 2);
         let mut first = Box::pin(first.run());
         tokio::select! {
@@ -463,22 +490,320 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn calls_beyond_the_queue_are_refused() {
         let client = client(0, vec![]);
-        let taken: Vec<_> =
-            (0..MAX_QUEUED).map(|_| client.begin(OwnerKind::User, "u", "s", None).unwrap()).collect();
-        let refused = client.begin(OwnerKind::User, "u", "s", None).unwrap_err();
+        let taken: Vec<_> = (0..20_000).map(|id| begin(&client, &id.to_string(), None).unwrap()).collect();
+        let refused = begin(&client, "u", None).unwrap_err();
         assert_eq!((refused.kind, refused.retryable), (Kind::Overloaded, true));
         drop(taken);
-        assert!(client.begin(OwnerKind::User, "u", "s", None).is_ok());
+        assert!(begin(&client, "u", None).is_ok());
     }
 
     #[tokio::test(start_paused = true)]
     async fn closing_refuses_new_calls_and_waits_for_those_under_way() {
         let client = client(0, vec![answer(200, None)]);
-        let under_way = client.begin(OwnerKind::User, "u", "s", None).unwrap();
+        let under_way = begin(&client, "u", None).unwrap();
         let closed = client.close().unwrap();
-        assert_eq!(client.begin(OwnerKind::User, "u", "s", None).unwrap_err().kind, Kind::Closed);
+        assert_eq!(begin(&client, "u", None).unwrap_err().kind, Kind::Closed);
         let (outcome, ()) = tokio::join!(under_way.run(), closed);
         assert!(outcome.result.is_ok());
         assert!(client.close().is_none());
+    }
+
+    /// Hands out a new token at each request, once it gets leave to.
+    #[derive(Debug)]
+    struct Platform {
+        requests: AtomicU32,
+        cancelled: Arc<AtomicU32>,
+        leave: Semaphore,
+        status: AtomicU32,
+    }
+
+    struct Cancelled(Arc<AtomicU32>);
+
+    impl Drop for Cancelled {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    impl Exchange for Platform {
+        async fn exchange(&self, _: Url) -> Result<Answer, Fault> {
+            let number = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
+            let cancelled = Cancelled(Arc::clone(&self.cancelled));
+            self.leave.acquire().await.unwrap().forget();
+            std::mem::forget(cancelled);
+            let status = self.status.load(Ordering::Relaxed) as u16;
+            assert_ne!(status, 0, "a defect");
+            let body = TOKEN.replace("\"t\"", &format!("\"token-{number}\""));
+            Ok(Answer {
+                status,
+                body: Zeroizing::new(body.into_bytes()),
+                retry_after: None,
+                request_id: None,
+            })
+        }
+
+        fn leave_pool(&self) {}
+    }
+
+    struct Rig {
+        client: Client<Platform>,
+        platform: Arc<Open<Platform>>,
+        now: Arc<Mutex<Now>>,
+    }
+
+    impl Rig {
+        /// With a cache of 60 s, or none.
+        fn new(cached: bool) -> Self {
+            let now = Arc::new(Mutex::new(Now { wall: 1.7e12, boot: Duration::from_secs(1_000) }));
+            let read = Arc::clone(&now);
+            let client = Client::with_parts(
+                Endpoint::new(Some("https://p.test"), &Paths::default()).unwrap(),
+                None,
+                Limits {
+                    timeout: Duration::from_secs(20),
+                    attempt_timeout: Duration::from_secs(8),
+                    max_retries: 0,
+                    max_concurrency: 100,
+                    cache: cached.then_some(cache::Limits { ttl: Duration::from_secs(60), max_entries: 100 }),
+                },
+                || 0.0,
+                Clock::new(move || *read.lock().unwrap()),
+                Platform {
+                    requests: AtomicU32::new(0),
+                    cancelled: Arc::default(),
+                    leave: Semaphore::new(0),
+                    status: AtomicU32::new(200),
+                },
+            );
+            let platform = client.shared.open().clone().unwrap();
+            Self { client, platform, now }
+        }
+
+        fn answers(&self, times: usize) {
+            self.platform.transport.leave.add_permits(times);
+        }
+
+        fn fails_with(&self, status: u32) {
+            self.platform.transport.status.store(status, Ordering::Relaxed);
+        }
+
+        fn requests(&self) -> u32 {
+            self.platform.transport.requests.load(Ordering::Relaxed)
+        }
+
+        fn cancelled(&self) -> u32 {
+            self.platform.transport.cancelled.load(Ordering::Relaxed)
+        }
+
+        fn passes(&self, seconds: u64) {
+            let mut now = self.now.lock().unwrap();
+            now.wall += seconds as f64 * 1e3;
+            now.boot += Duration::from_secs(seconds);
+        }
+
+        fn under_way(&self) -> usize {
+            let key = Key::new(OwnerKind::User, "u", "s").unwrap();
+            usize::from(self.client.shared.tokens().flights.is_under_way(&key))
+        }
+
+        fn hit(&self) -> Option<(String, Option<Call<Platform>>)> {
+            let request = Request { kind: OwnerKind::User, id: "u", slug: "s", timeout: None, fresh: false };
+            match self.client.begin(request).unwrap() {
+                Begun::Hit { connection, refresh, .. } => {
+                    Some((connection.token().unwrap().to_owned(), refresh))
+                }
+                Begun::Call(_) => None,
+            }
+        }
+
+        fn fresh(&self) -> Call<Platform> {
+            let request = Request { kind: OwnerKind::User, id: "u", slug: "s", timeout: None, fresh: true };
+            match self.client.begin(request).unwrap() {
+                Begun::Call(call) => call,
+                Begun::Hit { .. } => panic!("not fresh"),
+            }
+        }
+
+        fn invalidate(&self, rejected: Option<&str>) {
+            self.client.invalidate(OwnerKind::User, "u", "s", rejected).unwrap();
+        }
+    }
+
+    fn token(outcome: &Outcome) -> &str {
+        outcome.result.as_ref().unwrap().token().unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn identical_calls_share_one_request() {
+        for calls in [50, 10_000] {
+            let rig = Rig::new(false);
+            rig.answers(2);
+            let taken: Vec<_> = (0..calls).map(|_| begin(&rig.client, "u", None).unwrap().run()).collect();
+            for outcome in join_all(taken).await {
+                assert_eq!((token(&outcome), outcome.attempts), ("token-1", 1));
+            }
+            assert_eq!((rig.requests(), rig.client.stats().coalesced.get()), (1, calls - 1));
+            assert_eq!(rig.under_way(), 0);
+            assert_eq!(token(&begin(&rig.client, "u", None).unwrap().run().await), "token-2");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_differs_in_kind_id_or_slug_shares_nothing() {
+        let rig = Rig::new(true);
+        rig.answers(6);
+        let parts = [
+            (OwnerKind::User, "1", "s"),
+            (OwnerKind::Group, "1", "s"),
+            (OwnerKind::Context, "1", "s"),
+            (OwnerKind::User, "1", "t"),
+            (OwnerKind::User, "a:b", "c"),
+            (OwnerKind::User, "a", "b:c"),
+        ];
+        let calls = parts.map(|(kind, id, slug)| {
+            match rig.client.begin(Request { kind, id, slug, timeout: None, fresh: false }).unwrap() {
+                Begun::Call(call) => call.run(),
+                Begun::Hit { .. } => panic!("answered from the cache"),
+            }
+        });
+        let tokens: std::collections::HashSet<_> =
+            join_all(calls).await.iter().map(|outcome| token(outcome).to_owned()).collect();
+        assert_eq!((tokens.len(), rig.requests()), (6, 6));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_caller_that_leaves_or_runs_out_of_time_touches_no_other() {
+        let rig = Rig::new(false);
+        let mut first = Box::pin(begin(&rig.client, "u", None).unwrap().run());
+        let short = begin(&rig.client, "u", Some(Duration::from_millis(10))).unwrap().run();
+        let last = begin(&rig.client, "u", None).unwrap().run();
+        assert!(futures_util::poll!(&mut first).is_pending());
+        let outcome = short.await;
+        assert_eq!(outcome.result.unwrap_err().kind, Kind::Timeout);
+        drop(first);
+        rig.answers(1);
+        assert_eq!(token(&last.await), "token-1");
+        assert_eq!((rig.requests(), rig.cancelled()), (1, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn when_all_have_left_the_request_is_cancelled_and_the_next_call_asks_again() {
+        let rig = Rig::new(false);
+        let mut calls: Vec<_> =
+            (0..3).map(|_| Box::pin(begin(&rig.client, "u", None).unwrap().run())).collect();
+        for call in &mut calls {
+            assert!(futures_util::poll!(call).is_pending());
+        }
+        assert_eq!((rig.requests(), rig.under_way()), (1, 1));
+        drop(calls);
+        assert_eq!((rig.cancelled(), rig.under_way()), (1, 0));
+        rig.answers(1);
+        assert_eq!(token(&begin(&rig.client, "u", None).unwrap().run().await), "token-2");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_shared_failure_reaches_everyone_and_is_not_kept() {
+        let rig = Rig::new(true);
+        rig.fails_with(503);
+        rig.answers(1);
+        let calls: Vec<_> = (0..5).map(|_| begin(&rig.client, "u", None).unwrap().run()).collect();
+        for outcome in join_all(calls).await {
+            assert_eq!(outcome.result.unwrap_err().kind, Kind::Server);
+        }
+        assert_eq!((rig.requests(), rig.client.stats().failures.get()), (1, 5));
+        rig.fails_with(200);
+        rig.answers(1);
+        assert_eq!(token(&begin(&rig.client, "u", None).unwrap().run().await), "token-2");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_panic_leaves_no_flight_behind() {
+        let rig = Rig::new(false);
+        rig.fails_with(0);
+        rig.answers(1);
+        let call = begin(&rig.client, "u", None).unwrap();
+        let panicked = std::panic::AssertUnwindSafe(call.run()).catch_unwind().await;
+        assert!(panicked.is_err());
+        assert_eq!(rig.under_way(), 0);
+        rig.fails_with(200);
+        rig.answers(1);
+        assert_eq!(token(&begin(&rig.client, "u", None).unwrap().run().await), "token-2");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cached_token_is_served_until_its_end_and_fetched_anew_before() {
+        let rig = Rig::new(true);
+        rig.answers(1);
+        begin(&rig.client, "u", None).unwrap().run().await;
+        assert!(matches!(rig.hit(), Some((token, None)) if token == "token-1"));
+        rig.passes(46);
+        let refreshes: Vec<_> = (0..1_000).filter_map(|_| rig.hit().unwrap().1).collect();
+        assert_eq!(refreshes.len(), 1);
+        rig.answers(1);
+        for refresh in refreshes {
+            refresh.run().await;
+        }
+        assert!(matches!(rig.hit(), Some((token, None)) if token == "token-2"));
+        rig.passes(60);
+        assert!(rig.hit().is_none());
+        assert_eq!(rig.client.stats().cache_hits.get(), 1_002);
+        assert_eq!(rig.client.stats().cache_misses.get(), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failed_refresh_keeps_the_token_and_a_refusal_evicts_it() {
+        for (status, is_kept) in [(503, true), (429, true), (401, false), (403, false), (404, false)] {
+            let rig = Rig::new(true);
+            rig.answers(2);
+            begin(&rig.client, "u", None).unwrap().run().await;
+            rig.passes(50);
+            rig.fails_with(status);
+            rig.hit().unwrap().1.unwrap().run().await;
+            assert_eq!(rig.hit().is_some(), is_kept, "{status}");
+            if is_kept {
+                assert!(rig.hit().unwrap().1.is_none());
+                rig.passes(5);
+                assert!(rig.hit().unwrap().1.is_some());
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_invalidation_or_a_fresh_call_beats_what_is_under_way() {
+        for by_fresh in [false, true] {
+            let rig = Rig::new(true);
+            let old = begin(&rig.client, "u", None).unwrap();
+            let mut old = Box::pin(old.run());
+            assert!(futures_util::poll!(&mut old).is_pending());
+            let new = if by_fresh {
+                rig.fresh()
+            } else {
+                rig.invalidate(None);
+                begin(&rig.client, "u", None).unwrap()
+            };
+            let mut new = Box::pin(new.run());
+            assert!(futures_util::poll!(&mut new).is_pending());
+            rig.answers(1);
+            assert_eq!(token(&old.await), "token-1");
+            assert!(rig.hit().is_none(), "the older result is not kept");
+            rig.answers(1);
+            assert_eq!(token(&new.await), "token-2");
+            assert!(matches!(rig.hit(), Some((token, _)) if token == "token-2"));
+            assert_eq!(rig.requests(), 2);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_rejected_token_is_dropped_by_its_value() {
+        let rig = Rig::new(true);
+        rig.answers(2);
+        begin(&rig.client, "u", None).unwrap().run().await;
+        rig.invalidate(Some("another"));
+        assert!(rig.hit().is_some());
+        rig.invalidate(Some("token-1"));
+        assert!(rig.hit().is_none());
+        assert_eq!(token(&begin(&rig.client, "u", None).unwrap().run().await), "token-2");
+        rig.invalidate(Some("token-1"));
+        assert!(rig.hit().is_some());
     }
 }

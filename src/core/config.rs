@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
 use zeroize::Zeroizing;
 
+use super::cache;
 use super::endpoint::{Catalog, Endpoint, Paths};
 use super::error::{Error, Kind};
 use super::proxy::{Proxy, ProxySetting};
@@ -49,6 +50,8 @@ pub struct Options {
     pub max_retries: Option<u32>,
     /// Requests at once.
     pub max_concurrency: Option<usize>,
+    /// The cache's limits; `None` for no cache.
+    pub cache: Option<cache::Limits>,
     /// The proxy, from an option or the environment.
     pub proxy: Option<ProxySetting>,
     /// Certificates to trust.
@@ -71,6 +74,7 @@ pub struct Limits {
     pub attempt_timeout: Duration,
     pub max_retries: u32,
     pub max_concurrency: usize,
+    pub cache: Option<cache::Limits>,
 }
 
 impl Options {
@@ -87,6 +91,7 @@ impl Options {
                 attempt_timeout: self.attempt_timeout.unwrap_or(DEFAULT_ATTEMPT_TIMEOUT),
                 max_retries: self.max_retries.unwrap_or(DEFAULT_MAX_RETRIES),
                 max_concurrency: self.max_concurrency.unwrap_or(DEFAULT_MAX_CONCURRENCY),
+                cache: self.cache,
             },
             transport: Settings {
                 origin: endpoint.origin(),

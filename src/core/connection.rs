@@ -14,6 +14,16 @@ pub struct Connection {
     pub details: Details,
 }
 
+impl Connection {
+    /// The token, if it is active.
+    pub fn token(&self) -> Option<&str> {
+        match &self.state {
+            State::Active { access_token, .. } => Some(access_token.expose()),
+            State::Unavailable { .. } => None,
+        }
+    }
+}
+
 /// The discriminant of a connection.
 #[derive(Clone, Debug, PartialEq)]
 pub enum State {

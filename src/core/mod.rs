@@ -1,13 +1,18 @@
 //! The client in plain Rust. Modules depend on each other in one direction only:
-//! `client` → `endpoint`, `transport`, `retry`, `verdict` → `secret`, `error`.
+//! `client` → `cache`, `flight`, `endpoint`, `transport`, `retry`, `verdict` → `connection`, `secret`, `error`.
 #![forbid(unsafe_code)]
 
+pub mod cache;
 pub mod client;
+mod clock;
 pub mod config;
 pub mod connection;
 pub mod endpoint;
+mod engine;
 pub mod error;
+mod flight;
 mod gate;
+mod json;
 pub mod proxy;
 mod retry;
 pub mod secret;

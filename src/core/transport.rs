@@ -56,7 +56,7 @@ pub struct Fault {
 }
 
 /// What the retry engine needs of a transport.
-pub trait Exchange: Send + Sync {
+pub trait Exchange: Send + Sync + 'static {
     fn exchange(&self, url: Url) -> impl Future<Output = Result<Answer, Fault>> + Send;
 
     /// Leaves every pooled connection to those who use it now: the next request opens a new one.

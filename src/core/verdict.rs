@@ -4,13 +4,9 @@
 //! stands in the platform's place, is an error. Both documented shapes are read: `authorization` and `connector`
 //! beside `connection` (source: given) and inside it (source: found).
 
-use std::fmt;
-use std::marker::PhantomData;
 use std::time::Duration;
 
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
+use serde::Deserialize;
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
@@ -18,6 +14,7 @@ use zeroize::Zeroizing;
 
 use super::connection::{Connection, Details, EpochMillis, State, Unavailable};
 use super::error::{Error, Kind};
+use super::json::Object;
 use super::secret::Secret;
 
 /// What the platform answered, as far as the verdict depends on it.
@@ -229,28 +226,6 @@ struct Authorization {
     expires_at: Value,
     #[serde(default)]
     expires_in: Value,
-}
-
-/// What a JSON object says; derived structs alone would take a list for one, by position.
-#[derive(Default)]
-struct Object<T>(T);
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct ObjectOnly<T>(PhantomData<T>);
-        impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectOnly<T> {
-            type Value = Object<T>;
-
-            fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-                formatter.write_str("an object")
-            }
-
-            fn visit_map<A: MapAccess<'de>>(self, fields: A) -> Result<Self::Value, A::Error> {
-                T::deserialize(MapAccessDeserializer::new(fields)).map(Object)
-            }
-        }
-        deserializer.deserialize_map(ObjectOnly(PhantomData))
-    }
 }
 
 /// A text or a number as text; anything else counts as absent.

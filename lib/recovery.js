@@ -1,0 +1,123 @@
+// Owns the second try: what counts as a rejected token, when it is worth another call, and what its failure tells.
+'use strict'
+
+const { invalidType, ownFields } = require('./checks.js')
+const { ConnectionUnavailableError, isXkitError, toError, toUnavailableError } = require('./errors.js')
+const { namedOwner } = require('./owner.js')
+const { Replacements } = require('./replacements.js')
+
+const OPTIONS = ['signal', 'timeoutMs', 'fresh', 'isRejected']
+const UNAUTHORIZED = 401
+// As in the core; `timeoutMs` in index.d.ts.
+const DEFAULT_TIMEOUT_MS = 20_000
+
+class Recovery {
+  #client
+  #replacements
+  #timeoutMs
+
+  /** `timeoutMs` is the client's own limit, where it has one. */
+  constructor(client, timeoutMs = DEFAULT_TIMEOUT_MS) {
+    this.#client = client
+    this.#replacements = new Replacements(client)
+    this.#timeoutMs = timeoutMs
+  }
+
+  /**
+   * Gives what `use(accessToken)` gives. If that is a rejection of the token, it is called once more, with a new one.
+   * Without `isRepeatable` the rejected token is dropped all the same, for the sake of the next call.
+   */
+  async run(owner, slug, use, options, isRepeatable = true) {
+    const { isRejected, ...limits } = readOptions(use, options)
+    const { kind, id } = namedOwner('owner', owner)
+    // What the caller does to an object later changes nothing.
+    const call = { owner: typeof owner === 'string' ? owner : { [kind]: id }, kind, id, slug }
+    Object.assign(call, { timeoutMs: this.#timeoutMs, ...limits })
+
+    // Without options a cached token costs next to nothing.
+    const token = await this.#client.getAccessToken(
+      call.owner,
+      slug,
+      options === undefined ? undefined : limits,
+    )
+    const first = await attempt(use, token)
+    const isRefused = isRejected === undefined ? isUnauthorized(first) : await isRejected(first.value)
+    if (!isRefused) return settle(first)
+    if (!isRepeatable) {
+      this.#client.invalidate(call.owner, slug, token)
+      return settle(first)
+    }
+    const replacement = await this.#replace(call, token, first.value)
+    if (replacement === token) return settle(first)
+    discard(first.value)
+    return use(replacement)
+  }
+
+  async #replace(call, token, rejection) {
+    try {
+      return await this.#replacements.find(call, token)
+    } catch (error) {
+      throw withCause(error, call, rejection)
+    }
+  }
+}
+
+function readOptions(use, options) {
+  if (typeof use !== 'function') throw invalidType('use must be a function that takes an access token')
+  const fields = options === undefined ? {} : ownFields('options', options, OPTIONS)
+  if ('isRejected' in fields && typeof fields.isRejected !== 'function') {
+    throw invalidType('options.isRejected must be a function')
+  }
+  return fields
+}
+
+async function attempt(use, token) {
+  try {
+    return { value: await use(token), isThrown: false }
+  } catch (error) {
+    return { value: error, isThrown: true }
+  }
+}
+
+function settle({ value, isThrown }) {
+  if (isThrown) throw value
+  return value
+}
+
+/** Whether a service refused the token: by a Response, or by an error as the common HTTP clients and SDKs throw it. */
+function isUnauthorized({ value, isThrown }) {
+  if (typeof value !== 'object' || value === null) return false
+  try {
+    if (!isThrown) return value.status === UNAUTHORIZED && typeof value.headers.get === 'function'
+    return [value.status, value.statusCode, value.response?.status].includes(UNAUTHORIZED)
+  } catch {
+    return false
+  }
+}
+
+/** Gives the connection back that an unread body would hold: nobody will read the first answer any more. */
+function discard(rejection) {
+  try {
+    const body = rejection.body ?? rejection.response?.body
+    const cancelled = body?.cancel?.() ?? body?.destroy?.()
+    cancelled?.catch?.(() => {})
+  } catch {
+    // It is being read, or no stream: then there is nothing to give back.
+  }
+}
+
+/**
+ * The failure of a re-fetch as this caller's own error, since others may have got the same one and were refused in
+ * another way. A signal's reason is handed out untouched: it is the caller's, and others may hold it too.
+ */
+function withCause(error, { slug, signal }, rejection) {
+  if (!isXkitError(error) || error === signal?.reason) return error
+  const own =
+    error instanceof ConnectionUnavailableError
+      ? toUnavailableError({ ...error.connection }, slug, error.attempts)
+      : toError({ ...error, message: error.message })
+  const cause = error.cause ?? rejection
+  return Object.defineProperty(own, 'cause', { value: cause, configurable: true, writable: true })
+}
+
+module.exports = { Recovery }

@@ -1,0 +1,114 @@
+//! What time it is, by the two clocks that together tell whether a token has ended: the wall clock, which people and
+//! networks set, and one that only runs on, also while the machine is suspended.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::connection::EpochMillis;
+
+/// One moment by both clocks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Now {
+    /// The wall clock.
+    pub wall: EpochMillis,
+    /// Since some moment in the past that stays the same.
+    pub boot: Duration,
+}
+
+/// A moment ahead, reached as soon as either clock says so.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Moment(Now);
+
+impl Moment {
+    /// The moment that is so far ahead of now.
+    pub fn after(now: Now, wait: Duration) -> Self {
+        Self(Now { wall: now.wall + wait.as_secs_f64() * 1e3, boot: now.boot.saturating_add(wait) })
+    }
+
+    /// What is left until then; `None` once it is reached.
+    pub fn left(self, now: Now) -> Option<Duration> {
+        let wall = Duration::try_from_secs_f64((self.0.wall - now.wall) / 1e3).ok()?;
+        let left = wall.min(self.0.boot.checked_sub(now.boot)?);
+        (!left.is_zero()).then_some(left)
+    }
+}
+
+/// Reads both clocks.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> Now + Send + Sync>);
+
+impl Clock {
+    /// A clock that tells what the function says.
+    pub fn new(read: impl Fn() -> Now + Send + Sync + 'static) -> Self {
+        Self(Arc::new(read))
+    }
+
+    /// The machine's clocks.
+    pub fn system() -> Self {
+        Self::new(|| Now {
+            wall: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
+                * 1e3,
+            boot: since_boot(),
+        })
+    }
+
+    /// Now.
+    pub fn now(&self) -> Now {
+        (self.0)()
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Clock")
+    }
+}
+
+/// `std::time::Instant` stands still on Linux and macOS while the machine is suspended; these clocks do not.
+#[cfg(unix)]
+fn since_boot() -> Duration {
+    use rustix::time::{ClockId, clock_gettime};
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    const CLOCK: ClockId = ClockId::Boottime;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    const CLOCK: ClockId = ClockId::Monotonic;
+    Duration::try_from(clock_gettime(CLOCK)).unwrap_or_default()
+}
+
+/// On Windows an `Instant` goes on during suspension.
+#[cfg(not(unix))]
+fn since_boot() -> Duration {
+    static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();
+    START.get_or_init(std::time::Instant::now).elapsed()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_reached_when_either_clock_says_so() {
+        let now = Now { wall: 1e12, boot: Duration::from_secs(100) };
+        let moment = Moment::after(now, Duration::from_secs(10));
+        let left = |wall, boot| moment.left(Now { wall: 1e12 + wall, boot: Duration::from_secs(boot) });
+        assert_eq!(left(0.0, 100), Some(Duration::from_secs(10)));
+        assert_eq!(left(4_000.0, 104), Some(Duration::from_secs(6)));
+        assert_eq!(
+            left(10_000.0, 100),
+            None,
+            "by the wall clock, which was set forward or ran on in suspension"
+        );
+        assert_eq!(left(-3_600_000.0, 110), None, "by the other one, although the wall clock was set back");
+        assert_eq!(left(-3_600_000.0, 103), Some(Duration::from_secs(7)));
+    }
+
+    #[test]
+    fn the_machine_s_clocks_run() {
+        let clock = Clock::system();
+        let first = clock.now();
+        assert!(first.wall > 1.7e12 && first.boot > Duration::ZERO);
+        while clock.now().boot == first.boot {}
+        assert!(clock.now().boot > first.boot);
+    }
+}
