@@ -95,6 +95,27 @@ export interface CallOptions {
   fresh?: boolean | undefined
 }
 
+export interface WithAccessTokenOptions extends CallOptions {
+  /**
+   * Whether what `use` returned or threw rejects the token; in place of the test for a 401. To try again after a 403
+   * too, say so here.
+   */
+  isRejected?: ((outcome: unknown) => boolean | PromiseLike<boolean>) | undefined
+}
+
+/**
+ * A webhook. The platform's pages tell of three events: a connection is enabled (`connection.enabled`), is disabled, or
+ * goes into an error state; the names of the last two are not stated, so any name is taken.
+ */
+export interface WebhookEvent {
+  /** The platform's `event_type`. */
+  type: 'connection.enabled' | 'connection.disabled' | (string & {})
+  /** The owner's id; the payload does not tell a user from a group. */
+  ownerId: string
+  slug: string
+  connectionId?: string
+}
+
 /** What the platform told of a connection, where it did. */
 export interface ConnectionDetails {
   /** The connector's slug, as the platform returned it. */
@@ -198,6 +219,39 @@ export class XkitClient<Slug extends string = string> {
    * Rejects as `getAccessToken` does otherwise.
    */
   getConnection(owner: ConnectionOwner, slug: Slug, options?: CallOptions): Promise<Connection>
+
+  /**
+   * Calls `use` with an access token. If what it returns or throws is a 401, the token is dropped, one new token is
+   * fetched for all who were refused with the same one, and `use` is called once more; what it gives then is given
+   * as it is. If the platform has no other token, the 401 is given as it was.
+   *
+   * A 401 is a returned `Response` with that status, or an error with it in `status`, `statusCode` or
+   * `response.status`. Rejects as `getAccessToken` does; if the new token cannot be had, the 401 is the error's `cause`.
+   */
+  withAccessToken<Result>(
+    owner: ConnectionOwner,
+    slug: Slug,
+    use: (accessToken: string) => Result | PromiseLike<Result>,
+    options?: WithAccessTokenOptions,
+  ): Promise<Result>
+
+  /**
+   * Global `fetch` with the bearer token, on top of {@link withAccessToken}: `init.signal` ends the waiting for a token
+   * too. A one-shot body (a stream, or a `Request` with a body) is not sent a second time: then the 401 is returned.
+   */
+  fetch(
+    owner: ConnectionOwner,
+    slug: Slug,
+    input: string | URL | Request,
+    init?: RequestInit,
+  ): Promise<Response>
+
+  /**
+   * Reads a webhook of the platform, as text, bytes or parsed JSON, and drops what is cached of the connection that it
+   * names. The platform signs nothing, so a webhook is a hint: it grants nothing and marks nothing. Protect the route.
+   * @throws {TypeError} `ERR_INVALID_ARG_VALUE` for what is no such event, `ERR_INVALID_ARG_TYPE` for a wrong type
+   */
+  handleWebhook(body: string | Uint8Array | object): WebhookEvent
 
   /**
    * Drops the cached token, and calls off what is under way: the next call asks the platform. With the token that a

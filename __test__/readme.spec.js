@@ -75,19 +75,28 @@ describe('the code', () => {
     ])
   })
 
+  test('of a rejected token calls the service with a token', async () => {
+    emulator.setConnection('some-user-id', 'github', {})
+    const snippet = SNIPPETS[1].replace('https://api.github.com/user', `${emulator.serviceUrl}/github/user`)
+    expect(snippet).not.toBe(SNIPPETS[1])
+
+    expect(await run(snippet, 'answer.status')).toBe(200)
+    expect(emulator.serviceRequests).toEqual([{ method: 'GET', path: '/service/github/user', status: 200 }])
+  })
+
   test('of the errors tells a broken connection from an outage', async () => {
     const slackToken = "await slackToken('some-user-id')"
-    expect(await run(SNIPPETS[1], slackToken)).toEqual({ token: 'user-token' })
+    expect(await run(SNIPPETS[2], slackToken)).toEqual({ token: 'user-token' })
     emulator.failNext({ times: 3 })
-    expect(await run(SNIPPETS[1], slackToken)).toEqual({ tryAgainLater: true })
-    expect(await run(SNIPPETS[1], "await slackToken('nobody')")).toEqual({
+    expect(await run(SNIPPETS[2], slackToken)).toEqual({ tryAgainLater: true })
+    expect(await run(SNIPPETS[2], "await slackToken('nobody')")).toEqual({
       redirectTo: `${emulator.catalogUrl}/connectors/slack`,
     })
   })
 
   test('of the jest example is the file that this suite runs', () => {
-    expect(SNIPPETS[2]).toBe(read('__test__/readme-jest-example.spec.js'))
-    expect(SNIPPETS).toHaveLength(3)
+    expect(SNIPPETS[3]).toBe(read('__test__/readme-jest-example.spec.js'))
+    expect(SNIPPETS).toHaveLength(4)
   })
 })
 

@@ -3,12 +3,15 @@
 
 const binding = require('../binding.js')
 const { watch } = require('./abort.js')
+const { bearerFetch } = require('./bearer-fetch.js')
 const { requireText } = require('./checks.js')
 const { toConnection } = require('./connection.js')
 const { toError, toUnavailableError } = require('./errors.js')
 const { Leases } = require('./leases.js')
 const { readCallOptions, readClientOptions } = require('./options.js')
 const { OWNER_KINDS, namedOwner } = require('./owner.js')
+const { Recovery } = require('./recovery.js')
+const { readWebhook } = require('./webhook.js')
 
 const { User, Group, Context } = binding.BindingOwnerKind
 const NATIVE_KINDS = { __proto__: null, user: User, group: Group, context: Context }
@@ -20,12 +23,14 @@ class XkitClient {
   /** Leases on cached tokens, by the owner's kind; undefined without a cache. */
   #leases
   #leaseHits = 0
+  #recovery
 
   constructor(options) {
     const nativeOptions = readClientOptions(options)
     const native = binding.createClient(nativeOptions)
     if (isFailure(native)) throw toError(native)
     this.#native = native
+    this.#recovery = new Recovery(this, nativeOptions.timeoutMs)
     if (nativeOptions.cache !== undefined) this.#leases = [new Leases(), new Leases(), new Leases()]
   }
 
@@ -58,12 +63,28 @@ class XkitClient {
     return this.#answer(outcome).connection
   }
 
+  async withAccessToken(owner, slug, use, options) {
+    return this.#recovery.run(owner, slug, use, options)
+  }
+
+  async fetch(owner, slug, input, init) {
+    const { use, options, isRepeatable } = bearerFetch(slug, input, init)
+    return this.#recovery.run(owner, slug, use, options, isRepeatable)
+  }
+
   invalidate(owner, slug, rejectedToken) {
     const { kind, id } = namedOwner('owner', owner)
     requireText('owner', id)
     requireText('slug', slug)
     if (rejectedToken !== undefined) requireText('rejectedToken', rejectedToken)
     this.#invalidate(kind, id, slug, rejectedToken)
+  }
+
+  handleWebhook(body) {
+    const event = readWebhook(body)
+    // The payload does not tell a user from a group.
+    for (const kind of OWNER_KINDS) this.#invalidate(kind, event.ownerId, event.slug)
+    return event
   }
 
   connectorUrl(slug) {

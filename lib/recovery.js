@@ -87,6 +87,8 @@ function settle({ value, isThrown }) {
 /** Whether a service refused the token: by a Response, or by an error as the common HTTP clients and SDKs throw it. */
 function isUnauthorized({ value, isThrown }) {
   if (typeof value !== 'object' || value === null) return false
+  // A 401 of the platform, from a call for another token, tells nothing of this one.
+  if (isXkitError(value)) return false
   try {
     if (!isThrown) return value.status === UNAUTHORIZED && typeof value.headers.get === 'function'
     return [value.status, value.statusCode, value.response?.status].includes(UNAUTHORIZED)

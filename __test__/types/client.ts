@@ -33,8 +33,35 @@ export async function methods(xkit: XkitClient) {
 }
 
 export async function counters(xkit: XkitClient) {
-  const { calls, requests, retries, failures, inFlight, queued } = xkit.stats()
-  exactly<number[]>()([calls, requests, retries, failures, inFlight, queued])
+  const { calls, requests, retries, coalesced, cacheHits, cacheMisses, failures, inFlight, queued } =
+    xkit.stats()
+  exactly<number[]>()([
+    calls,
+    requests,
+    retries,
+    coalesced,
+    cacheHits,
+    cacheMisses,
+    failures,
+    inFlight,
+    queued,
+  ])
+}
+
+export async function tokens(xkit: XkitClient<'github'>) {
+  exactly<void>()(xkit.invalidate({ group: 'acme' }, 'github', 'rejected-token'))
+  exactly<Promise<string>>()(xkit.getAccessToken('u', 'github', { fresh: true, timeoutMs: 100 }))
+  exactly<Promise<number>>()(xkit.withAccessToken('u', 'github', accessToken => accessToken.length))
+  exactly<Promise<number>>()(
+    xkit.withAccessToken('u', 'github', async accessToken => accessToken.length, {
+      isRejected: outcome => outcome instanceof Response && outcome.status === 403,
+    }),
+  )
+  exactly<Promise<Response>>()(
+    xkit.fetch('u', 'github', new URL('https://api.example.com'), { method: 'PUT' }),
+  )
+  const { type, ownerId, slug, connectionId } = xkit.handleWebhook(new Uint8Array(2))
+  exactly<string[]>()([type, ownerId, slug, connectionId ?? ''])
 }
 
 export async function disposedAtTheEndOfItsBlock() {
@@ -53,9 +80,12 @@ export const options: Required<XkitClientOptions> = {
   connectTimeoutMs: 3100,
   maxRetries: 2,
   maxConcurrency: 100,
+  cache: { ttlMs: 60_000, maxEntries: 10_000 },
   proxy: 'http://proxy.example.com:3128',
   ca: '-----BEGIN CERTIFICATE-----',
 }
+
+export const caches: XkitClientOptions[] = [{ cache: true }, { cache: false }, { cache: {} }]
 
 export const clients = [
   new XkitClient(),

@@ -124,6 +124,19 @@ export function errors(error: unknown, unavailable: ConnectionUnavailableError) 
   return token
 }
 
+export async function tokens(xkit: XkitClient<'slack'>) {
+  // @ts-expect-error: a cache is told by its limits
+  new XkitClient({ cache: 60_000 })
+  // @ts-expect-error: there is no such limit
+  new XkitClient({ cache: { maxAge: 60_000 } })
+  // @ts-expect-error: the use of a token comes as a function
+  await xkit.withAccessToken('some-user-id', 'slack', 'token')
+  // @ts-expect-error: a mistyped slug
+  await xkit.fetch('some-user-id', 'slakc', 'https://api.example.com')
+  // @ts-expect-error: a webhook has a body
+  xkit.handleWebhook()
+}
+
 export async function emulators(emulator: Emulator) {
   // @ts-expect-error: an owner has one kind
   const two: Owner = { user: 'some-user-id', group: 'acme' }
