@@ -276,7 +276,8 @@ describe('wrong arguments', () => {
 
   test('such as inherited fields of init are nobody’s', async () => {
     const { service, xkit, url } = await startBoth()
-    const init = Object.assign(Object.create({ method: 'DELETE' }), { headers: { 'x-own': '1' } })
+    const inherited = { method: 'DELETE', signal: AbortSignal.abort() }
+    const init = Object.assign(Object.create(inherited), { headers: { 'x-own': '1' } })
 
     expect((await xkit.fetch('u1', 'slack', url, init)).status).toBe(200)
     expect(service.requests.map(({ method, headers }) => [method, headers['x-own']])).toEqual([

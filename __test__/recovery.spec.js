@@ -280,7 +280,7 @@ describe('what replaced a token', () => {
     const platform = await startScript(active(FIRST), active(SECOND))
     const xkit = platform.client()
     const owner = { user: 'u1' }
-    const owners = ['u1', { user: 'u1' }, owner]
+    const owners = [owner, { user: 'u1' }, 'u1']
     const calls = await heldCalls(
       3,
       use => xkit.withAccessToken(owners.shift(), 'slack', use),
@@ -447,7 +447,7 @@ describe('a re-fetch that fails', () => {
 
     expect(error).toBeInstanceOf(XkitNetworkError)
     expect(error.code).toBe('ERR_XKIT_CONNECT')
-    expect(error.cause).toBeDefined()
+    expect(error.cause).toBeInstanceOf(Error)
   })
 
   test('because the client was closed says so', async () => {
@@ -519,8 +519,22 @@ describe('the time limit', () => {
     refetch.open()
   })
 
-  test('is 20 s where neither says otherwise', async () => {
+  const fakeTimers = () =>
     jest.useFakeTimers({ doNotFake: ['performance', 'setImmediate', 'nextTick', 'queueMicrotask'] })
+
+  test('leaves no timer behind', async () => {
+    const platform = await startScript(active(FIRST), active(SECOND), active(THIRD), disabled)
+    const xkit = platform.client()
+    fakeTimers()
+
+    await xkit.withAccessToken('u1', 'slack', taking(SECOND))
+    await failureOf(xkit.withAccessToken('u2', 'slack', unauthorized))
+    expect(platform.requests).toHaveLength(4)
+    expect(jest.getTimerCount()).toBe(0)
+  })
+
+  test('is 20 s where neither says otherwise', async () => {
+    fakeTimers()
     const { platform, refetch, xkit } = await holdRefetch({ attemptTimeoutMs: 60_000 })
     const refetched = deferred()
     const call = xkit.withAccessToken('u1', 'slack', () => {

@@ -3,15 +3,12 @@
 
 const binding = require('../binding.js')
 const { watch } = require('./abort.js')
-const { bearerFetch } = require('./bearer-fetch.js')
 const { requireText } = require('./checks.js')
 const { toConnection } = require('./connection.js')
 const { toError, toUnavailableError } = require('./errors.js')
 const { Leases } = require('./leases.js')
 const { readCallOptions, readClientOptions } = require('./options.js')
 const { OWNER_KINDS, namedOwner } = require('./owner.js')
-const { Recovery } = require('./recovery.js')
-const { readWebhook } = require('./webhook.js')
 
 const { User, Group, Context } = binding.BindingOwnerKind
 const NATIVE_KINDS = { __proto__: null, user: User, group: Group, context: Context }
@@ -23,6 +20,7 @@ class XkitClient {
   /** Leases on cached tokens, by the owner's kind; undefined without a cache. */
   #leases
   #leaseHits = 0
+  #timeoutMs
   #recovery
 
   constructor(options) {
@@ -30,7 +28,7 @@ class XkitClient {
     const native = binding.createClient(nativeOptions)
     if (isFailure(native)) throw toError(native)
     this.#native = native
-    this.#recovery = new Recovery(this, nativeOptions.timeoutMs)
+    this.#timeoutMs = nativeOptions.timeoutMs
     if (nativeOptions.cache !== undefined) this.#leases = [new Leases(), new Leases(), new Leases()]
   }
 
@@ -64,12 +62,13 @@ class XkitClient {
   }
 
   async withAccessToken(owner, slug, use, options) {
-    return this.#recovery.run(owner, slug, use, options)
+    return this.#recover().run(owner, slug, use, options)
   }
 
   async fetch(owner, slug, input, init) {
+    const { bearerFetch } = require('./bearer-fetch.js')
     const { use, options, isRepeatable } = bearerFetch(slug, input, init)
-    return this.#recovery.run(owner, slug, use, options, isRepeatable)
+    return this.#recover().run(owner, slug, use, options, isRepeatable)
   }
 
   invalidate(owner, slug, rejectedToken) {
@@ -81,6 +80,7 @@ class XkitClient {
   }
 
   handleWebhook(body) {
+    const { readWebhook } = require('./webhook.js')
     const event = readWebhook(body)
     // The payload does not tell a user from a group.
     for (const kind of OWNER_KINDS) this.#invalidate(kind, event.ownerId, event.slug)
@@ -103,6 +103,13 @@ class XkitClient {
   async close() {
     this.#leases = undefined
     await binding.close(this.#native)
+  }
+
+  // Loaded when it is needed, as is what webhooks and `fetch` need: most processes start for a token alone.
+  #recover() {
+    const { Recovery } = require('./recovery.js')
+    this.#recovery ??= new Recovery(this, this.#timeoutMs)
+    return this.#recovery
   }
 
   #leased(kind, id, slug) {

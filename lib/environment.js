@@ -19,6 +19,13 @@ function environmentProxy() {
   return { __proto__: null, url: variable(name), variable: name, noProxy }
 }
 
+/** All that Node trusts; known since Node 22.15 and 23.10. Loading `node:tls` takes time, so not in vain. */
+function nodeCertificates() {
+  const [major, minor] = process.versions.node.split('.').map(Number)
+  if (major < 22 || (major === 22 && minor < 15)) return undefined
+  return require('node:tls').getCACertificates?.('default')
+}
+
 /**
  * What Node trusts besides its built-in roots, as `fetch` does: `NODE_EXTRA_CA_CERTS` and, where Node is told to use
  * it, the system's store. `undefined` for an ordinary set, which costs nothing.
@@ -28,8 +35,7 @@ function nodeRoots() {
   const flags = `${process.env.NODE_OPTIONS ?? ''} ${process.execArgv.join(' ')}`
   const isSystem = variable('NODE_USE_SYSTEM_CA') === '1' || /--use-(system|openssl)-ca/.test(flags)
   if (extraFile === undefined && !isSystem) return undefined
-  // Since Node 22.15 and 23.10; earlier, the file is all that can be known.
-  const known = require('node:tls').getCACertificates?.('default')
+  const known = nodeCertificates()
   const pem = [...(known ?? [])]
   if (extraFile !== undefined) {
     try {

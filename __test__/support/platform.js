@@ -1,11 +1,16 @@
 const { EventEmitter, once } = require('node:events')
 const http = require('node:http')
+const { announceKeys, announceToken } = require('./known-secrets.js')
 
 const PUBLISHABLE_KEY = 'pk_fake_5Yw0cJ'
 const SECRET_KEY = 'sk_fake_tR91vQ'
 const KEY_PAIR = `${PUBLISHABLE_KEY}:${SECRET_KEY}`
 const AUTHORIZATION = `Basic ${Buffer.from(KEY_PAIR).toString('base64')}`
 const ACCESS_TOKEN = 'fake-token-Zk83hWq2'
+const TOKEN_FIELDS = ['access_token', 'credential', 'access_credential']
+
+announceKeys({ publishableKey: PUBLISHABLE_KEY, secretKey: SECRET_KEY })
+announceToken(ACCESS_TOKEN)
 
 /**
  * The three objects of a documented answer: an active connection to Slack, changed by `overrides`. A field set to
@@ -29,6 +34,7 @@ function parts(overrides = {}) {
     },
   }
   for (const [name, fields] of Object.entries(overrides)) all[name] = fields && { ...all[name], ...fields }
+  for (const field of TOKEN_FIELDS) announceToken(all.authorization?.[field])
   return all
 }
 

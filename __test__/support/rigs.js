@@ -6,11 +6,14 @@ const { EventEmitter, once } = require('node:events')
 const net = require('node:net')
 const path = require('node:path')
 const { setTimeout: delay } = require('node:timers/promises')
+const { announceKeys, announceToken } = require('./known-secrets.js')
 
 const PACKAGE = path.resolve(__dirname, '../..')
 const KEYS = { publishableKey: 'pk_wire_tests', secretKey: 'sk_wire_tests_2f6c' }
 /** What Basic auth makes of KEYS: the part of a request that nobody but the platform may see. */
 const CREDENTIALS = Buffer.from(`${KEYS.publishableKey}:${KEYS.secretKey}`).toString('base64')
+
+announceKeys(KEYS)
 
 const running = new Set()
 
@@ -90,6 +93,7 @@ async function eventually(isSo, ms = 4000) {
 
 /** The body of an active connection, as the platform documents it. */
 function activeBody(token) {
+  announceToken(token)
   return JSON.stringify({
     connection: { enabled: true },
     connector: { slug: 'slack' },
@@ -226,15 +230,17 @@ async function startForwarder(port, { delayMs = 0 } = {}) {
 /**
  * Runs `script(input)` in a Node process of its own. The function is sent as its source text, so it sees only
  * `input` (with `root`, what to `require` for the package, and `keys`) and Node's globals. `openFiles` limits its
- * file descriptors where the system has `ulimit`.
+ * file descriptors where the system has `ulimit`; `flags` are for Node.
  */
-function startChild(script, input = {}, { env = {}, openFiles } = {}) {
-  const source = `(${script})(${JSON.stringify({ root: PACKAGE, keys: KEYS, ...input })})`
+function startChild(script, input = {}, { env = {}, flags = [], openFiles } = {}) {
+  // Not in the source: Node prints that with an uncaught exception, and the input holds the keys.
+  const source = `(${script})(JSON.parse(process.env.SCRIPT_INPUT))`
+  const scriptInput = JSON.stringify({ root: PACKAGE, keys: KEYS, ...input })
   const limited = openFiles !== undefined && process.platform !== 'win32'
   const [command, ...args] = limited
-    ? ['sh', '-c', 'ulimit -n "$0" && exec "$@"', String(openFiles), process.execPath, '-e', source]
-    : [process.execPath, '-e', source]
-  const child = spawn(command, args, { env: { ...process.env, ...env } })
+    ? ['sh', '-c', 'ulimit -n "$0" && exec "$@"', String(openFiles), process.execPath, ...flags, '-e', source]
+    : [process.execPath, ...flags, '-e', source]
+  const child = spawn(command, args, { env: { ...process.env, SCRIPT_INPUT: scriptInput, ...env } })
   const output = { stdout: '', stderr: '' }
   const lines = new Log()
   for (const stream of ['stdout', 'stderr']) {
@@ -253,6 +259,7 @@ function startChild(script, input = {}, { env = {}, openFiles } = {}) {
   const printed = count => lines.reaches(count)
   return track({
     ended,
+    output,
     printed,
     kill: signal => child.kill(signal),
     tell: text => child.stdin.write(text),
@@ -277,4 +284,5 @@ module.exports = {
   startChild,
   startForwarder,
   startRawServer,
+  track,
 }

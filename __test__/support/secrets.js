@@ -12,7 +12,7 @@ function formsOf(secret) {
     bytes.toString('base64').replace(/=+$/, ''),
     bytes.toString('base64url'),
     bytes.toString('hex'),
-    encodeURIComponent(secret),
+    encodeURIComponent(secret.toWellFormed()),
   ]
 }
 
@@ -68,4 +68,4 @@ function expectNoSecrets(value, secrets) {
   expect(leaks(value, secrets)).toEqual([])
 }
 
-module.exports = { expectNoSecrets, leaks }
+module.exports = { expectNoSecrets, formsOf, leaks, renderings }

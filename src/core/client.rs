@@ -436,6 +436,12 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn only_one_retry_of_a_call_is_free() {
+        let client = client(2, (0..3).map(|_| lost(true)).collect());
+        assert_eq!(call(&client).await, (Err(Kind::Connect), 3, Duration::from_millis(100)));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn the_last_retry_of_a_stale_connection_leaves_the_pool() {
         for (max_retries, left) in [(0, [1, 1]), (1, [1, 1]), (2, [0, 1])] {
             for (stale, expected) in [1, 2].into_iter().zip(left) {
@@ -453,6 +459,25 @@ mod tests {
         let (result, attempts, elapsed) = call(&client(2, vec![])).await;
         assert_eq!((result, attempts), (Err(Kind::Timeout), 3));
         assert_eq!(elapsed, Duration::from_secs(20));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_platform_that_always_leaves_without_looking_is_spared() {
+        const CALLS: u64 = 10_000;
+        let leaves = || Err(Fault { class: Some(Class::Unhandled), ..lost(false).unwrap_err() });
+        let client = client(2, (0..CALLS * 3).map(|_| leaves()).collect());
+        for _ in 0..CALLS {
+            assert!(call(&client).await.0.is_err());
+        }
+        assert_eq!(client.stats().requests.get(), CALLS + 500 / 5);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_was_not_answered_in_time_is_not_repeated_on_the_same_connection() {
+        let client = client(1, vec![]);
+        let _ = call(&client).await;
+        let open = client.shared.open().clone().unwrap();
+        assert_eq!(open.transport.left.load(Ordering::Relaxed), 2);
     }
 
     #[tokio::test(start_paused = true)]

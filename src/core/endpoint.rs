@@ -202,7 +202,7 @@ impl Endpoint {
 }
 
 fn parse_base(text: &str) -> Result<Url, Error> {
-    let url = parse_root(text, "baseUrl (XKIT_BASE_URL)")?;
+    let url = parse_root(text, "baseUrl")?;
     let loopback = match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
         Some(Host::Ipv4(address)) => address.is_loopback(),
@@ -211,8 +211,7 @@ fn parse_base(text: &str) -> Result<Url, Error> {
     };
     if url.scheme() == "http" && !loopback {
         return Err(Error::argument(
-            "The option baseUrl (XKIT_BASE_URL) must be an https: URL (http: is for a loopback host only), since the \
-             keys go there",
+            "The option baseUrl must be an https: URL (http: is for a loopback host only), since the keys go there",
         ));
     }
     Ok(url)
@@ -245,7 +244,7 @@ pub struct Catalog {
 impl Catalog {
     /// Checks the catalog's URL. Any http(s) host will do: it is a link for a person, no key goes there.
     pub fn new(catalog_url: &str) -> Result<Self, Error> {
-        let url = parse_root(catalog_url, "catalogUrl (XKIT_CATALOG_URL)")?;
+        let url = parse_root(catalog_url, "catalogUrl")?;
         Ok(Self { prefix: format!("{}/connectors/", url.as_str().trim_end_matches('/')) })
     }
 

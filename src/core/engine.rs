@@ -76,6 +76,7 @@ impl Engine {
         let mut queued = Some(queued);
         let mut retries = 0;
         let mut spent = None;
+        let mut free_retry = true;
         loop {
             let place = self.places.acquire().await.map_err(|_| Error::internal())?;
             drop(queued.take());
@@ -85,7 +86,12 @@ impl Engine {
             let exchange = timeout(self.limits.attempt_timeout, transport.exchange(url.clone())).await;
             drop((under_way, place));
 
-            let fault = match exchange.unwrap_or_else(|_| Err(self.slow_attempt())) {
+            let exchange = exchange.unwrap_or_else(|_| {
+                // A frozen connection looks just so: the next request goes over a new one.
+                transport.leave_pool();
+                Err(self.slow_attempt())
+            });
+            let fault = match exchange {
                 Ok(answer) => match verdict::judge(&answer, &self.origin, self.clock.now().wall) {
                     Ok(connection) => {
                         self.quota.succeed(spent);
@@ -97,14 +103,11 @@ impl Engine {
             };
             let Fault { error, class, stale } = fault;
             let Some(class) = class else { return Err(error) };
-            if stale && retries < self.limits.max_retries.max(1) {
+            let is_free = stale && free_retry && retries < self.limits.max_retries.max(1);
+            if is_free {
                 // The platform has not failed, so this costs neither quota nor backoff. It is one of the call's
-                // retries all the same, and one is granted where there are none. The last one keeps away from the
-                // pool, where more connections may have died with this one.
-                retries += 1;
-                if retries >= self.limits.max_retries {
-                    transport.leave_pool();
-                }
+                // retries all the same, and one is granted where there are none.
+                free_retry = false;
             } else {
                 let failure = Failure {
                     class,
@@ -115,9 +118,13 @@ impl Engine {
                 let Some(delay) = self.policy.delay(failure) else { return Err(error) };
                 let Some(cost) = self.quota.spend(class) else { return Err(error) };
                 spent = Some(cost);
-                retries += 1;
                 sleep(delay).await;
             }
+            if stale && retries + 1 >= self.limits.max_retries {
+                // The last try keeps away from the pool, where more connections may have died with this one.
+                transport.leave_pool();
+            }
+            retries += 1;
             self.stats.retries.add();
             queued = Some(Queued::new(self));
         }

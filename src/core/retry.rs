@@ -22,6 +22,8 @@ pub enum Class {
     Transient,
     /// 429.
     Throttled,
+    /// The server left, or refused the request, without having looked at it: HTTP/2 says so.
+    Unhandled,
 }
 
 /// One fault, as far as the decision depends on it.
@@ -51,7 +53,7 @@ impl Policy {
             return None;
         }
         let base = match failure.class {
-            Class::Transient => TRANSIENT_BASE,
+            Class::Transient | Class::Unhandled => TRANSIENT_BASE,
             Class::Throttled => THROTTLED_BASE,
         };
         let delay = match failure.retry_after {
@@ -83,7 +85,8 @@ impl Quota {
     pub fn spend(&self, class: Class) -> Option<Spent> {
         let cost = match class {
             Class::Transient => 14,
-            Class::Throttled => 5,
+            // All the streams of one connection may be affected at once: a hundred of them are paid for.
+            Class::Throttled | Class::Unhandled => 5,
         };
         let mut left = self.left();
         *left = left.checked_sub(cost)?;

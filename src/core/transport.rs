@@ -20,7 +20,7 @@ use super::gate::Gate;
 use super::proxy::Proxy;
 use super::retry::{self, Class};
 use super::tls::{self, Trust};
-use super::verdict::Answer;
+use super::verdict::{self, Answer};
 
 /// Largest body that is read; a connection's is about 1 KiB.
 pub const MAX_BODY_BYTES: usize = 256 * 1024;
@@ -29,7 +29,7 @@ const POOL_IDLE: Duration = Duration::from_secs(15);
 /// Pings on HTTP/2 connections in use: one that a middlebox froze is left after interval and timeout.
 const PING_INTERVAL: Duration = Duration::from_secs(3);
 const PING_TIMEOUT: Duration = Duration::from_secs(3);
-/// Connections remembered as having answered; only free retries hang on it.
+/// Connections remembered as having answered well; only free retries hang on it.
 const MAX_SERVED: usize = 4096;
 
 /// What the transport is built from.
@@ -50,8 +50,7 @@ pub struct Fault {
     pub error: Error,
     /// `None` where trying again cannot help.
     pub class: Option<Class>,
-    /// The connection was on its way out: it had answered before and was gone before this request got a byte back,
-    /// or the server said that it leaves without having looked at the request.
+    /// The connection had answered well before, and was gone before this request got a byte back.
     pub stale: bool,
 }
 
@@ -146,7 +145,11 @@ impl Transport {
         sent.map_err(|error| self.fault(&error))
     }
 
+    /// A platform that fails is not asked again for free, so its failures do not count as served.
     fn remember(&self, response: &Response) {
+        if verdict::is_passing(response.status().as_u16()) {
+            return;
+        }
         if let Some(info) = response.extensions().get::<HttpInfo>() {
             let mut served = lock(&self.served);
             if served.len() >= MAX_SERVED {
@@ -202,7 +205,10 @@ impl Transport {
             ),
         ));
         fault.error.cause = innermost_io(error);
-        fault.stale = was_left(error) || self.had_served(error);
+        if was_unhandled(error) {
+            fault.class = Some(Class::Unhandled);
+        }
+        fault.stale = self.had_served(error);
         fault
     }
 
@@ -318,9 +324,11 @@ fn passing_fault(error: Error) -> Fault {
     Fault { error: error.retryable(), class: Some(Class::Transient), stale: false }
 }
 
-/// Whether the server said goodbye to an HTTP/2 connection before it looked at the request.
-fn was_left(error: &(dyn StdError + 'static)) -> bool {
-    find::<h2::Error>(error).is_some_and(|error| error.is_go_away() && error.is_remote())
+/// Whether the server said goodbye to an HTTP/2 connection, or refused the stream, before it looked at the request.
+fn was_unhandled(error: &(dyn StdError + 'static)) -> bool {
+    find::<h2::Error>(error).is_some_and(|error| {
+        error.is_remote() && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM))
+    })
 }
 
 /// The first error of a type in a chain. An `io::Error` hides the one inside from `source()`, so it is opened.

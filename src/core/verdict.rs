@@ -260,6 +260,10 @@ fn finite(text: &str) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::{option, sample};
+
     use super::*;
 
     const NOW: EpochMillis = 1_700_000_000_000.0;
@@ -467,6 +471,122 @@ mod tests {
         ] {
             let [body, _] = shapes(&format!(r#"{{"status":"active","access_token":"t",{field}}}"#));
             assert_eq!(token(&body).1, expected, "{field}");
+        }
+    }
+
+    /// What a hostile or careless platform could put in the place of any part of an answer.
+    fn anything() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            1 => Just(Value::Null),
+            3 => any::<bool>().prop_map(Value::from),
+            1 => any::<i64>().prop_map(Value::from),
+            1 => any::<f64>().prop_map(Value::from),
+            1 => any::<String>().prop_map(Value::from),
+            8 => sample::select(vec![
+                "",
+                " ",
+                "active",
+                "error",
+                "awaiting_callback",
+                "tok-other",
+                "tok\n",
+                "\u{7f}"
+            ])
+            .prop_map(Value::from),
+        ];
+        leaf.prop_recursive(3, 16, 4, |inner| {
+            let name = sample::select(vec!["enabled", "status", "access_token", "credential", "error", "x"]);
+            prop_oneof![
+                vec(inner.clone(), 0..4).prop_map(Value::from),
+                vec((name, inner), 0..4).prop_map(|fields| {
+                    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<Value>()
+                }),
+            ]
+        })
+    }
+
+    /// A documented answer in which some places hold something else, or nothing.
+    fn mutated_answer() -> impl Strategy<Value = Value> {
+        let mutation = (any::<sample::Index>(), option::of(anything()));
+        (any::<bool>(), vec(mutation, 0..4)).prop_map(|(is_nested, mutations)| {
+            let mut body = documented(is_nested);
+            for (index, replacement) in mutations {
+                let mut places = Vec::new();
+                list_places(&body, &mut String::new(), &mut places);
+                let Some((parent, name)) = places.get(index.index(places.len().max(1))) else { continue };
+                let Some(Value::Object(fields)) = body.pointer_mut(parent) else { continue };
+                match replacement {
+                    Some(value) => fields.insert(name.clone(), value),
+                    None => fields.remove(name),
+                };
+            }
+            body
+        })
+    }
+
+    fn documented(is_nested: bool) -> Value {
+        let [flat, nested] = shapes(
+            r#"{"id":4711,"status":"active","access_token":"tok-secret","credential":null,"expires_in":60}"#,
+        );
+        serde_json::from_str(if is_nested { &nested } else { &flat }).unwrap()
+    }
+
+    /// Each field of each object, as the pointer to the object and the field's name.
+    fn list_places(value: &Value, pointer: &mut String, places: &mut Vec<(String, String)>) {
+        let Value::Object(fields) = value else { return };
+        for (name, value) in fields {
+            places.push((pointer.clone(), name.clone()));
+            let length = pointer.len();
+            pointer.push('/');
+            pointer.push_str(name);
+            list_places(value, pointer, places);
+            pointer.truncate(length);
+        }
+    }
+
+    proptest! {
+        // Most answers stay answers after a change or two, so that it takes many to meet the rare ones.
+        #![proptest_config(ProptestConfig::with_cases(4096))]
+
+        #[test]
+        fn no_bytes_make_the_parser_panic(status in any::<u16>(), body in any::<Vec<u8>>()) {
+            let answer = Answer { body: Zeroizing::new(body), ..answer(status, "") };
+            let _ = judge(&answer, "https://p.test", NOW);
+        }
+
+        #[test]
+        fn a_verdict_says_no_more_than_the_answer(body in mutated_answer()) {
+            let [authorization, connection] = ["authorization", "connection"].map(|name| &body[name]);
+            let authorization =
+                if authorization.is_null() { &connection["authorization"] } else { authorization };
+            match verdict(&body.to_string()) {
+                Ok(Connection { state: State::Active { access_token, expires_at }, .. }) => {
+                    let token = access_token.expose();
+                    prop_assert_eq!(&connection["enabled"], &Value::Bool(true));
+                    prop_assert_eq!(&authorization["status"], "active");
+                    prop_assert!(
+                        ["access_token", "credential", "access_credential"]
+                            .iter()
+                            .any(|name| authorization[name] == token)
+                    );
+                    prop_assert!(!token.trim().is_empty() && !token.chars().any(char::is_control));
+                    prop_assert!(expires_at.is_none_or(|at| at.abs() <= MAX_DATE));
+                }
+                Ok(Connection { state: State::Unavailable { reason, .. }, .. }) => {
+                    let is_enabled = connection["enabled"].as_bool();
+                    prop_assert_eq!(is_enabled, Some(reason != Unavailable::NotEnabled));
+                    prop_assert_ne!(reason, Unavailable::NotProvisioned);
+                    if is_enabled == Some(true) {
+                        let status = authorization["status"].as_str();
+                        prop_assert!(status.is_some_and(|status| !status.is_empty() && status != "active"));
+                    }
+                }
+                Err(error) => {
+                    prop_assert_eq!(error.kind, Kind::InvalidResponse);
+                    prop_assert!(!error.retryable && error.cause.is_none());
+                    prop_assert!(!error.message.contains("tok-"));
+                }
+            }
         }
     }
 }
