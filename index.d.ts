@@ -97,10 +97,12 @@ export interface CallOptions {
 
 export interface WithAccessTokenOptions extends CallOptions {
   /**
-   * Whether what `use` returned or threw rejects the token; in place of the test for a 401. To try again after a 403
-   * too, say so here.
+   * Whether an outcome says that the token is no good, in the place of the test for a 401. Gets what `use` returned
+   * (resolved) or threw; may be asynchronous. Is asked once per call, and what it throws is the outcome. To try again
+   * after a 403 too, say so here.
    */
-  isRejected?: ((outcome: unknown) => boolean | PromiseLike<boolean>) | undefined
+  // biome-ignore lint/suspicious/noExplicitAny: what services return and throw has no type in common.
+  isRejected?: ((outcome: any) => boolean | PromiseLike<boolean>) | undefined
 }
 
 /**
@@ -231,9 +233,9 @@ export class XkitClient<Slug extends string = string> {
   withAccessToken<Result>(
     owner: ConnectionOwner,
     slug: Slug,
-    use: (accessToken: string) => Result | PromiseLike<Result>,
+    use: (accessToken: string) => Result,
     options?: WithAccessTokenOptions,
-  ): Promise<Result>
+  ): Promise<Awaited<Result>>
 
   /**
    * Global `fetch` with the bearer token, on top of {@link withAccessToken}: `init.signal` ends the waiting for a token

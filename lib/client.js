@@ -15,6 +15,8 @@ const NATIVE_KINDS = { __proto__: null, user: User, group: Group, context: Conte
 
 const isFailure = result => typeof result === 'object' && result !== null && Object.hasOwn(result, 'code')
 
+const isHit = result => typeof result === 'object' && Object.hasOwn(result, 'validForMs')
+
 class XkitClient {
   #native
   /** Leases on cached tokens, by the owner's kind; undefined without a cache. */
@@ -119,12 +121,12 @@ class XkitClient {
   }
 
   async #getAccessToken(kind, id, slug, options) {
-    const outcome = await this.#call(kind, id, slug, options, false)
+    const started = this.#call(kind, id, slug, options, false)
+    // At once: after an `await`, the token may have been invalidated.
+    if (isHit(started)) this.#leases?.[kind].put(id, slug, started.accessToken, started.validForMs)
+    const outcome = await started
     if (typeof outcome === 'string') return outcome
-    if (Object.hasOwn(outcome, 'validForMs')) {
-      this.#leases?.[kind].put(id, slug, outcome.accessToken, outcome.validForMs)
-      return outcome.accessToken
-    }
+    if (isHit(outcome)) return outcome.accessToken
     const { connection, attempts } = this.#answer(outcome)
     throw toUnavailableError(connection, slug, attempts)
   }

@@ -82,8 +82,16 @@ const API_CODES = new Set([
 ])
 const NETWORK_CODES = new Set(['ERR_XKIT_TIMEOUT', 'ERR_XKIT_CONNECT', 'ERR_XKIT_TLS', 'ERR_XKIT_PROXY'])
 
+// The native side's own words for a defect, for the case that it has none to give.
+const INTERNAL = {
+  code: 'ERR_XKIT_INTERNAL',
+  message: 'Something went wrong inside xkit-node: please report it. The client goes on working',
+  retryable: false,
+  attempts: 0,
+}
+
 /** The error for a failure that the native side reports. */
-function toError(native) {
+function toError(native = INTERNAL) {
   const failure = { __proto__: null, ...native }
   if (failure.code === 'ERR_INVALID_ARG_VALUE') return invalidValue(failure.message)
   if (API_CODES.has(failure.code)) return new XkitApiError(failure)

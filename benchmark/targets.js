@@ -1,0 +1,114 @@
+// Owns what the package promises about its speed: each figure, its bound, and whether a run reached it.
+'use strict'
+
+const MEGABYTE = 1e6
+
+/** Each `measure` answers with a summary: a ratio to the rival, or an amount. */
+const TARGETS = [
+  target(
+    'throughput, uncached, HTTP/1.1, 50 calls at once',
+    times(8, 'axios'),
+    ratio('throughput', 'tokensPerSecond'),
+  ),
+  target('', times(1.3, 'undici'), ratio('throughput', 'tokensPerSecond')),
+  target(
+    'main-thread CPU per uncached token',
+    share(30, 'axios'),
+    ratio('throughput', 'mainThreadMicroseconds'),
+  ),
+  target('', share(5, 'undici'), ratio('throughput', 'mainThreadMicroseconds')),
+  target('', share(25, 'fetch'), ratio('throughput', 'mainThreadMicroseconds')),
+  target('total CPU per uncached token', factor(1, 'undici'), ratio('throughput', 'processMicroseconds')),
+  target('`require` to first token over TLS', share(8, 'fetch'), ratio('cold-start', 'milliseconds', 'tls')),
+  target('', share(20, 'axios'), ratio('cold-start', 'milliseconds', 'tls')),
+  target('cached hit, the worst of four ways to measure it', factor(1, 'lru-cache'), worstCachedRatio),
+  target(
+    'lateness of a timer, p99, while 2,000 calls run at once',
+    factor(1, 'undici'),
+    ratio('lateness', 'p99'),
+  ),
+  target('', share(100, 'fetch'), ratio('lateness', 'p99')),
+  target('resident memory after 100,000 calls', factor(0.6, 'axios'), ratio('memory', 'residentBytes')),
+  target('its growth per further 100,000 calls', megabytes(1), ({ results }) =>
+    results.summary('memory', 'http1', 'xkit-node', 'growthBytes'),
+  ),
+  target('addon, stripped', megabytes(3.5), ({ addonBytes }) => amount(addonBytes)),
+]
+
+const CACHED_FIELDS = ['oneKeyAwaited', 'manyKeysAwaited', 'oneKeyCalled', 'manyKeysCalled']
+
+function target(figure, bound, measure) {
+  return { figure, bound, measure }
+}
+
+/** At least so many times the rival's. */
+function times(least, rival) {
+  return {
+    rival,
+    text: `≥ ${least} × ${rival}`,
+    reached: value => value >= least,
+    show: value => `${down(value, 2)} ×`,
+  }
+}
+
+/** At most one part in so many of the rival's. */
+function share(parts, rival) {
+  return {
+    rival,
+    text: `≤ 1/${parts} of ${rival}`,
+    reached: value => value <= 1 / parts,
+    show: value => `1/${down(1 / value, 1)}`,
+  }
+}
+
+/** At most so many times the rival's. */
+function factor(most, rival) {
+  return {
+    rival,
+    text: `≤ ${most === 1 ? '' : `${most} × `}${rival}`,
+    reached: value => value <= most,
+    show: value => `${up(value, 2)} ×`,
+  }
+}
+
+function megabytes(most) {
+  return {
+    text: `≤ ${most} MB`,
+    reached: value => value <= most * MEGABYTE,
+    show: value => `${up(value / MEGABYTE, 2)} MB`,
+  }
+}
+
+function ratio(measurement, field, transport = 'http1') {
+  return ({ results }, rival) => results.ratio(measurement, transport, field, 'xkit-node', rival)
+}
+
+function worstCachedRatio({ results }, rival) {
+  const ratios = CACHED_FIELDS.map(field => results.ratio('cached', 'http1', field, 'xkit-node', rival))
+  return ratios.filter(Boolean).sort((one, other) => other.median - one.median)[0]
+}
+
+const amount = value => value && { median: value, least: value, greatest: value }
+
+// Never rounded in this package's favour.
+const down = (value, digits) => (Math.floor(value * 10 ** digits) / 10 ** digits).toFixed(digits)
+const up = (value, digits) => (Math.ceil(value * 10 ** digits) / 10 ** digits).toFixed(digits)
+
+/** One row per target: what was measured, in which range the rounds lay, and whether the median reaches the bound. */
+function judge(run) {
+  return TARGETS.map(({ figure, bound, measure }) => {
+    const measured = measure(run, bound.rival)
+    if (measured === undefined)
+      return { figure, bound: bound.text, measured: 'not measured', reached: undefined }
+    const { median, least, greatest } = measured
+    const range = least === greatest ? '' : ` (${bound.show(least)} to ${bound.show(greatest)})`
+    return {
+      figure,
+      bound: bound.text,
+      measured: `${bound.show(median)}${range}`,
+      reached: bound.reached(median),
+    }
+  })
+}
+
+module.exports = { CACHED_FIELDS, judge }
