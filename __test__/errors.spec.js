@@ -361,6 +361,24 @@ describe.each(cases)('$title', ({ provoke, expected, type, requests, hint }) => 
 })
 
 describe('a failure', () => {
+  // No call can provoke a defect from outside, so this one is made where the native side's reports become errors.
+  test('inside the package is told in fixed words', () => {
+    const { toError } = require('../lib/errors')
+    for (const error of [
+      toError(),
+      toError({ code: 'ERR_XKIT_INTERNAL', message: 'm', retryable: false, attempts: 0 }),
+    ]) {
+      expect(error).toBeInstanceOf(XkitError)
+      expect(error).toMatchObject({
+        name: 'XkitError',
+        code: 'ERR_XKIT_INTERNAL',
+        retryable: false,
+        attempts: 0,
+      })
+      expect(error.message).not.toBe('')
+    }
+  })
+
   test('can be caught by class', async () => {
     platform.replyWith(json(401, {}))
     const client = platform.client()
