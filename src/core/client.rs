@@ -230,7 +230,7 @@ impl<T: Exchange> Shared<T> {
         let progress = Arc::new(Progress::new(deadline));
         let (shared, key, told) = (Arc::clone(self), key.clone(), Arc::clone(&progress));
         tokens.flights.start(key.clone(), progress, |number| {
-            let landing = Landing { shared, key, number };
+            let mut landing = Landing { shared, key, number, has_landed: false };
             async move {
                 let engine = &landing.shared.engine;
                 let landed = engine.ask(&open.transport, queued, &landing.key, &told).await.map(Arc::new);
@@ -267,17 +267,19 @@ struct Landing<T> {
     shared: Arc<Shared<T>>,
     key: Key,
     number: u64,
+    has_landed: bool,
 }
 
 impl<T> Landing<T> {
     /// Remembers the result, unless the flight was called off.
-    fn land(&self, landed: &Landed) {
-        let now = self.shared.engine.clock.now();
+    fn land(&mut self, landed: &Landed) {
+        self.has_landed = true;
         let mut tokens = self.shared.tokens();
         if !tokens.flights.end(&self.key, self.number) {
             return;
         }
         let Some(cache) = &mut tokens.cache else { return };
+        let now = self.shared.engine.clock.now();
         match landed {
             Ok(connection) => cache.put(self.key.clone(), connection, now),
             Err(error) if is_definitive(error) => cache.evict(&self.key),
@@ -288,7 +290,9 @@ impl<T> Landing<T> {
 
 impl<T> Drop for Landing<T> {
     fn drop(&mut self) {
-        self.shared.tokens().flights.end(&self.key, self.number);
+        if !self.has_landed {
+            self.shared.tokens().flights.end(&self.key, self.number);
+        }
     }
 }
 
@@ -330,8 +334,8 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use futures_util::future::join_all;
+    use http::Uri;
     use tokio::sync::Semaphore;
-    use url::Url;
     use zeroize::Zeroizing;
 
     use super::*;
@@ -350,7 +354,7 @@ mod tests {
     }
 
     impl Exchange for Script {
-        async fn exchange(&self, _: Url) -> Result<Answer, Fault> {
+        async fn exchange(&self, _: Uri) -> Result<Answer, Fault> {
             let next = self.steps.lock().unwrap().pop_front();
             match next {
                 Some(result) => result,
@@ -551,7 +555,7 @@ mod tests {
     }
 
     impl Exchange for Platform {
-        async fn exchange(&self, _: Url) -> Result<Answer, Fault> {
+        async fn exchange(&self, _: Uri) -> Result<Answer, Fault> {
             let number = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
             let cancelled = Cancelled(Arc::clone(&self.cancelled));
             self.leave.acquire().await.unwrap().forget();

@@ -72,7 +72,7 @@ impl Engine {
         key: &Key,
         progress: &Progress,
     ) -> Result<Connection, Error> {
-        let url = self.endpoint.connection_url(key.kind, &key.id, &key.slug)?;
+        let uri = self.endpoint.connection_uri(key.kind, &key.id, &key.slug)?;
         let mut queued = Some(queued);
         let mut retries = 0;
         let mut spent = None;
@@ -83,7 +83,7 @@ impl Engine {
             progress.attempt();
             self.stats.requests.add();
             let under_way = self.stats.in_flight.hold();
-            let exchange = timeout(self.limits.attempt_timeout, transport.exchange(url.clone())).await;
+            let exchange = timeout(self.limits.attempt_timeout, transport.exchange(uri.clone())).await;
             drop((under_way, place));
 
             let exchange = exchange.unwrap_or_else(|_| {
