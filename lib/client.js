@@ -5,6 +5,7 @@ const binding = require('../binding.js')
 const { watch } = require('./abort.js')
 const { requireText } = require('./checks.js')
 const { toConnection } = require('./connection.js')
+const { follow, isFollowed, noteAbort, noteOutcome } = require('./diagnostics.js')
 const { toError, toUnavailableError } = require('./errors.js')
 const { Leases } = require('./leases.js')
 const { readCallOptions, readClientOptions } = require('./options.js')
@@ -16,6 +17,16 @@ const NATIVE_KINDS = { __proto__: null, user: User, group: Group, context: Conte
 const isFailure = result => typeof result === 'object' && result !== null && Object.hasOwn(result, 'code')
 
 const isHit = result => typeof result === 'object' && Object.hasOwn(result, 'validForMs')
+
+/** A call that has started rejects with the reason of its signal, and with nothing else. */
+async function untilAborted(started, facts) {
+  try {
+    return await started
+  } catch (reason) {
+    noteAbort(facts)
+    throw reason
+  }
+}
 
 class XkitClient {
   #native
@@ -36,6 +47,7 @@ class XkitClient {
 
   // Not async, since a promise that exists already is the cheapest answer to a cached token.
   getAccessToken(owner, slug, options) {
+    if (isFollowed()) return this.#follow('getAccessToken', owner, slug, options)
     try {
       if (options === undefined && typeof owner === 'string') {
         return this.#leased(User, owner, slug) ?? this.#getAccessToken(User, owner, slug)
@@ -48,6 +60,7 @@ class XkitClient {
   }
 
   getGroupAccessToken(groupId, slug, options) {
+    if (isFollowed()) return this.#follow('getGroupAccessToken', { group: groupId }, slug, options)
     try {
       requireText('groupId', groupId)
       if (options !== undefined) return this.#getAccessToken(Group, groupId, slug, options)
@@ -58,6 +71,7 @@ class XkitClient {
   }
 
   async getConnection(owner, slug, options) {
+    if (isFollowed()) return this.#follow('getConnection', owner, slug, options)
     const { kind, id } = namedOwner('owner', owner)
     const outcome = await this.#call(NATIVE_KINDS[kind], id, slug, options, true)
     return this.#answer(outcome).connection
@@ -129,6 +143,21 @@ class XkitClient {
     if (isHit(outcome)) return outcome.accessToken
     const { connection, attempts } = this.#answer(outcome)
     throw toUnavailableError(connection, slug, attempts)
+  }
+
+  /** Those three for whoever follows. The whole outcome crosses, since a token does not tell how it was come by. */
+  #follow(operation, owner, slug, options) {
+    return follow(operation, owner, slug, async facts => {
+      if (operation === 'getGroupAccessToken') requireText('groupId', owner.group)
+      const { kind, id } = namedOwner('owner', owner)
+      const started = this.#call(NATIVE_KINDS[kind], id, slug, options, true)
+      const outcome = await untilAborted(started, facts)
+      noteOutcome(facts, outcome)
+      const { connection, attempts } = this.#answer(outcome)
+      if (operation === 'getConnection') return connection
+      if (connection.status === 'active') return connection.accessToken
+      throw toUnavailableError(connection, slug, attempts)
+    })
   }
 
   #call(kind, id, slug, options, wholeConnection) {
