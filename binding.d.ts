@@ -90,6 +90,7 @@ export interface BindingNodeRoots {
 /** How a call ended, unless it ended with a token: then that is all that crosses. */
 export interface BindingOutcome {
   attempts: number
+  coalesced: boolean
   connection?: BindingConnection
   error?: BindingError
 }

@@ -197,6 +197,39 @@ export interface ClientStats {
 }
 
 /**
+ * What the tracing channel `xkit-node:call` of `node:diagnostics_channel` publishes of a call of `getAccessToken`,
+ * `getGroupAccessToken` or `getConnection`, also where `withAccessToken` and `fetch` make one: the same object in each
+ * event. Never an owner's id, a key, a token or the result. For types: `tracingChannel<unknown, CallTrace>('xkit-node:call')`.
+ */
+export interface CallTrace {
+  operation: 'getAccessToken' | 'getGroupAccessToken' | 'getConnection'
+  /** Absent when the argument is wrong. */
+  ownerKind?: 'user' | 'group' | 'context'
+  /** As it was asked for. Absent when the argument is wrong. */
+  slug?: string
+  /**
+   * The state of the connection, the code of the failure, or `'aborted'`. Like all that follows, it is there in the
+   * events `error`, `asyncStart` and `asyncEnd`.
+   */
+  outcome?:
+    | Connection['status']
+    | XkitErrorCode
+    | 'ERR_INVALID_ARG_TYPE'
+    | 'ERR_INVALID_ARG_VALUE'
+    | 'aborted'
+  /** Requests that were sent for it; those of the one that it shared, where it did. Absent when aborted. */
+  attempts?: number
+  /** Whether it was answered without a request. */
+  cached?: boolean
+  /** Whether it shared the request of an identical one under way. Absent when aborted. */
+  coalesced?: boolean
+  /** Milliseconds from the call to its end. */
+  durationMs?: number
+  /** What a failed call rejects with. Not there for a connection without a token, nor for an abort. */
+  error?: XkitError | TypeError
+}
+
+/**
  * One client serves every user and group of a backend. It holds the keys and the connection pool, so make one and
  * keep it. An idle client never keeps the process alive.
  *

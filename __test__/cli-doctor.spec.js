@@ -344,13 +344,65 @@ describe('TCP and TLS', () => {
     const unusable = await doctor([], { ...env, NODE_EXTRA_CA_CERTS: empty })
     outputs.length = 0
 
+    const broken = path.join(folder, 'broken.pem')
+    writeFileSync(broken, authority.certificate.replace('MII', '!!!'))
+    const unreadable = await doctor([], { ...env, NODE_EXTRA_CA_CERTS: broken })
+    outputs.length = 0
+
     expect(missing.steps.roots.slice(1)).toEqual([
       'note NODE_EXTRA_CA_CERTS names a file that cannot be read (ENOENT), so it adds nothing',
       expect.stringMatching(/^note NODE_TLS_REJECT_UNAUTHORIZED=0 is not honoured/),
     ])
     expect(unusable.steps.roots[1]).toMatch(/^note .* a file without a PEM certificate, so it adds nothing$/)
-    expect(missing.steps['TCP/TLS'][0]).toMatch(/^FAIL .*unknown issuer/)
+    expect(unreadable.steps.roots[1]).toMatch(/^note .* that cannot be read, so that one is not trusted$/)
+    for (const { steps } of [missing, unusable, unreadable]) {
+      expect(steps['TCP/TLS'][0]).toMatch(/^FAIL .*unknown issuer/)
+    }
     expect(missing.code).toBe(1)
+  })
+
+  test("with the system's roots, which Node hands on from 22.15 on, are noted before that", async () => {
+    const { XKIT_BASE_URL } = await secure({ identity })
+
+    const { steps } = await doctor([], { XKIT_BASE_URL, NODE_OPTIONS: '--use-openssl-ca' })
+
+    const isHandedOn = typeof require('node:tls').getCACertificates === 'function'
+    expect(steps.roots).toEqual(
+      isHandedOn
+        ? ["ok trusted: Node's own, the system's"]
+        : [
+            'ok trusted: those built into xkit-node',
+            expect.stringMatching(/^note Node is told to use the system's roots, .*NODE_EXTRA_CA_CERTS$/),
+          ],
+    )
+  })
+
+  test('below 1.2 fail, and nothing is sent', async () => {
+    const oldTls = { minVersion: 'TLSv1.1', maxVersion: 'TLSv1.1', ciphers: 'DEFAULT@SECLEVEL=0' }
+    const { server, XKIT_BASE_URL } = await secure({ identity, ...oldTls })
+
+    const { code, steps } = await doctor([], { XKIT_BASE_URL, NODE_EXTRA_CA_CERTS: authorityFile })
+
+    expect(steps['TCP/TLS']).toEqual(only(/^FAIL .*TLS.*\(ERR_XKIT_TLS/))
+    expectHeldBack(steps, 'credentials', 'answer')
+    expect(code).toBe(1)
+    expect(server.requests.count).toBe(0)
+  })
+
+  test('where somebody listens and stays silent fail at a time limit', async () => {
+    const server = await startRawServer({})
+    const port = new URL(server.baseUrl).port
+    const [plain, bare] = await Promise.all([
+      doctor([], { XKIT_BASE_URL: server.baseUrl }),
+      doctor([], { XKIT_BASE_URL: `https://127.0.0.1:${port}`, XKIT_SECRET_KEY: '' }),
+    ])
+
+    expect(plain.steps['TCP/TLS'][0]).toMatch(/^FAIL .* within 8000 ms.*\(ERR_XKIT_TIMEOUT\)$/)
+    expectHeldBack(plain.steps, 'credentials', 'answer')
+    expect(bare.steps['TCP/TLS']).toEqual(
+      only(/^FAIL no TLS connection to 127\.0\.0\.1:\d+ within 5000 ms: check /),
+    )
+    expect([plain.code, bare.code]).toEqual([1, 1])
   })
 
   test.each(['http', 'https'])('where nobody listens fail, by %s', async scheme => {
@@ -450,6 +502,8 @@ describe('a proxy', () => {
   test.each([
     ['wants a password', PROXY_REPLY.passwordWanted, /407.*ERR_XKIT_PROXY/],
     ['refuses', PROXY_REPLY.forbidden, /ERR_XKIT_PROXY/],
+    ['answers what is no HTTP', PROXY_REPLY.otherProtocol, /ERR_XKIT_PROXY/],
+    ['stays silent', PROXY_REPLY.nothing, /ERR_XKIT_(PROXY|TIMEOUT)/],
   ])('that %s fails', async (_what, reply, reason) => {
     const proxy = await startProxy({ reply })
 

@@ -222,6 +222,24 @@ proof('stats.mjs', 'counts', async () => {
   expect(asked()).toEqual(['/connections/some-user-id/slack'])
 })
 
+proof('observability-calls.mjs', 'prints each call', async () => {
+  emulator.failNext({ times: 3 })
+  const lines = await runWith(
+    'observability-calls.mjs',
+    `const { getAccessToken } = await import('xkit-node')
+     await getAccessToken('some-user-id', 'slack').catch(() => {})
+     await getAccessToken('some-user-id', 'slack')`,
+  )
+  expect(JSON.parse(lines.join('\n'))).toEqual({
+    operation: 'getAccessToken',
+    ownerKind: 'user',
+    slug: 'slack',
+    outcome: 'ERR_XKIT_SERVER',
+    attempts: 3,
+    durationMs: expect.any(Number),
+  })
+})
+
 proof('webhook.mjs', 'takes events from those who know the secret', async () => {
   const payload = { connector: { slug: 'slack' }, context: { external_id: 'some-user-id' } }
   const event = JSON.stringify({ event_type: 'connection.disabled', payload })

@@ -88,12 +88,6 @@ describe('docs/errors.md', () => {
   })
 })
 
-test('docs/guide.md tells of every counter, and of no other', () => {
-  const [, body] = /interface ClientStats {\n(.*?)^}/ms.exec(TYPINGS)
-  const counters = Array.from(body.matchAll(/^ {2}(\w+):/gm), ([, name]) => `\`${name}\``)
-  expect(tableBelow('docs/guide.md', '## Counters').map(([name]) => name)).toEqual(counters)
-})
-
 test('docs/architecture.md names every module, and no other', () => {
   const named = read('docs/architecture.md').match(/(?<=^\| `)(?:lib|src)\/[\w./-]+(?=` \|)/gm)
   const missing = SOURCES.filter(file => !named.includes(file))

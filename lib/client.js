@@ -1,21 +1,33 @@
-// Owns the public client: checks arguments, calls the native side once per operation, unwraps or throws.
+// Owns the public client: checks arguments, calls the native side once per operation, unwraps or throws. What a first
+// token does not need is loaded when it is needed, since the start of a process counts.
 'use strict'
 
 const binding = require('./native.js')
-const { watch } = require('./abort.js')
 const { requireText } = require('./checks.js')
-const { toConnection } = require('./connection.js')
+const { follow, isFollowed, noteAbort, noteOutcome } = require('./diagnostics.js')
 const { toError, toUnavailableError } = require('./errors.js')
-const { Leases } = require('./leases.js')
 const { readCallOptions, readClientOptions } = require('./options.js')
 const { OWNER_KINDS, namedOwner } = require('./owner.js')
 
 const { User, Group, Context } = binding.BindingOwnerKind
 const NATIVE_KINDS = { __proto__: null, user: User, group: Group, context: Context }
 
+let toConnection
+let watch
+
 const isFailure = result => typeof result === 'object' && result !== null && Object.hasOwn(result, 'code')
 
 const isHit = result => typeof result === 'object' && Object.hasOwn(result, 'validForMs')
+
+/** A call that has started rejects with the reason of its signal, and with nothing else. */
+async function untilAborted(started, facts) {
+  try {
+    return await started
+  } catch (reason) {
+    noteAbort(facts)
+    throw reason
+  }
+}
 
 class XkitClient {
   #native
@@ -31,11 +43,15 @@ class XkitClient {
     if (isFailure(native)) throw toError(native)
     this.#native = native
     this.#timeoutMs = nativeOptions.timeoutMs
-    if (nativeOptions.cache !== undefined) this.#leases = [new Leases(), new Leases(), new Leases()]
+    if (nativeOptions.cache !== undefined) {
+      const { Leases } = require('./leases.js')
+      this.#leases = [new Leases(), new Leases(), new Leases()]
+    }
   }
 
   // Not async, since a promise that exists already is the cheapest answer to a cached token.
   getAccessToken(owner, slug, options) {
+    if (isFollowed()) return this.#follow('getAccessToken', owner, slug, options)
     try {
       if (options === undefined && typeof owner === 'string') {
         return this.#leased(User, owner, slug) ?? this.#getAccessToken(User, owner, slug)
@@ -48,6 +64,7 @@ class XkitClient {
   }
 
   getGroupAccessToken(groupId, slug, options) {
+    if (isFollowed()) return this.#follow('getGroupAccessToken', { group: groupId }, slug, options)
     try {
       requireText('groupId', groupId)
       if (options !== undefined) return this.#getAccessToken(Group, groupId, slug, options)
@@ -58,6 +75,7 @@ class XkitClient {
   }
 
   async getConnection(owner, slug, options) {
+    if (isFollowed()) return this.#follow('getConnection', owner, slug, options)
     const { kind, id } = namedOwner('owner', owner)
     const outcome = await this.#call(NATIVE_KINDS[kind], id, slug, options, true)
     return this.#answer(outcome).connection
@@ -107,7 +125,6 @@ class XkitClient {
     await binding.close(this.#native)
   }
 
-  // Loaded when it is needed, as is what webhooks and `fetch` need: most processes start for a token alone.
   #recover() {
     const { Recovery } = require('./recovery.js')
     this.#recovery ??= new Recovery(this, this.#timeoutMs)
@@ -129,6 +146,21 @@ class XkitClient {
     if (isHit(outcome)) return outcome.accessToken
     const { connection, attempts } = this.#answer(outcome)
     throw toUnavailableError(connection, slug, attempts)
+  }
+
+  /** Those three for whoever follows. The whole outcome crosses, since a token does not tell how it was come by. */
+  #follow(operation, owner, slug, options) {
+    return follow(operation, owner, slug, async facts => {
+      if (operation === 'getGroupAccessToken') requireText('groupId', owner.group)
+      const { kind, id } = namedOwner('owner', owner)
+      const started = this.#call(NATIVE_KINDS[kind], id, slug, options, true)
+      const outcome = await untilAborted(started, facts)
+      noteOutcome(facts, outcome)
+      const { connection, attempts } = this.#answer(outcome)
+      if (operation === 'getConnection') return connection
+      if (connection.status === 'active') return connection.accessToken
+      throw toUnavailableError(connection, slug, attempts)
+    })
   }
 
   #call(kind, id, slug, options, wholeConnection) {
@@ -156,6 +188,7 @@ class XkitClient {
     if (signal.aborted) throw signal.reason
     const started = binding.callCancellable(...request)
     if (!Object.hasOwn(started, 'promise')) return started
+    watch ??= require('./abort.js').watch
     const unwatch = watch(signal, () => binding.cancel(this.#native, started.key))
     try {
       const outcome = await started.promise
@@ -169,8 +202,9 @@ class XkitClient {
   /** The connection that an outcome holds; throws the failure that it holds instead. */
   #answer(outcome) {
     const { connection, error, attempts } = { __proto__: null, ...outcome }
-    if (connection !== undefined) return { connection: toConnection(connection), attempts }
-    throw toError(error)
+    if (connection === undefined) throw toError(error)
+    toConnection ??= require('./connection.js').toConnection
+    return { connection: toConnection(connection), attempts }
   }
 
   #invalidate(kind, id, slug, rejectedToken) {

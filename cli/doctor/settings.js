@@ -1,11 +1,13 @@
 // Owns the steps that look at what is set: keys, addresses, trusted roots. They send nothing.
 'use strict'
 
+const { X509Certificate } = require('node:crypto')
 const { readFileSync } = require('node:fs')
 const { DEFAULT_BASE_URL, construct, withVariable } = require('./environment.js')
 const { describe } = require('../output.js')
 const { nodeRoots, variable } = require('../../lib/environment.js')
 
+const CERTIFICATE = /-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----/gs
 const KEYS = { publishableKey: 'XKIT_PUBLISHABLE_KEY', secretKey: 'XKIT_SECRET_KEY' }
 
 /** Why the client refuses what an environment variable says, or undefined. */
@@ -101,11 +103,26 @@ function checkRoots(step, { url }) {
 }
 
 function noteUnusable(step, name, file) {
+  let pem
   try {
-    if (readFileSync(file, 'latin1').includes('-----BEGIN CERTIFICATE-----')) return
-    step.note(`${name} names a file without a PEM certificate, so it adds nothing`)
+    pem = readFileSync(file, 'latin1')
   } catch (error) {
     step.note(`${name} names a file that cannot be read (${error.code}), so it adds nothing`)
+    return
+  }
+  const certificates = pem.match(CERTIFICATE) ?? []
+  if (certificates.length === 0) {
+    step.note(`${name} names a file without a PEM certificate, so it adds nothing`)
+  } else if (!certificates.every(isCertificate)) {
+    step.note(`${name} names a file with a PEM certificate that cannot be read, so that one is not trusted`)
+  }
+}
+
+function isCertificate(pem) {
+  try {
+    return Boolean(new X509Certificate(pem))
+  } catch {
+    return false
   }
 }
 

@@ -109,6 +109,7 @@ impl From<BindingClientOptions> for Options {
 #[napi(object, object_from_js = false)]
 pub struct BindingOutcome {
     pub attempts: u32,
+    pub coalesced: bool,
     pub connection: Option<BindingConnection>,
     pub error: Option<BindingError>,
 }
@@ -132,7 +133,12 @@ impl BindingHit {
 
 impl From<&Connection> for BindingOutcome {
     fn from(connection: &Connection) -> Self {
-        Self { attempts: 0, connection: Some(BindingConnection::new(connection, None)), error: None }
+        Self {
+            attempts: 0,
+            coalesced: false,
+            connection: Some(BindingConnection::new(connection, None)),
+            error: None,
+        }
     }
 }
 
@@ -184,7 +190,7 @@ impl From<Error> for BindingError {
 
 impl From<Error> for BindingOutcome {
     fn from(error: Error) -> Self {
-        Self { attempts: error.attempts, connection: None, error: Some(error.into()) }
+        Self { attempts: error.attempts, coalesced: false, connection: None, error: Some(error.into()) }
     }
 }
 
@@ -267,7 +273,12 @@ impl Settlement {
 
     /// What a call that panicked ends with.
     pub fn panicked() -> Self {
-        Self::Outcome(Box::new(Outcome { result: Err(Error::internal()), connect_url: None, attempts: 0 }))
+        Self::Outcome(Box::new(Outcome {
+            result: Err(Error::internal()),
+            connect_url: None,
+            attempts: 0,
+            coalesced: false,
+        }))
     }
 
     /// On the environment's thread.
@@ -277,14 +288,15 @@ impl Settlement {
                 env.create_string(connection.token().unwrap_or_default())?.into_unknown(env)
             }
             Self::Outcome(outcome) => {
-                let attempts = outcome.attempts;
+                let (attempts, coalesced) = (outcome.attempts, outcome.coalesced);
                 let outcome = match outcome.result {
                     Ok(connection) => BindingOutcome {
                         attempts,
+                        coalesced,
                         connection: Some(BindingConnection::new(&connection, outcome.connect_url)),
                         error: None,
                     },
-                    Err(error) => error.into(),
+                    Err(error) => BindingOutcome { coalesced, ..error.into() },
                 };
                 outcome.into_unknown(env)
             }

@@ -89,6 +89,8 @@ pub struct Outcome {
     pub connect_url: Option<String>,
     /// Requests sent.
     pub attempts: u32,
+    /// Whether it joined the flight of an earlier call.
+    pub coalesced: bool,
 }
 
 impl Client {
@@ -147,6 +149,7 @@ impl<T: Exchange> Client<T> {
         let timeout = request.timeout.unwrap_or(self.shared.engine.limits.timeout);
         let deadline = Instant::now() + timeout;
         let joined = if request.fresh { None } else { tokens.flights.join(&key, deadline) };
+        let coalesced = joined.is_some();
         let flight = match joined {
             Some(flight) => {
                 stats.coalesced.add();
@@ -158,7 +161,8 @@ impl<T: Exchange> Client<T> {
             }
         };
         drop(tokens);
-        Ok(Begun::Call(Call { shared: Arc::clone(&self.shared), flight, slug: key.slug, timeout, deadline }))
+        let shared = Arc::clone(&self.shared);
+        Ok(Begun::Call(Call { shared, flight, slug: key.slug, timeout, deadline, coalesced }))
     }
 
     /// A call that fetches a cached connection anew; `None` when the queue is full, since nobody waits for it.
@@ -170,7 +174,8 @@ impl<T: Exchange> Client<T> {
         let timeout = self.shared.engine.limits.timeout;
         let deadline = Instant::now() + timeout;
         let flight = self.shared.take_off(tokens, open, &key, queued, deadline);
-        Some(Call { shared: Arc::clone(&self.shared), flight, slug: key.slug, timeout, deadline })
+        let shared = Arc::clone(&self.shared);
+        Some(Call { shared, flight, slug: key.slug, timeout, deadline, coalesced: false })
     }
 
     /// Drops what is cached and calls off what is under way: the next call asks the platform. With the token that a
@@ -310,12 +315,13 @@ pub struct Call<T = Transport> {
     slug: Segment,
     timeout: Duration,
     deadline: Instant,
+    coalesced: bool,
 }
 
 impl<T> Call<T> {
     /// Runs the call to its end. Dropping the future of the last call of a flight cancels the request.
     pub async fn run(self) -> Outcome {
-        let Self { shared, flight: Flight { landed, progress }, slug, timeout, deadline } = self;
+        let Self { shared, flight: Flight { landed, progress }, slug, timeout, deadline, coalesced } = self;
         let landed = timeout_at(deadline, landed).await;
         let attempts = progress.attempts();
         let mut result = landed.unwrap_or_else(|_| Err(shared.engine.overdue(timeout, attempts)));
@@ -324,7 +330,7 @@ impl<T> Call<T> {
             shared.engine.stats.failures.add();
         }
         let connect_url = result.as_ref().ok().and_then(|connection| shared.connect_url(connection, &slug));
-        Outcome { result, connect_url, attempts }
+        Outcome { result, connect_url, attempts, coalesced }
     }
 }
 
@@ -668,8 +674,9 @@ mod tests {
             let rig = Rig::new(false);
             rig.answers(2);
             let taken: Vec<_> = (0..calls).map(|_| begin(&rig.client, "u", None).unwrap().run()).collect();
-            for outcome in join_all(taken).await {
-                assert_eq!((token(&outcome), outcome.attempts), ("token-1", 1));
+            for (number, outcome) in join_all(taken).await.iter().enumerate() {
+                assert_eq!((token(outcome), outcome.attempts), ("token-1", 1));
+                assert_eq!(outcome.coalesced, number > 0);
             }
             assert_eq!((rig.requests(), rig.client.stats().coalesced.get()), (1, calls - 1));
             assert_eq!(rig.under_way(), 0);

@@ -1,0 +1,7 @@
+// The code under test: a user's Slack token, or where to send the user for one.
+
+export const slackToken = async (xkit, userId, { signal } = {}) => {
+  const connection = await xkit.getConnection(userId, 'slack', { signal })
+  if (connection.status === 'active') return { token: connection.accessToken }
+  return { redirectTo: connection.connectUrl }
+}

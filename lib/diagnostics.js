@@ -1,0 +1,93 @@
+// Owns what others may see of a call: the tracing channel `xkit-node:call`, and a line per call for NODE_DEBUG=xkit.
+'use strict'
+
+const { tracingChannel } = require('node:diagnostics_channel')
+const { debuglog } = require('node:util')
+const { requireId } = require('./checks.js')
+const { namedOwner } = require('./owner.js')
+
+const { start, end, asyncStart, asyncEnd, error: failure } = tracingChannel('xkit-node:call')
+const log = debuglog('xkit')
+const isLogging = log.enabled === true
+const LOGGED = ['operation', 'ownerKind', 'slug', 'outcome', 'attempts', 'durationMs', 'cached', 'coalesced']
+
+/** Whether anybody looks. Every call asks this. A tracing channel can tell by itself from Node 20.13 on only. */
+function isFollowed() {
+  return (
+    isLogging ||
+    start.hasSubscribers ||
+    end.hasSubscribers ||
+    asyncStart.hasSubscribers ||
+    asyncEnd.hasSubscribers ||
+    failure.hasSubscribers
+  )
+}
+
+/**
+ * Runs a call and publishes its course in the order of `tracePromise`, without what that would add: the result, which
+ * is a token. `run` notes in `facts` how the call went; what it rejects with before it has noted an outcome is a
+ * failure. Other rejections are none: a connection without a token is an answer, whose error holds ids of the platform,
+ * and the reason of an abort is the caller's own.
+ */
+function follow(operation, owner, slug, run) {
+  const trace = beginTrace(operation, owner, slug)
+  const startedAt = performance.now()
+  return start.runStores(trace, () => {
+    const result = settle(trace, run, startedAt)
+    end.publish(trace)
+    return result
+  })
+}
+
+async function settle(trace, run, startedAt) {
+  const facts = { attempts: 0, cached: false, coalesced: false }
+  try {
+    return await run(facts)
+  } catch (error) {
+    if (facts.outcome === undefined) Object.assign(facts, { outcome: error.code, error })
+    throw error
+  } finally {
+    facts.durationMs = performance.now() - startedAt
+    Object.assign(trace, facts)
+    if (facts.error !== undefined) failure.publish(trace)
+    asyncStart.publish(trace)
+    asyncEnd.publish(trace)
+    if (isLogging) log('%s', toLine(trace))
+  }
+}
+
+/** What is wrong has no place in a trace, as it has none in a message. The owner's id has none in any case. */
+function beginTrace(operation, owner, slug) {
+  const trace = { operation }
+  try {
+    trace.ownerKind = namedOwner('owner', owner).kind
+    trace.slug = requireId('slug', slug)
+  } catch {
+    // The call itself tells what is wrong.
+  }
+  return trace
+}
+
+/** What the native side tells of a call that came to its end. */
+function noteOutcome(facts, outcome) {
+  const { connection, attempts = 0, coalesced = false } = { __proto__: null, ...outcome }
+  const cached = connection !== undefined && attempts === 0
+  Object.assign(facts, { outcome: connection?.status, attempts, cached, coalesced })
+}
+
+/** Of a call that was cancelled, the native side tells nothing. */
+function noteAbort(facts) {
+  facts.outcome = 'aborted'
+  delete facts.attempts
+  delete facts.coalesced
+}
+
+/** The slug is shown as it is on the wire, where it holds neither spaces nor anything that a terminal would obey. */
+function toLine(trace) {
+  const shown = { ...trace, slug: trace.slug && encodeURIComponent(trace.slug) }
+  shown.durationMs = trace.durationMs.toFixed(1)
+  const names = LOGGED.filter(name => shown[name] !== undefined)
+  return names.map(name => `${name}=${shown[name]}`).join(' ')
+}
+
+module.exports = { follow, isFollowed, noteAbort, noteOutcome }
