@@ -1,15 +1,16 @@
 // The package's face: one literal, so that Node finds every name for `import { … }` too.
 'use strict'
 
-const { XkitClient } = require('./lib/client.js')
-const { getAccessToken, getGroupAccessToken } = require('./lib/default-client.js')
 const {
   ConnectionUnavailableError,
   XkitApiError,
+  XkitClient,
   XkitError,
   XkitNetworkError,
+  getAccessToken,
+  getGroupAccessToken,
   isXkitError,
-} = require('./lib/errors.js')
+} = require('./lib/facade.js')
 
 module.exports = {
   ConnectionUnavailableError,

@@ -2,14 +2,14 @@
 'use strict'
 
 const { execFileSync } = require('node:child_process')
-const { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } = require('node:fs')
+const { copyFileSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } = require('node:fs')
 const { homedir, tmpdir } = require('node:os')
 const path = require('node:path')
 const lock = require('../package-lock.json')
 const manifest = require('../package.json')
 const { addonProblems, buildPaths } = require('../scripts/addons.js')
 const { outdated } = require('../scripts/manifests.js')
-const { ownPlatform, packMain, packPlatform } = require('../scripts/pack.js')
+const { ownPlatform, packMain, packPlatform, stageMain } = require('../scripts/pack.js')
 
 const ROOT = path.join(__dirname, '..')
 const MAX_INSTALLED_BYTES = 4_000_000
@@ -122,6 +122,22 @@ describe('the tarballs', () => {
     const wanted = PLATFORMS.map(([, name]) => [`xkit-node-${name}`, version])
     expect(optionalDependencies).toEqual(Object.fromEntries(wanted))
     expect(scripts).not.toHaveProperty('install')
+  })
+
+  test('load two files and the addon for a first client, since each file costs time', () => {
+    const staged = path.join(folder, 'staged')
+    const addon = `xkit-node.${ownPlatform()}.node`
+    stageMain(staged)
+    copyFileSync(path.join(ROOT, addon), path.join(staged, addon))
+    const script = `const { XkitClient } = require(${JSON.stringify(staged)})
+      new XkitClient({ publishableKey: 'pk_packed', secretKey: 'sk_packed_71f0' })
+      console.log(Object.keys(require.cache).join('\\n'))`
+
+    const loaded = execFileSync(process.execPath, ['-e', script], { encoding: 'utf8' }).trim().split('\n')
+
+    expect(loaded.map(file => path.relative(staged, file)).sort()).toEqual(
+      ['index.js', path.join('lib', 'facade.js'), addon].sort(),
+    )
   })
 
   test('take at most 4 MB once they are installed', () => {

@@ -6,8 +6,8 @@ const { availableParallelism } = require('node:os')
 const { performance } = require('node:perf_hooks')
 const { setTimeout: sleep } = require('node:timers/promises')
 
-const binding = require('../binding.js')
-const { open } = require('./contenders/xkit-node.js')
+const { XkitClient } = require('../index.js')
+const binding = require('../lib/native.js')
 const { mainThreadClock, processClock, threadTimes } = require('./cpu.js')
 const { startLoad, users } = require('./load.js')
 const platform = require('./platform.js')
@@ -26,7 +26,8 @@ const WORKER_THREAD = 'xkit-node'
 async function main() {
   const server = await startServer()
   try {
-    const client = open({ ...platform, baseUrl: server.transports.http1 })
+    const { publishableKey, secretKey } = platform
+    const client = new XkitClient({ publishableKey, secretKey, baseUrl: server.transports.http1 })
     const many = await measureLoad(server, client, CONCURRENCY)
     const one = await measureLoad(server, client, 1)
 

@@ -7,6 +7,7 @@ const path = require('node:path')
 const { parseArgs } = require('node:util')
 
 const { drawChart } = require('./chart.js')
+const { stagePackage } = require('./package.js')
 const { CONTENDERS, FULL, QUICK, coldStartJobs, memoryJobs, roundJobs } = require('./plan.js')
 const platform = require('./platform.js')
 const { writeReport } = require('./report.js')
@@ -39,6 +40,7 @@ async function main() {
     return
   }
   const { sizes, rounds, wanted } = options
+  stagePackage()
   const server = await startServer({ kind: options.server })
   const begin = Date.now()
   const run = { server, results: new Results(), deadline: begin + RUN_LIMIT_MS }

@@ -6,9 +6,14 @@ const { execFileSync } = require('node:child_process')
 const { copyFileSync, cpSync, mkdirSync, mkdtempSync, rmSync } = require('node:fs')
 const { tmpdir } = require('node:os')
 const path = require('node:path')
+const { buildSync } = require('esbuild')
+const manifest = require('../package.json')
 const { platforms } = require('./manifests.js')
 
 const ROOT = path.join(__dirname, '..')
+
+/** Left out of the one file, which has to be read for the first token; none of them has a state or a class of its own. */
+const LATER = ['../binding.js', './connection.js', './leases.js', './load-error.js', './webhook.js']
 
 /** The platform package, by the name of its folder in `npm/`, that this machine would install. */
 function ownPlatform() {
@@ -36,8 +41,32 @@ function packFolder(source, folder) {
   return { ...packed, path: path.resolve(folder, packed.filename) }
 }
 
+/** Writes the package into a folder as it is published: as it is here, but for the facade, which becomes one file. */
+function stageMain(folder) {
+  for (const name of ['package.json', 'README.md', 'LICENSE', ...manifest.files]) {
+    cpSync(path.join(ROOT, name), path.join(folder, name), { recursive: true })
+  }
+  buildSync({
+    entryPoints: [path.join(ROOT, 'lib', 'facade.js')],
+    outfile: path.join(folder, 'lib', 'facade.js'),
+    bundle: true,
+    minifySyntax: true,
+    minifyWhitespace: true,
+    platform: 'node',
+    target: 'node20',
+    external: LATER,
+    logLevel: 'warning',
+  })
+}
+
 function packMain(folder) {
-  return packFolder(ROOT, folder)
+  const staging = mkdtempSync(path.join(tmpdir(), 'xkit-node-pack-'))
+  try {
+    stageMain(staging)
+    return packFolder(staging, folder)
+  } finally {
+    rmSync(staging, { recursive: true })
+  }
 }
 
 /** Packs a platform package with the addon that lies in the folder `addons`; the tree stays as it is. */
@@ -54,7 +83,7 @@ function packPlatform(platform, folder, addons = ROOT) {
   }
 }
 
-module.exports = { ownPlatform, packMain, packPlatform }
+module.exports = { ownPlatform, packMain, packPlatform, stageMain }
 
 if (require.main === module) {
   const [folder] = process.argv.slice(2)

@@ -1,7 +1,8 @@
-// Owns this package as a contender, with its defaults: time limits, retries and the sharing of requests are on.
+// Owns this package as a contender, as it is published and with its defaults: time limits, retries and the sharing of
+// requests are on.
 'use strict'
 
-const { XkitClient } = require('../../index.js')
+const { XkitClient } = require('../.package/index.js')
 
 function open({ baseUrl, publishableKey, secretKey, ca, cache }) {
   const client = new XkitClient({ baseUrl, publishableKey, secretKey, ca, cache })
