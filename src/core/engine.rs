@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
+use url::Url;
 
 use super::cache::Key;
 use super::clock::Clock;
@@ -52,6 +53,11 @@ impl Engine {
         }
     }
 
+    /// Where the platform has a connection.
+    pub fn connection_url(&self, key: &Key) -> Result<Url, Error> {
+        self.endpoint.connection_url(key.kind, &key.id, &key.slug)
+    }
+
     /// A turn in the queue, unless it is full.
     pub fn queue(self: &Arc<Self>) -> Result<Queued, Error> {
         if self.stats.queued.get() >= MAX_QUEUED {
@@ -72,7 +78,7 @@ impl Engine {
         key: &Key,
         progress: &Progress,
     ) -> Result<Connection, Error> {
-        let url = self.endpoint.connection_url(key.kind, &key.id, &key.slug)?;
+        let url = self.connection_url(key)?;
         let mut queued = Some(queued);
         let mut retries = 0;
         let mut spent = None;
