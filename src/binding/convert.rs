@@ -13,8 +13,8 @@ use crate::core::config::Options;
 use crate::core::connection::{Connection, State};
 use crate::core::endpoint::Paths;
 use crate::core::error::Error;
-use crate::core::fleet::settings as fleet;
 use crate::core::fleet::Health;
+use crate::core::fleet::settings as fleet;
 use crate::core::proxy::ProxySetting;
 use crate::core::secret::Secret;
 use crate::core::stats::Stats;
@@ -102,11 +102,13 @@ impl From<BindingClientOptions> for Options {
             connect_timeout: millis(options.connect_timeout_ms),
             max_retries: options.max_retries,
             max_concurrency: options.max_concurrency.map(|places| places as usize),
-            fleet: options.cache.as_mut().and_then(|limits| limits.redis.take()).map(|redis| fleet::Options {
-                url: Secret::new(redis.url),
-                key_prefix: redis.key_prefix,
-                command_timeout: millis(redis.command_timeout_ms),
-                encryption_key: redis.encryption_key.map(Secret::new),
+            fleet: options.cache.as_mut().and_then(|limits| limits.redis.take()).map(|redis| {
+                fleet::Options {
+                    url: Secret::new(redis.url),
+                    key_prefix: redis.key_prefix,
+                    command_timeout: millis(redis.command_timeout_ms),
+                    encryption_key: redis.encryption_key.map(Secret::new),
+                }
             }),
             cache: options.cache.map(|limits| cache::Limits {
                 ttl: millis(limits.ttl_ms).unwrap_or(cache::DEFAULT_TTL),

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
@@ -196,7 +197,7 @@ impl<T: Exchange> Client<T> {
         id: &str,
         slug: &str,
         rejected: Option<&str>,
-    ) -> Result<Option<impl Future<Output = ()> + Send + use<T>>, Error> {
+    ) -> Result<Option<BoxFuture<'static, ()>>, Error> {
         let key = Key::new(kind, id, slug)?;
         let open = self.shared.open().clone();
         // Before the lock is taken: the call that comes next is to find the order.
@@ -213,10 +214,13 @@ impl<T: Exchange> Client<T> {
                 cache.evict(&key);
             }
         }
-        Ok(order.zip(open).map(|(name, open)| async move {
-            if let Some(fleet) = &open.fleet {
-                fleet.carry_out(&name).await;
-            }
+        Ok(order.zip(open).map(|(name, open)| {
+            let carry_out = async move {
+                if let Some(fleet) = &open.fleet {
+                    fleet.carry_out(&name).await;
+                }
+            };
+            carry_out.boxed()
         }))
     }
 

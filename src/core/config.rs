@@ -10,8 +10,8 @@ use http::HeaderValue;
 use zeroize::Zeroizing;
 
 use super::cache;
-use super::endpoint::{Catalog, Endpoint, Paths};
 use super::clock::Clock;
+use super::endpoint::{Catalog, Endpoint, Paths};
 use super::error::{Error, Kind};
 use super::fleet::{self, Fleet};
 use super::proxy::{Proxy, ProxySetting};

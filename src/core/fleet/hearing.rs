@@ -132,9 +132,8 @@ mod tests {
         hearing.hear(NOW);
         let (a, b) = names();
         let marks = (hearing.mark(&a), hearing.mark(&b));
-        let vouched = |hearing: &Hearing| {
-            (hearing.vouches(marks.0, NOW, NOW), hearing.vouches(marks.1, NOW, NOW))
-        };
+        let vouched =
+            |hearing: &Hearing| (hearing.vouches(marks.0, NOW, NOW), hearing.vouches(marks.1, NOW, NOW));
         assert_eq!(vouched(&hearing), (true, true));
         hearing.drop_one(&a);
         assert_eq!(vouched(&hearing), (false, true));
@@ -150,7 +149,9 @@ mod tests {
         let after = |millis| NOW + Duration::from_millis(millis);
         assert!(hearing.vouches(mark, NOW, after(499)) && !hearing.vouches(mark, NOW, after(500)));
         hearing.hear(NOW);
-        assert!(hearing.vouches(mark, Boot::ZERO, after(599)) && !hearing.vouches(mark, Boot::ZERO, after(600)));
+        assert!(
+            hearing.vouches(mark, Boot::ZERO, after(599)) && !hearing.vouches(mark, Boot::ZERO, after(600))
+        );
         hearing.deafen();
         assert!(!hearing.vouches(mark, Boot::ZERO, NOW));
         assert!(TRUSTED_FOR.max(UNHEARD_LIFE) + LONGEST_LEASE < Duration::from_secs(1));

@@ -160,7 +160,8 @@ impl Link {
             }
             connection
         };
-        let attempt = Handle::current().spawn(attempt).map(|ended| ended.ok().flatten()).boxed().shared();
+        let attempt = attempt.boxed().shared();
+        spawn(attempt.clone().map(drop).boxed());
         state.connection = Some(attempt.clone());
         (number, attempt)
     }
@@ -191,13 +192,13 @@ impl Link {
         let (commands, driver) =
             MultiplexedConnection::new_with_config(&self.login(), stream, unlimited()).await?;
         let link = Arc::downgrade(self);
-        let driver = Handle::current().spawn(async move {
+        let driver = async move {
             driver.await;
             if let Some(link) = link.upgrade() {
                 link.give_up(number);
             }
-        });
-        Ok(Connection { commands, _driver: Arc::new(Driver(driver.abort_handle())) })
+        };
+        Ok(Connection { commands, _driver: Arc::new(Driver(spawn(driver.boxed()))) })
     }
 
     /// A connection of its own for the messages of a channel.
@@ -256,8 +257,10 @@ impl Link {
             let stream = self.open(sentinel).await?;
             let connecting = MultiplexedConnection::new_with_config(&login, stream, unlimited());
             let Ok((mut commands, driver)) = connecting.await else { continue };
-            let _driver = Driver(Handle::current().spawn(driver).abort_handle());
-            let Ok(answer) = question.query_async::<Option<(String, u16)>>(&mut commands).await else { continue };
+            let _driver = Driver(spawn(driver.boxed()));
+            let Ok(answer) = question.query_async::<Option<(String, u16)>>(&mut commands).await else {
+                continue;
+            };
             let (host, port) = answer.ok_or(Trouble)?;
             return Ok(Address { host, port });
         }
@@ -267,6 +270,11 @@ impl Link {
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Runs a task on the runtime that this is called on. Boxed, since each type that is spawned costs kilobytes of code.
+pub fn spawn(task: BoxFuture<'static, ()>) -> AbortHandle {
+    Handle::current().spawn(task).abort_handle()
 }
 
 /// The limits are ours.

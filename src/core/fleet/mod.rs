@@ -22,15 +22,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures_util::future::{Either, select};
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Either, select};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 use url::Url;
 
 use self::breaker::Breaker;
-use self::hearing::{Hearing, LONGEST_LEASE};
 pub use self::hearing::Mark;
+use self::hearing::{Hearing, LONGEST_LEASE};
 use self::link::{Link, Trouble};
 use self::news::{Event, News, Sender};
 use self::orders::{Order, Orders};
@@ -157,7 +158,12 @@ struct Hold {
 
 impl Fleet {
     /// Connects to nothing and starts nothing yet.
-    pub fn new(settings: Settings, parts: Parts<'_>, clock: Clock, jitter: fn() -> f64) -> Result<Self, Error> {
+    pub fn new(
+        settings: Settings,
+        parts: Parts<'_>,
+        clock: Clock,
+        jitter: fn() -> f64,
+    ) -> Result<Self, Error> {
         let secret = settings.encryption_key.as_ref().map_or(parts.secret_key, |key| key.expose());
         let keys = Keys::derive(secret.as_bytes(), parts.publishable_key)?;
         let key_prefix = settings.key_prefix.clone();
@@ -254,17 +260,18 @@ impl Fleet {
 impl Member {
     fn listen(self: &Arc<Self>) {
         if !self.is_listening.swap(true, Ordering::Relaxed) {
-            self.spawn(listener::listen(Arc::clone(self)));
+            self.spawn(listener::listen(Arc::clone(self)).boxed());
         }
     }
 
     /// Runs a task until the client is closed.
-    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
         let mut ended = self.ended.clone();
-        Handle::current().spawn(async move {
+        let until_ended = async move {
             let ended = pin!(async { while ended.changed().await.is_ok() {} });
-            select(pin!(task), ended).await;
-        });
+            select(task, ended).await;
+        };
+        link::spawn(until_ended.boxed());
     }
 
     fn take_note(&self, news: Option<News>) {
@@ -284,10 +291,11 @@ impl Member {
             self.health.errors.add();
             if self.health.breaker.trip() {
                 let member = Arc::clone(self);
-                self.spawn(async move {
+                let mend = async move {
                     member.health.breaker.mend(|| member.link.probe()).await;
                     member.carry_out_all().await;
-                });
+                };
+                self.spawn(mend.boxed());
             }
         }
         result
@@ -361,7 +369,8 @@ impl Member {
         ask: impl Future<Output = Result<Connection, Error>>,
     ) -> Result<Connection, Error> {
         let began = Instant::now();
-        let mut giving_up = GivingUp { member: self, name: &ticket.name, hold: &hold, is_over: !hold.is_locked };
+        let mut giving_up =
+            GivingUp { member: self, name: &ticket.name, hold: &hold, is_over: !hold.is_locked };
         let result = if hold.is_locked {
             match select(pin!(ask), pin!(self.keep_lock(&ticket.name, &hold.lock))).await {
                 Either::Left((result, _)) => result,
@@ -473,15 +482,15 @@ struct GivingUp<'a> {
 
 impl Drop for GivingUp<'_> {
     fn drop(&mut self) {
-        let Ok(runtime) = Handle::try_current() else { return };
-        if self.is_over || self.member.health.is_bypassed() {
+        if self.is_over || self.member.health.is_bypassed() || Handle::try_current().is_err() {
             return;
         }
         let (member, name, lock) = (Arc::clone(self.member), *self.name, self.hold.lock);
-        runtime.spawn(async move {
+        let release = async move {
             let news = member.news(Event::Fetched, &name);
             let _ = member.heed(member.store.release(&name, &lock, Ending::GaveUp, &news).await);
-        });
+        };
+        link::spawn(release.boxed());
     }
 }
 

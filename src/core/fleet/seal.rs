@@ -192,7 +192,8 @@ impl Keys {
         let tag = self.tag(name, token);
         let head = [&tag[..], &[FORMAT], &nonce].concat();
         let aad = Aad::from([&name.0[..], &head].concat());
-        let sealed = self.values.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut text);
+        let sealed =
+            self.values.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut text);
         sealed.ok().map(|()| [head, text].concat())
     }
 
@@ -330,7 +331,8 @@ mod tests {
     fn what_has_no_token_is_not_sealed() {
         use crate::core::connection::Unavailable;
         let keys = keys();
-        let state = State::Unavailable { reason: Unavailable::Pending, error_code: None, error_message: None };
+        let state =
+            State::Unavailable { reason: Unavailable::Pending, error_code: None, error_message: None };
         let connection = Connection { state, details: Details::default() };
         let entry = Entry { connection, from: 0.0, until: 1.0 };
         assert_eq!(keys.seal(&keys.name(OwnerKind::User, URL), &entry), None);

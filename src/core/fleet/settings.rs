@@ -68,7 +68,8 @@ pub enum Topology {
 impl Options {
     /// Checks everything; the first thing wrong is the error.
     pub fn check(&self) -> Result<Settings, Error> {
-        let url = Url::parse(self.url.expose()).map_err(|_| refuse("must be a URL such as rediss://host:6379"))?;
+        let url =
+            Url::parse(self.url.expose()).map_err(|_| refuse("must be a URL such as rediss://host:6379"))?;
         let (is_tls, topology) = match url.scheme() {
             "redis" => (false, Topology::Single),
             "rediss" => (true, Topology::Single),
@@ -120,16 +121,25 @@ impl Settings {
                 }
                 (Topology::Sentinel(_) | Topology::Cluster, "node") => {
                     let port = default_port(&self.topology);
-                    self.nodes.push(Address::parse(&value, port).ok_or_else(|| refuse("must give each node as host:port"))?);
+                    self.nodes.push(
+                        Address::parse(&value, port)
+                            .ok_or_else(|| refuse("must give each node as host:port"))?,
+                    );
                 }
-                _ => return Err(refuse("may have ?node=host:port for Sentinel and Cluster, and ?master=name for Sentinel")),
+                _ => {
+                    return Err(refuse(
+                        "may have ?node=host:port for Sentinel and Cluster, and ?master=name for Sentinel",
+                    ));
+                }
             }
         }
         match &self.topology {
             Topology::Sentinel(master) if master.is_empty() => {
                 Err(refuse("must name the Redis that the Sentinels watch: ?master=name"))
             }
-            Topology::Cluster if self.database != 0 => Err(refuse("must not name a database: a cluster has only one")),
+            Topology::Cluster if self.database != 0 => {
+                Err(refuse("must not name a database: a cluster has only one"))
+            }
             _ => Ok(()),
         }
     }
@@ -170,7 +180,8 @@ fn database(url: &Url) -> Result<i64, Error> {
     if path.is_empty() {
         return Ok(0);
     }
-    let number = path.parse::<u16>().map_err(|_| refuse("must have nothing but a database number as its path"))?;
+    let number =
+        path.parse::<u16>().map_err(|_| refuse("must have nothing but a database number as its path"))?;
     Ok(number.into())
 }
 
@@ -199,7 +210,10 @@ mod tests {
     #[test]
     fn a_url_says_it_all() {
         let settings = check("rediss://me:p%40ss%23word@redis.test:6380/2").unwrap();
-        assert_eq!((settings.nodes, settings.is_tls, settings.database), (vec![node("redis.test", 6380)], true, 2));
+        assert_eq!(
+            (settings.nodes, settings.is_tls, settings.database),
+            (vec![node("redis.test", 6380)], true, 2)
+        );
         assert_eq!(settings.user.unwrap().expose(), "me");
         assert_eq!(settings.password.unwrap().expose(), "p@ss#word");
         let settings = check("redis://:secret@[::1]").unwrap();
