@@ -149,7 +149,7 @@ impl Address {
     /// From `host:port`, with an IPv6 address in brackets, or with the port left out where there is a default.
     pub fn parse(text: &str, default_port: u16) -> Option<Self> {
         let (host, port) = match text.rsplit_once(':') {
-            Some((host, port)) if !host.is_empty() && !port.contains(']') => (host, port.parse().ok()?),
+            Some((host, port)) if !port.contains(']') => (host, port.parse().ok()?),
             _ => (text, default_port),
         };
         let host = host.strip_prefix('[').map_or(host, |host| host.strip_suffix(']').unwrap_or(host));
