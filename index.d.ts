@@ -3,6 +3,11 @@
 /**
  * Valid third-party access tokens for your users and groups, through the Xkit Platform API.
  *
+ * Where the native binary cannot be loaded, importing the package throws a plain `Error` whose `code` is one of
+ * `ERR_XKIT_UNSUPPORTED_PLATFORM` (there is no binary for this platform), `ERR_XKIT_BINARY_MISSING` (its package is
+ * not installed) and `ERR_XKIT_BINARY_NOT_LOADED` (it is there, but the system refuses it). The message names the
+ * platform and says what to do; `cause` is the error of the loader.
+ *
  * @packageDocumentation
  */
 

@@ -179,7 +179,7 @@ describe('the buttons', () => {
     await start({ users: { u1: { slack: { accessToken: 'first', expiresIn: 600 } } } })
     const press = async action => {
       const { status, headers } = await post('/connectors/slack?user=u1', { kind: 'user', id: 'u1', action })
-      expect([status, headers.location]).toEqual([303, '/connectors/slack?user=u1'])
+      expect([status, headers.location]).toEqual([303, '/connectors/slack?user=u1&changed=user%3Au1'])
       return authorizationOf('/connections/u1/slack')
     }
     expect(await press('break')).toMatchObject({
@@ -203,9 +203,24 @@ describe('the buttons', () => {
   test('enable sets up what was not set up, for the kind of owner that the form names', async () => {
     await start({ users: { acme: {} }, groups: { acme: {} } })
     const { headers } = await post('/connectors/a%2Fb', { kind: 'group', id: 'acme', action: 'enable' })
-    expect(headers.location).toBe('/connectors/a%2Fb')
+    expect(headers.location).toBe('/connectors/a%2Fb?changed=group%3Aacme')
     expect(await authorizationOf('/connections/acme/a%2Fb')).toBeNull()
     expect(await authorizationOf('/groups/acme/connections/a%2Fb')).toMatchObject({ status: 'active' })
+  })
+
+  test('lead to a page that tells how the connection is then, of nobody else and of no other page', async () => {
+    await start({ users: { u1: {}, u2: {} }, groups: { u1: {} } })
+    const news = async path =>
+      Array.from((await ask(path)).text.matchAll(/<p role="status".*?>(.*)<\/p>/g), ([, text]) =>
+        text.replace(/<[^>]+>/g, ''),
+      )
+    const { headers } = await post('/connectors/slack', { kind: 'user', id: 'u1', action: 'enable' })
+    expect(await news(headers.location)).toEqual(['Slack for user u1: now active'])
+    emulator.setConnection('u1', 'slack', { status: 'error' })
+    expect(await news(headers.location)).toEqual(['Slack for user u1: now needs repair'])
+    for (const path of ['/', '/connectors/slack', '/connectors/slack?changed=user:nobody']) {
+      expect(await news(path)).toEqual([])
+    }
   })
 
   test('enabling what was broken before it was disabled gives a healthy connection', async () => {
@@ -289,7 +304,8 @@ describe('what the pages must not do', () => {
     const id = unescaped(text.match(/name="id" value="(.*?)"/)[1])
     expect(id).toBe(NASTY)
     const { status, headers } = await post(action, { kind: 'user', id, action: 'enable' })
-    expect([status, headers.location]).toEqual([303, action])
+    expect(status).toBe(303)
+    expect(headers.location).toBe(`${action}&${new URLSearchParams({ changed: `user:${id}` })}`)
     expect(await authorizationOf(`/connections/${encodeURIComponent(NASTY)}/${slug}`)).toMatchObject({
       status: 'active',
     })

@@ -27,6 +27,58 @@ async function failuresOf(client, count, prefix = 'user') {
   return outcomes.filter(({ status }) => status === 'rejected').map(({ reason }) => reason)
 }
 
+const FLOOD = 'HTTP/1.1 103 Early Hints\r\n\r\n'.repeat(1000)
+
+describe('a flood of informational answers', () => {
+  async function script({ root, keys, baseUrl, wellUrl, timeoutMs }) {
+    const { XkitClient } = require(root)
+    const flooded = new XkitClient({ ...keys, baseUrl })
+    const well = new XkitClient({ ...keys, baseUrl: wellUrl })
+    await well.getAccessToken('warm', 'slack')
+    const time = async call => {
+      const begin = performance.now()
+      const code = await call.then(
+        () => 'fulfilled',
+        error => error.code,
+      )
+      return { code, took: performance.now() - begin }
+    }
+    const calls = [time(flooded.getAccessToken('u1', 'slack', { timeoutMs }))]
+    const controller = new AbortController()
+    flooded.getAccessToken('u2', 'slack', { signal: controller.signal }).catch(() => {})
+    while (well.stats().calls < 20) calls.push(time(well.getAccessToken(`u${calls.length}`, 'slack')))
+    console.log(JSON.stringify(await Promise.all(calls)))
+    controller.abort()
+  }
+
+  test('delays neither a time limit nor a call of another client by more than 250 ms', async () => {
+    const timeoutMs = 500
+    const server = await startRawServer({
+      onRequest(socket) {
+        const more = () => {
+          while (!socket.destroyed && socket.write(FLOOD));
+        }
+        socket.on('drain', more)
+        more()
+      },
+    })
+    const well = await startServer()
+
+    const input = { baseUrl: server.baseUrl, wellUrl: well.baseUrl, timeoutMs }
+    const { stdout, stderr } = await startChild(script, input).ended
+
+    expect(stderr).toBe('')
+    const [flooded, ...others] = JSON.parse(stdout)
+    expect(flooded.code).toBe('ERR_XKIT_TIMEOUT')
+    expect(flooded.took).toBeLessThan(timeoutMs + GRACE)
+    expect(others).toHaveLength(19)
+    for (const { code, took } of others) {
+      expect(code).toBe('fulfilled')
+      expect(took).toBeLessThan(GRACE)
+    }
+  }, 30_000)
+})
+
 const HEAD = 'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n'
 const TOKEN = 'xoxb-whole-token-0123456789'
 const BODY = activeBody(TOKEN)

@@ -51,7 +51,7 @@ test('every test that is named exists', () => {
 
 test('every command that is named exists', () => {
   const { scripts } = require('../package.json')
-  const named = Array.from(DOCS.matchAll(/`npm run (\w+)/g), ([, name]) => name)
+  const named = Array.from(DOCS.matchAll(/`npm run ([\w:]+)/g), ([, name]) => name)
 
   expect(named.length).toBeGreaterThan(2)
   expect(named.filter(name => !(name in scripts))).toEqual([])

@@ -6,31 +6,44 @@ const { connectorName } = require('./answers.js')
 
 const STYLE = `
 :root { color-scheme: light dark; --ink: #1c2330; --soft: #5b6475; --paper: #f5f6f9; --card: #fff; --line: #d9dde6;
-  --accent: #2f55d4; --good: #17693a; --bad: #ad2424; --wait: #855400; }
+  --accent: #2f55d4; --on-accent: #fff; --good: #17693a; --bad: #ad2424; --wait: #855400; }
 @media (prefers-color-scheme: dark) {
   :root { --ink: #e8ebf2; --soft: #a3acbd; --paper: #12151c; --card: #1b202a; --line: #323a49;
-    --accent: #93adff; --good: #6fd39a; --bad: #ff9a94; --wait: #f0c06a; }
+    --accent: #93adff; --on-accent: #12151c; --good: #6fd39a; --bad: #ff9a94; --wait: #f0c06a; }
 }
 * { box-sizing: border-box; }
-body { margin: 0; background: var(--paper); color: var(--ink); font: 1rem/1.5 system-ui, sans-serif; }
-header, main { max-width: 48rem; margin: 0 auto; padding: 1rem 1.25rem; }
-header { color: var(--soft); }
-h1 { margin: .5rem 0; font-size: 1.6rem; line-height: 1.2; }
-h2 { margin: 0; font-size: 1.05rem; overflow-wrap: anywhere; }
-a { color: var(--accent); }
-code { font-size: .9em; overflow-wrap: anywhere; }
+body { margin: 0; background: var(--paper); color: var(--ink); font: 1rem/1.5 system-ui, sans-serif;
+  overflow-wrap: anywhere; }
+header { padding: .6rem 0; background: var(--card); border-bottom: 1px solid var(--line); color: var(--soft); }
+header p, main { max-width: 44rem; margin: 0 auto; padding: 0 1.25rem; }
+main { padding-block: 1.5rem 3rem; }
+strong { color: var(--ink); }
+h1 { margin: .25rem 0 1.25rem; font-size: 1.75rem; line-height: 1.2; }
+h2 { margin: 0; font-size: 1.05rem; font-weight: normal; color: var(--soft); }
+bdi { font-weight: 600; color: var(--ink); }
+a { color: var(--accent); text-underline-offset: .2em; }
+code { font-size: .9em; }
+h1 code { font-size: .6em; font-weight: normal; color: var(--soft); }
 section { margin: 1rem 0; padding: 1rem 1.25rem; background: var(--card); border: 1px solid var(--line);
   border-radius: .75rem; }
 ul { margin: .5rem 0 0; padding: 0; list-style: none; }
-li { display: flex; flex-wrap: wrap; gap: .25rem 1rem; justify-content: space-between; padding: .35rem 0;
-  overflow-wrap: anywhere; }
-p { margin: .5rem 0; overflow-wrap: anywhere; }
-form { display: flex; flex-wrap: wrap; align-items: center; gap: .5rem; margin-top: .75rem; }
-button, input { font: inherit; color: inherit; padding: .4rem .9rem; border: 1px solid var(--soft);
+li, .owner { display: flex; flex-wrap: wrap; gap: .25rem 1rem; align-items: baseline;
+  justify-content: space-between; }
+li { padding: .5rem 0; border-top: 1px solid var(--line); }
+li:last-child { padding-bottom: 0; }
+p { margin: .5rem 0; }
+form { display: flex; flex-wrap: wrap; align-items: center; gap: .5rem; margin-top: 1rem; }
+button, input { min-width: 0; font: inherit; color: inherit; padding: .4rem 1rem; border: 1px solid var(--soft);
   border-radius: .5rem; background: var(--card); }
 button { cursor: pointer; }
 button:hover { border-color: var(--accent); color: var(--accent); }
+.main { background: var(--accent); border-color: var(--accent); color: var(--on-accent); font-weight: 600; }
+.main:hover { border-color: var(--ink); color: var(--on-accent); }
 :focus-visible { outline: 3px solid var(--accent); outline-offset: 2px; }
+::placeholder { color: var(--soft); opacity: 1; }
+[role=status] { margin: .75rem 0 0; padding: .5rem .75rem; background: var(--paper); border-radius: .5rem; }
+span::before { content: ''; display: inline-block; width: .6em; height: .6em; margin-right: .45em;
+  border-radius: 50%; background: currentColor; }
 .soft { color: var(--soft); }
 .good { color: var(--good); }
 .bad { color: var(--bad); }
@@ -79,7 +92,7 @@ function page(title, content) {
 ${style}
 </head>
 <body>
-<header>Emulated catalog: nothing here reaches a real service.</header>
+<header><p><strong>Xkit emulator</strong> · reaches no real service</p></header>
 <main>
 ${content}
 </main>
@@ -121,10 +134,11 @@ function homePage(owners) {
     )
   }
   const sections = owners.map(({ kind, id, connections }) => {
-    const items = connections.map(
-      ({ slug, path, connection }) =>
-        html`<li><a href="${path}">${connectorName(slug)} <code>${slug}</code></a> ${stateText(connection)}</li>\n`,
-    )
+    const items = connections.map(({ slug, path, connection }) => {
+      const name = connectorName(slug)
+      const label = `${name} ${slug} for ${kind} ${id}`
+      return html`<li><a href="${path}" aria-label="${label}">${name} <code>${slug}</code></a> ${stateText(connection)}</li>\n`
+    })
     const list =
       items.length > 0 ? html`<ul>\n${items}</ul>` : html`<p class="soft">No connector is set up yet.</p>`
     return html`<section>
@@ -144,21 +158,28 @@ ${sections}<form method="get" action="/connectors">
   )
 }
 
-function ownerSection(slug, formAction, { kind, id, connection }) {
+function actionButton(action, what) {
+  const look = ['enable', 'repair'].includes(action) ? html` class="main"` : ''
+  const label = action[0].toUpperCase() + action.slice(1)
+  return html`<button type="submit" name="action" value="${action}"${look} aria-label="${action} ${what}">${label}</button>\n`
+}
+
+/** A page without a script cannot announce a change by itself: it is loaded with the focus on what to announce. */
+function newsOf(slug, { kind, id, connection }) {
+  return html`<p role="status" tabindex="-1" autofocus>${connectorName(slug)} for ${kind} <bdi>${id}</bdi>: now ${
+    describe(connection).label
+  }</p>\n`
+}
+
+function ownerSection(slug, formAction, owner) {
+  const { kind, id, connection } = owner
   const problem = [connection?.errorCode, connection?.errorMessage].filter(Boolean).join(': ')
-  const buttons = actionsFor(connection).map(
-    action =>
-      html`<button type="submit" name="action" value="${action}" aria-label="${action} ${slug} for ${kind} ${id}">${
-        action[0].toUpperCase() + action.slice(1)
-      }</button>\n`,
-  )
   return html`<section>
-<h2>${kind} <bdi>${id}</bdi></h2>
-<p>${stateText(connection)}</p>
-${problem ? html`<p class="soft">${problem}</p>\n` : ''}<form method="post" action="${formAction}">
+<div class="owner"><h2>${kind} <bdi>${id}</bdi></h2> ${stateText(connection)}</div>
+${problem ? html`<p class="soft">${problem}</p>\n` : ''}${owner.isChanged ? newsOf(slug, owner) : ''}<form method="post" action="${formAction}">
 <input type="hidden" name="kind" value="${kind}">
 <input type="hidden" name="id" value="${id}">
-${buttons}</form>
+${actionsFor(connection).map(action => actionButton(action, `${slug} for ${kind} ${id}`))}</form>
 </section>
 `
 }

@@ -82,9 +82,14 @@ async function readForm(request) {
   return length > MAX_FORM_BYTES ? undefined : new URLSearchParams(Buffer.concat(chunks).toString())
 }
 
-function connectorPath(slug, filters) {
-  const query = new URLSearchParams(filters.map(({ kind, id }) => [kind, id])).toString()
-  return `/connectors/${encodeURIComponent(slug)}${query && `?${query}`}`
+function connectorPath(slug, filters, changed) {
+  const query = new URLSearchParams(filters.map(({ kind, id }) => [kind, id]))
+  if (changed) query.set('changed', nameOf(changed))
+  return `/connectors/${encodeURIComponent(slug)}${query.size > 0 ? `?${query}` : ''}`
+}
+
+function nameOf({ kind, id }) {
+  return `${kind}:${id}`
 }
 
 function createCatalog({ store }) {
@@ -100,12 +105,17 @@ function createCatalog({ store }) {
     sendPage(response, homePage(owners))
   }
 
-  function showConnector(response, slug, filters) {
+  /** `changed` names the owner whose button led here. What the page then says of it is how it is, not what was asked. */
+  function showConnector(response, slug, filters, changed) {
     const wanted = owner => filters.some(({ kind, id }) => kind === owner.kind && id === owner.id)
     const owners = store
       .listOwners()
       .filter(owner => filters.length === 0 || wanted(owner))
-      .map(owner => ({ ...owner, connection: store.findConnection(owner, slug) }))
+      .map(owner => ({
+        ...owner,
+        connection: store.findConnection(owner, slug),
+        isChanged: nameOf(owner) === changed,
+      }))
     const narrowed = filters.length > 0
     sendPage(response, connectorPage({ slug, owners, narrowed, action: connectorPath(slug, filters) }))
   }
@@ -132,7 +142,7 @@ function createCatalog({ store }) {
     }
     const { number, expiresAt, ...state } = store.findConnection(owner, slug) ?? { enabled: false }
     store.setConnection(owner, slug, action({ status: 'active', ...state }))
-    redirect(response, connectorPath(slug, filters))
+    redirect(response, connectorPath(slug, filters, owner))
   }
 
   function handleConnector(request, response, encodedSlug, query) {
@@ -147,7 +157,7 @@ function createCatalog({ store }) {
       .filter(([kind]) => OWNER_KINDS.includes(kind))
       .map(([kind, id]) => ({ kind, id }))
     if (request.method === 'POST') return change(request, response, slug, filters)
-    return showConnector(response, slug, filters)
+    return showConnector(response, slug, filters, query.get('changed'))
   }
 
   function route(request, response) {

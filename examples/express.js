@@ -38,8 +38,8 @@ function createApp({ xkit, webhookSecret, userOf, githubUrl = 'https://api.githu
     } catch (error) {
       const isUnavailable = error instanceof ConnectionUnavailableError
       if (isUnavailable && error.connectUrl) response.redirect(303, error.connectUrl)
-      // Left to Express, the status that the platform gave would be the answer's own.
-      else if (isXkitError(error)) response.status(isUnavailable ? 409 : 503).json({ error: error.code })
+      else if (isUnavailable) response.status(409).json({ error: error.code })
+      else if (isXkitError(error)) answerFailure(response, error)
       else throw error
     }
   })
@@ -54,6 +54,12 @@ async function repositoriesOf(xkit, userId, githubUrl) {
   )
   if (!answer.ok) throw new Error(`GitHub answered ${answer.status}`)
   return answer.json()
+}
+
+/** Left to Express, the status that the platform gave would be the answer's own. */
+function answerFailure(response, { code, retryAfterMs }) {
+  if (retryAfterMs !== undefined) response.set('retry-after', Math.ceil(retryAfterMs / 1000))
+  response.status(503).json({ error: code })
 }
 
 /** Takes the same time for every guess. Digests, since only texts of one length can be compared in this way. */

@@ -35,8 +35,8 @@ function createApp({ xkit, webhookSecret, userOf, githubUrl = 'https://api.githu
     } catch (error) {
       const isUnavailable = error instanceof ConnectionUnavailableError
       if (isUnavailable && error.connectUrl) return reply.redirect(error.connectUrl, 303)
-      // Left to Fastify, the status that the platform gave would be the answer's own.
-      if (isXkitError(error)) return reply.code(isUnavailable ? 409 : 503).send({ error: error.code })
+      if (isUnavailable) return reply.code(409).send({ error: error.code })
+      if (isXkitError(error)) return answerFailure(reply, error)
       throw error
     }
   })
@@ -51,6 +51,12 @@ async function repositoriesOf(xkit, userId, githubUrl) {
   )
   if (!answer.ok) throw new Error(`GitHub answered ${answer.status}`)
   return answer.json()
+}
+
+/** Left to Fastify, the status that the platform gave would be the answer's own. */
+function answerFailure(reply, { code, retryAfterMs }) {
+  if (retryAfterMs !== undefined) reply.header('retry-after', Math.ceil(retryAfterMs / 1000))
+  return reply.code(503).send({ error: code })
 }
 
 /** Takes the same time for every guess. Digests, since only texts of one length can be compared in this way. */

@@ -1,7 +1,7 @@
 // Owns the public client: checks arguments, calls the native side once per operation, unwraps or throws.
 'use strict'
 
-const binding = require('../binding.js')
+const binding = require('./native.js')
 const { watch } = require('./abort.js')
 const { requireText } = require('./checks.js')
 const { toConnection } = require('./connection.js')

@@ -9,11 +9,17 @@ const MAX_LEASES = 10_000
 class Leases {
   #bySlug = new Map()
   #size = 0
+  /** The lease that was asked for last, which often is the one that is asked for next. */
+  #latest
 
   /** The promise of the token, if there is a lease. A wall clock that was set in either direction ends it. */
   get(id, slug) {
-    const lease = this.#bySlug.get(slug)?.get(id)
-    if (lease === undefined) return undefined
+    let lease = this.#latest
+    if (lease === undefined || lease.id !== id || lease.slug !== slug) {
+      lease = this.#bySlug.get(slug)?.get(id)
+      if (lease === undefined) return undefined
+      this.#latest = lease
+    }
     const now = Date.now()
     return now >= lease.from && now < lease.until ? lease.promise : undefined
   }
@@ -31,10 +37,13 @@ class Leases {
     if (!byId.has(id)) this.#size++
     const from = Date.now()
     const until = from + Math.min(validForMs, MAX_LEASE_MS)
-    byId.set(id, { promise: Promise.resolve(token), from, until })
+    const lease = { id, slug, promise: Promise.resolve(token), from, until }
+    byId.set(id, lease)
+    this.#latest = lease
   }
 
   drop(id, slug) {
+    this.#latest = undefined
     if (this.#bySlug.get(slug)?.delete(id)) this.#size--
   }
 }

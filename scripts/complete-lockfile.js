@@ -1,11 +1,12 @@
-// Owns the completion of package-lock.json: optional packages of other platforms that the registry at hand did not have
-// are left out by npm, and `npm ci` then refuses the lockfile everywhere. Run after `npm install`.
+// Owns the completion of package-lock.json: optional packages that the registry at hand did not have (of other platforms,
+// or our own before their release) are left out by npm, and `npm ci` then refuses the lockfile. Run after `npm install`.
+//   node scripts/complete-lockfile.js [folder]   the folder of the lockfile, if it is not the package's own
 'use strict'
 
 const { readFileSync, writeFileSync } = require('node:fs')
 const path = require('node:path')
 
-const FILE = path.join(__dirname, '..', 'package-lock.json')
+const FILE = path.resolve(process.argv[2] ?? path.join(__dirname, '..'), 'package-lock.json')
 const SYSTEMS = ['android', 'darwin', 'freebsd', 'linux', 'openharmony', 'win32']
 const PROCESSORS = ['arm64', 'arm', 'ia32', 'loong64', 'ppc64', 'riscv64', 's390x', 'x64', 'wasm32']
 
@@ -15,14 +16,17 @@ function platform(name) {
   const os = SYSTEMS.find(system => parts.includes(system))
   const cpu = PROCESSORS.find(processor => parts.includes(processor))
   if (cpu === undefined) throw new Error(`cannot tell which platform ${name} is for`)
-  return { cpu: [cpu], dev: true, optional: true, ...(os && { os: [os] }) }
+  const libc = os === 'linux' && { gnu: 'glibc', musl: 'musl' }[parts.at(-1)]
+  return { cpu: [cpu], optional: true, ...(os && { os: [os] }), ...(libc && { libc: [libc] }) }
 }
 
 const lock = JSON.parse(readFileSync(FILE, 'utf8'))
-for (const { optionalDependencies = {} } of Object.values(lock.packages)) {
+for (const [parent, { optionalDependencies = {} }] of Object.entries(lock.packages)) {
   for (const [name, version] of Object.entries(optionalDependencies)) {
     const key = `node_modules/${name}`
-    if (!(key in lock.packages) && /^\d/.test(version)) lock.packages[key] = { version, ...platform(name) }
+    if (key in lock.packages || !/^\d/.test(version)) continue
+    // All but our own are there for the sake of a tool.
+    lock.packages[key] = { version, ...(parent !== '' && { dev: true }), ...platform(name) }
   }
 }
 const [root, ...others] = Object.entries(lock.packages)

@@ -16,7 +16,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use napi::bindgen_prelude::{FromNapiValue, Unknown};
 use napi::{Env, JsValue, check_status, sys};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, yield_now};
 
 /// Names one pending promise of an environment. Never used twice.
 pub type Key = u64;
@@ -62,21 +62,32 @@ impl<T> Queue<T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, key: Key, result: T) {
+    /// `true` for the first of a batch: whoever put it there has to `wake` the event loop.
+    fn push(&self, key: Key, result: T) -> bool {
+        let mut waiting = self.lock();
+        if waiting.wake.is_none() {
+            return false;
+        }
+        waiting.results.push((key, result));
+        !waiting.woken && waiting.results.len() == 1
+    }
+
+    /// Has the event loop come for the results, unless it is on its way or has them already.
+    fn wake(&self) {
         let mut waiting = self.lock();
         let Some(Wake(wake)) = waiting.wake else { return };
-        waiting.results.push((key, result));
-        if !waiting.woken {
-            // SAFETY: `wake` is alive, since the environment takes it out under this lock before Node frees it.
-            let status = unsafe {
-                sys::napi_call_threadsafe_function(
-                    wake,
-                    ptr::null_mut(),
-                    sys::ThreadsafeFunctionCallMode::nonblocking,
-                )
-            };
-            waiting.woken = status == sys::Status::napi_ok;
+        if waiting.woken || waiting.results.is_empty() {
+            return;
         }
+        // SAFETY: `wake` is alive, since the environment takes it out under this lock before Node frees it.
+        let status = unsafe {
+            sys::napi_call_threadsafe_function(
+                wake,
+                ptr::null_mut(),
+                sys::ThreadsafeFunctionCallMode::nonblocking,
+            )
+        };
+        waiting.woken = status == sys::Status::napi_ok;
     }
 }
 
@@ -88,18 +99,32 @@ pub struct Completion<T: Send + 'static> {
 }
 
 impl<T: Send + 'static> Completion<T> {
-    /// Settles the promise with the result.
-    pub fn send(mut self, result: T) {
+    /// Settles the promise with the result, together with the others of one round of the runtime's thread.
+    pub async fn send(mut self, result: T) {
         self.fallback = None;
-        self.queue.push(self.key, result);
+        if self.queue.push(self.key, result) {
+            let _wakes = Wakes(&self.queue);
+            yield_now().await;
+        }
     }
 }
 
 impl<T: Send + 'static> Drop for Completion<T> {
     fn drop(&mut self) {
-        if let Some(fallback) = self.fallback {
-            self.queue.push(self.key, fallback());
+        if let Some(fallback) = self.fallback
+            && self.queue.push(self.key, fallback())
+        {
+            self.queue.wake();
         }
+    }
+}
+
+/// Wakes the event loop however the task ends that owes it.
+struct Wakes<'a, T>(&'a Queue<T>);
+
+impl<T> Drop for Wakes<'_, T> {
+    fn drop(&mut self) {
+        self.0.wake();
     }
 }
 

@@ -177,7 +177,7 @@ pub fn close<'env>(env: &'env Env, client: &External<BindingClient>) -> napi::Re
         runtime
             .spawn(async move {
                 ended.await;
-                completion.send(Settlement::Closed);
+                completion.send(Settlement::Closed).await;
             })
             .abort_handle()
     })?;
@@ -220,7 +220,7 @@ impl BindingClient {
             runtime
                 .spawn(async move {
                     let outcome = call.run().await;
-                    completion.send(Settlement::of(outcome, whole_connection));
+                    completion.send(Settlement::of(outcome, whole_connection)).await;
                 })
                 .abort_handle()
         })?;

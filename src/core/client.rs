@@ -202,7 +202,7 @@ impl<T: Exchange> Client<T> {
         let open = self.shared.open().clone();
         // Before the lock is taken: the call that comes next is to find the order.
         let order = match open.as_ref().and_then(|open| open.fleet.as_ref()) {
-            Some(fleet) => Some(fleet.order(kind, &self.shared.engine.connection_url(&key)?, rejected)),
+            Some(fleet) => Some(fleet.order(kind, &self.shared.engine.connection_uri(&key)?, rejected)),
             None => None,
         };
         let mut tokens = self.shared.tokens();
@@ -258,13 +258,13 @@ impl<T: Exchange> Shared<T> {
         purpose: Purpose,
     ) -> Flight {
         let ticket = open.fleet.as_ref().and_then(|fleet| {
-            let url = self.engine.connection_url(key).ok()?;
-            Some(fleet.ticket(key.kind, &url, purpose))
+            let uri = self.engine.connection_uri(key).ok()?;
+            Some(fleet.ticket(key.kind, &uri, purpose))
         });
         let progress = Arc::new(Progress::new(deadline, ticket.map(|ticket| ticket.mark)));
         let (shared, key, told) = (Arc::clone(self), key.clone(), Arc::clone(&progress));
         tokens.flights.start(key.clone(), progress, |number| {
-            let landing = Landing { shared, key, number };
+            let mut landing = Landing { shared, key, number, has_landed: false };
             async move {
                 let engine = &landing.shared.engine;
                 let ask = engine.ask(&open.transport, queued, &landing.key, &told);
@@ -306,17 +306,19 @@ struct Landing<T> {
     shared: Arc<Shared<T>>,
     key: Key,
     number: u64,
+    has_landed: bool,
 }
 
 impl<T> Landing<T> {
     /// Remembers the result, unless the flight was called off.
-    fn land(&self, landed: &Landed, origin: Option<Origin>) {
-        let now = self.shared.engine.clock.now();
+    fn land(&mut self, landed: &Landed, origin: Option<Origin>) {
+        self.has_landed = true;
         let mut tokens = self.shared.tokens();
         if !tokens.flights.end(&self.key, self.number) {
             return;
         }
         let Some(cache) = &mut tokens.cache else { return };
+        let now = self.shared.engine.clock.now();
         match landed {
             Ok(connection) => cache.put(self.key.clone(), connection, origin, now),
             Err(error) if error.is_refusal() => cache.evict(&self.key),
@@ -327,7 +329,9 @@ impl<T> Landing<T> {
 
 impl<T> Drop for Landing<T> {
     fn drop(&mut self) {
-        self.shared.tokens().flights.end(&self.key, self.number);
+        if !self.has_landed {
+            self.shared.tokens().flights.end(&self.key, self.number);
+        }
     }
 }
 
@@ -363,8 +367,8 @@ mod tests {
     use std::sync::atomic::{AtomicU32, Ordering};
 
     use futures_util::future::join_all;
+    use http::Uri;
     use tokio::sync::Semaphore;
-    use url::Url;
     use zeroize::Zeroizing;
 
     use super::*;
@@ -384,7 +388,7 @@ mod tests {
     }
 
     impl Exchange for Script {
-        async fn exchange(&self, _: Url) -> Result<Answer, Fault> {
+        async fn exchange(&self, _: Uri) -> Result<Answer, Fault> {
             let next = self.steps.lock().unwrap().pop_front();
             match next {
                 Some(result) => result,
@@ -586,7 +590,7 @@ mod tests {
     }
 
     impl Exchange for Platform {
-        async fn exchange(&self, _: Url) -> Result<Answer, Fault> {
+        async fn exchange(&self, _: Uri) -> Result<Answer, Fault> {
             let number = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
             let cancelled = Cancelled(Arc::clone(&self.cancelled));
             self.leave.acquire().await.unwrap().forget();

@@ -3,6 +3,10 @@
 //! An id becomes exactly one path segment that decodes to exactly that id, or the call is refused: nothing is
 //! trimmed, normalised or guessed. Must not know anything of requests.
 
+use std::sync::Arc;
+
+use http::Uri;
+use http::uri::{Authority, PathAndQuery, Scheme};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::{Host, Url};
 
@@ -47,7 +51,7 @@ impl OwnerKind {
 
 /// An owner's id or a slug that may go on the wire.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Segment(Box<str>);
+pub struct Segment(Arc<str>);
 
 impl Segment {
     /// Accepts whatever can be one path segment; `name` is what the message calls it.
@@ -148,6 +152,8 @@ pub struct Paths {
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     base: Url,
+    scheme: Scheme,
+    authority: Authority,
     user: Template,
     group: Template,
     context: Template,
@@ -161,7 +167,10 @@ impl Endpoint {
         let template = |path: &Option<String>, default: &str, name: &str| {
             Template::parse(&prefix, path.as_deref().unwrap_or(default), name)
         };
+        let authority = Authority::try_from(base.authority());
         Ok(Self {
+            scheme: if base.scheme() == "https" { Scheme::HTTPS } else { Scheme::HTTP },
+            authority: authority.map_err(|_| Error::argument("The option baseUrl must name a usual host"))?,
             user: template(&paths.user, DEFAULT_USER_PATH, "user")?,
             group: template(&paths.group, DEFAULT_GROUP_PATH, "group")?,
             context: template(&paths.context, DEFAULT_CONTEXT_PATH, "context")?,
@@ -169,20 +178,25 @@ impl Endpoint {
         })
     }
 
-    /// The URL of one connection. Fails, rather than asks for another one, if parsing changed what was built.
-    pub fn connection_url(&self, kind: OwnerKind, id: &Segment, slug: &Segment) -> Result<Url, Error> {
+    /// The URI of one connection. Fails, rather than asks for another one, if parsing changed what was built.
+    pub fn connection_uri(&self, kind: OwnerKind, id: &Segment, slug: &Segment) -> Result<Uri, Error> {
         let path = match kind {
             OwnerKind::User => &self.user,
             OwnerKind::Group => &self.group,
             OwnerKind::Context => &self.context,
         }
         .path(id, slug);
-        let mut url = self.base.clone();
-        url.set_path(&path);
-        if url.path() != path || url.query().is_some() || url.fragment().is_some() {
+        let built = path.len();
+        let path = PathAndQuery::try_from(path).map_err(|_| Error::internal())?;
+        // Neither type normalises, so the length tells of whatever was cut off.
+        if path.path().len() != built {
             return Err(Error::internal());
         }
-        Ok(url)
+        let mut parts = http::uri::Parts::default();
+        parts.scheme = Some(self.scheme.clone());
+        parts.authority = Some(self.authority.clone());
+        parts.path_and_query = Some(path);
+        Uri::from_parts(parts).map_err(|_| Error::internal())
     }
 
     /// Scheme, host and port: safe to print.
@@ -270,7 +284,7 @@ mod tests {
 
     fn url(kind: OwnerKind, id: &str, slug: &str) -> String {
         let (id, slug) = (Segment::new(id, "owner id").unwrap(), Segment::new(slug, "slug").unwrap());
-        endpoint("https://p.test/api").connection_url(kind, &id, &slug).unwrap().into()
+        endpoint("https://p.test/api").connection_uri(kind, &id, &slug).unwrap().to_string()
     }
 
     #[test]
@@ -327,7 +341,7 @@ mod tests {
             ("http://localhost", "http://localhost/connections/u/s"),
         ] {
             assert_eq!(
-                endpoint(base).connection_url(OwnerKind::User, &id, &slug).unwrap().as_str(),
+                endpoint(base).connection_uri(OwnerKind::User, &id, &slug).unwrap().to_string(),
                 expected
             );
         }
@@ -362,8 +376,8 @@ mod tests {
         };
         let (id, slug) = (Segment::new("u", "id").unwrap(), Segment::new("s", "slug").unwrap());
         let built =
-            with("/v2/{slug}/of/{id}/now").unwrap().connection_url(OwnerKind::User, &id, &slug).unwrap();
-        assert_eq!(built.as_str(), "https://p.test/v2/s/of/u/now");
+            with("/v2/{slug}/of/{id}/now").unwrap().connection_uri(OwnerKind::User, &id, &slug).unwrap();
+        assert_eq!(built.to_string(), "https://p.test/v2/s/of/u/now");
         for template in [
             "{id}/{slug}",
             "/{id}",
@@ -394,7 +408,10 @@ mod tests {
         fn no_id_changes_the_shape_of_the_path(id in any::<String>(), slug in "\\PC{1,40}|[./%\\\\?#:@;&=+ a]{1,12}") {
             let endpoint = endpoint("https://p.test/api");
             if let (Ok(id), Ok(slug)) = (Segment::new(&id, "owner id"), Segment::new(&slug, "slug")) {
-                let url = endpoint.connection_url(OwnerKind::User, &id, &slug).unwrap();
+                let uri = endpoint.connection_uri(OwnerKind::User, &id, &slug).unwrap().to_string();
+                // As a server reads it that normalises what it gets.
+                let url = Url::parse(&uri).unwrap();
+                prop_assert_eq!(url.as_str(), &uri);
                 prop_assert_eq!(url.host_str(), Some("p.test"));
                 prop_assert_eq!(url.query(), None);
                 prop_assert_eq!(url.fragment(), None);

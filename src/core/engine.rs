@@ -5,9 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Uri;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
-use url::Url;
 
 use super::cache::Key;
 use super::clock::Clock;
@@ -54,8 +54,8 @@ impl Engine {
     }
 
     /// Where the platform has a connection.
-    pub fn connection_url(&self, key: &Key) -> Result<Url, Error> {
-        self.endpoint.connection_url(key.kind, &key.id, &key.slug)
+    pub fn connection_uri(&self, key: &Key) -> Result<Uri, Error> {
+        self.endpoint.connection_uri(key.kind, &key.id, &key.slug)
     }
 
     /// A turn in the queue, unless it is full.
@@ -78,7 +78,7 @@ impl Engine {
         key: &Key,
         progress: &Progress,
     ) -> Result<Connection, Error> {
-        let url = self.connection_url(key)?;
+        let uri = self.connection_uri(key)?;
         let mut queued = Some(queued);
         let mut retries = 0;
         let mut spent = None;
@@ -89,7 +89,7 @@ impl Engine {
             progress.attempt();
             self.stats.requests.add();
             let under_way = self.stats.in_flight.hold();
-            let exchange = timeout(self.limits.attempt_timeout, transport.exchange(url.clone())).await;
+            let exchange = timeout(self.limits.attempt_timeout, transport.exchange(uri.clone())).await;
             drop((under_way, place));
 
             let exchange = exchange.unwrap_or_else(|_| {

@@ -7,6 +7,7 @@ pub mod client;
 mod clock;
 pub mod config;
 pub mod connection;
+mod connector;
 pub mod endpoint;
 mod engine;
 pub mod error;

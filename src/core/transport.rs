@@ -1,20 +1,24 @@
-//! One request, one answer: reqwest with its own retries, redirects, cookies and decompression off.
+//! One request, one answer, by hyper's client. It knows no redirects, cookies or decompression.
 //!
 //! Owns the connection pool and turns whatever goes wrong below HTTP into a [`Fault`]. Decides on no retry.
 
-use std::collections::HashSet;
 use std::error::Error as StdError;
 use std::io;
-use std::net::SocketAddr;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
-use hyper_util::client::legacy::connect::HttpInfo;
-use reqwest::Response;
-use url::Url;
+use http::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, DATE, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT,
+};
+use http::{Request, Response, Uri};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::{Body, Incoming};
+use hyper_util::client::legacy;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use rustls::ClientConfig;
 use zeroize::Zeroizing;
 
+use super::connector::{Connector, Overdue, Served};
 use super::error::{Error, Kind};
 use super::gate::Gate;
 use super::proxy::Proxy;
@@ -22,6 +26,9 @@ use super::retry::{self, Class};
 use super::tls::{self, Trust};
 use super::verdict::{self, Answer};
 
+type Pool = legacy::Client<Connector, Empty<&'static [u8]>>;
+
+const AGENT: &str = concat!("xkit-node/", env!("CARGO_PKG_VERSION"));
 /// Largest body that is read; a connection's is about 1 KiB.
 pub const MAX_BODY_BYTES: usize = 256 * 1024;
 /// Idle connections are closed before common servers and balancers close theirs.
@@ -29,8 +36,9 @@ const POOL_IDLE: Duration = Duration::from_secs(15);
 /// Pings on HTTP/2 connections in use: one that a middlebox froze is left after interval and timeout.
 const PING_INTERVAL: Duration = Duration::from_secs(3);
 const PING_TIMEOUT: Duration = Duration::from_secs(3);
-/// Connections remembered as having answered well; only free retries hang on it.
-const MAX_SERVED: usize = 4096;
+/// Longest head of an HTTP/1.1 answer, as in Node. It also is what one read yields at most, so that a server which floods
+/// its connection does not hold up the others.
+const MAX_HEAD_BYTES: usize = 16 * 1024;
 
 /// What the transport is built from.
 #[derive(Debug)]
@@ -56,7 +64,7 @@ pub struct Fault {
 
 /// What the retry engine needs of a transport.
 pub trait Exchange: Send + Sync + 'static {
-    fn exchange(&self, url: Url) -> impl Future<Output = Result<Answer, Fault>> + Send;
+    fn exchange(&self, uri: Uri) -> impl Future<Output = Result<Answer, Fault>> + Send;
 
     /// Leaves every pooled connection to those who use it now: the next request opens a new one.
     fn leave_pool(&self);
@@ -66,116 +74,90 @@ pub trait Exchange: Send + Sync + 'static {
 #[derive(Debug)]
 pub struct Transport {
     settings: Settings,
-    tls: OnceLock<rustls::ClientConfig>,
-    client: Mutex<Option<reqwest::Client>>,
+    headers: HeaderMap,
+    tls: OnceLock<Arc<ClientConfig>>,
+    pool: Mutex<Option<Arc<Pool>>>,
     gate: Gate,
-    served: Mutex<HashSet<SocketAddr>>,
 }
 
 impl Transport {
     /// Opens nothing and builds nothing before the first request.
     pub fn new(settings: Settings) -> Self {
-        Self {
-            settings,
-            tls: OnceLock::new(),
-            client: Mutex::default(),
-            gate: Gate::new(POOL_IDLE),
-            served: Mutex::default(),
-        }
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, settings.authorization.clone());
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        Self { settings, headers, tls: OnceLock::new(), pool: Mutex::default(), gate: Gate::new(POOL_IDLE) }
     }
 
-    fn client(&self) -> Result<reqwest::Client, Fault> {
-        let mut client = lock(&self.client);
-        if let Some(client) = &*client {
-            return Ok(client.clone());
+    fn pool(&self) -> Result<Arc<Pool>, Fault> {
+        let mut pool = lock(&self.pool);
+        if let Some(pool) = &*pool {
+            return Ok(Arc::clone(pool));
         }
-        let built = self.build().ok_or_else(|| final_fault(Error::internal()))?;
-        *client = Some(built.clone());
+        let built = Arc::new(self.build().ok_or_else(|| final_fault(Error::internal()))?);
+        *pool = Some(Arc::clone(&built));
         Ok(built)
     }
 
     /// A new pool. The TLS configuration outlives it, and with it the tickets that shorten handshakes.
-    fn build(&self) -> Option<reqwest::Client> {
+    fn build(&self) -> Option<Pool> {
         let tls = match self.tls.get() {
             Some(tls) => tls,
             None => {
-                let tls = self.settings.trust.client_config().ok()?;
+                let tls = Arc::new(self.settings.trust.client_config().ok()?);
                 self.tls.get_or_init(|| tls)
             }
         };
-        let mut headers = HeaderMap::new();
-        headers.insert(AUTHORIZATION, self.settings.authorization.clone());
-        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        let mut builder = reqwest::Client::builder()
-            .user_agent(concat!("xkit-node/", env!("CARGO_PKG_VERSION")))
-            .default_headers(headers)
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .no_proxy()
-            .connect_timeout(self.settings.connect_timeout)
+        let Settings { proxy, connect_timeout, .. } = &self.settings;
+        let connector = Connector::new(tls, proxy.as_ref(), AGENT, *connect_timeout)?;
+        let pool = legacy::Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
             .pool_idle_timeout(POOL_IDLE)
+            // This is about requests of which not a byte was sent; those that were sent are left to the retry engine.
+            .retry_canceled_requests(true)
+            .http1_max_buf_size(MAX_HEAD_BYTES)
             .http2_keep_alive_interval(PING_INTERVAL)
             .http2_keep_alive_timeout(PING_TIMEOUT)
-            .tls_backend_preconfigured(tls.clone());
-        if let Some(proxy) = &self.settings.proxy {
-            let mut tunnel = reqwest::Proxy::https(proxy.url.clone()).ok()?;
-            if let Some((name, password)) = &proxy.credentials {
-                tunnel = tunnel.basic_auth(name, password.expose());
-            }
-            builder = builder.proxy(tunnel);
-        }
-        builder.build().ok()
+            .build(connector);
+        Some(pool)
     }
 
-    async fn send(&self, url: Url) -> Result<Response, Fault> {
-        let client = self.client()?;
+    async fn send(&self, uri: Uri) -> Result<Response<Incoming>, Fault> {
+        let pool = self.pool()?;
         // Plain HTTP has no connection to share, so nothing is gained by waiting for one.
         let leader = if self.settings.is_https { self.gate.enter().await } else { None };
-        let sent = client.get(url).send().await;
+        let mut request = Request::new(Empty::new());
+        *request.uri_mut() = uri;
+        request.headers_mut().clone_from(&self.headers);
+        let sent = pool.request(request).await;
         match &sent {
             Ok(response) => {
                 self.gate.open();
-                self.remember(response);
+                // A platform that fails is not asked again for free, so its failures do not count as served.
+                if !verdict::is_passing(response.status().as_u16()) {
+                    Served::mark(response.extensions());
+                }
             }
             Err(_) => self.gate.close(),
         }
         drop(leader);
-        sent.map_err(|error| self.fault(&error))
-    }
-
-    /// A platform that fails is not asked again for free, so its failures do not count as served.
-    fn remember(&self, response: &Response) {
-        if verdict::is_passing(response.status().as_u16()) {
-            return;
-        }
-        if let Some(info) = response.extensions().get::<HttpInfo>() {
-            let mut served = lock(&self.served);
-            if served.len() >= MAX_SERVED {
-                served.clear();
+        sent.map_err(|error| {
+            if error.is_connect() {
+                self.connect_fault(&error)
+            } else {
+                let mut fault = self.fault(&error);
+                fault.stale &= error.connect_info().is_some_and(Served::is_marked);
+                fault
             }
-            served.insert(info.local_addr());
-        }
+        })
     }
 
-    /// Whether the connection that failed had answered before.
-    fn had_served(&self, error: &(dyn StdError + 'static)) -> bool {
-        let Some(info) =
-            find::<hyper_util::client::legacy::Error>(error).and_then(|error| error.connect_info())
-        else {
-            return false;
-        };
-        let mut extensions = http::Extensions::new();
-        info.get_extras(&mut extensions);
-        extensions.get::<HttpInfo>().is_some_and(|info| lock(&self.served).contains(&info.local_addr()))
-    }
-
-    fn fault(&self, error: &reqwest::Error) -> Fault {
+    /// What went wrong on an open connection; `stale` if it may have been gone before.
+    fn fault(&self, error: &(dyn StdError + 'static)) -> Fault {
         let origin = &self.settings.origin;
-        if error.is_connect() {
-            return self.connect_fault(error);
-        }
         let hyper = find::<hyper::Error>(error);
         if hyper.is_some_and(hyper::Error::is_parse_too_large) {
             return final_fault(Error::new(
@@ -208,11 +190,11 @@ impl Transport {
         if was_unhandled(error) {
             fault.class = Some(Class::Unhandled);
         }
-        fault.stale = self.had_served(error);
+        fault.stale = true;
         fault
     }
 
-    fn connect_fault(&self, error: &reqwest::Error) -> Fault {
+    fn connect_fault(&self, error: &legacy::Error) -> Fault {
         let origin = &self.settings.origin;
         if let Some(error) = find::<rustls::Error>(error) {
             return final_fault(Error::new(
@@ -220,18 +202,13 @@ impl Transport {
                 format!("No secure connection to {origin}: {}", tls::explain(error)),
             ));
         }
-        let timed_out = error.is_timeout();
+        let timed_out = find::<Overdue>(error).is_some()
+            || find::<io::Error>(error).is_some_and(|error| error.kind() == io::ErrorKind::TimedOut);
         if self.settings.proxy.is_some() {
             if tunnel_was_refused(error, "authorization required") {
                 return final_fault(Error::new(
                     Kind::Proxy,
                     "The proxy asks for a user name and a password (407): give them in the proxy's URL",
-                ));
-            }
-            if chain(error).any(|error| error.to_string() == "Invalid Server Name") {
-                return final_fault(Error::new(
-                    Kind::Proxy,
-                    "A proxy cannot be used with an IPv6 address in baseUrl: use a name, or exempt it with NO_PROXY",
                 ));
             }
             let problem = if timed_out {
@@ -267,8 +244,8 @@ impl Transport {
 }
 
 impl Exchange for Transport {
-    async fn exchange(&self, url: Url) -> Result<Answer, Fault> {
-        let mut response = self.send(url).await?;
+    async fn exchange(&self, uri: Uri) -> Result<Answer, Fault> {
+        let response = self.send(uri).await?;
         let retry_after = retry::read_retry_after(
             response.headers().get_all(RETRY_AFTER).iter().map(HeaderValue::as_bytes),
             response.headers().get(DATE).map(HeaderValue::as_bytes),
@@ -277,7 +254,8 @@ impl Exchange for Transport {
         let request_id =
             response.headers().get("x-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
         let status = response.status().as_u16();
-        let expected = response.content_length().unwrap_or(0);
+        let mut incoming = response.into_body();
+        let expected = incoming.size_hint().lower();
         let too_large = || {
             let mut fault = final_fault(Error::new(
                 Kind::ResponseTooLarge,
@@ -293,11 +271,13 @@ impl Exchange for Transport {
             return Err(too_large());
         }
         let mut body = Zeroizing::new(Vec::with_capacity(expected as usize));
-        while let Some(chunk) = response.chunk().await.map_err(|error| {
-            let mut fault = self.fault(&error);
-            fault.stale = false;
-            fault
-        })? {
+        while let Some(frame) = incoming.frame().await {
+            let frame = frame.map_err(|error| {
+                let mut fault = self.fault(&error);
+                fault.stale = false;
+                fault
+            })?;
+            let Ok(chunk) = frame.into_data() else { continue };
             if body.len() + chunk.len() > MAX_BODY_BYTES {
                 return Err(too_large());
             }
@@ -307,7 +287,7 @@ impl Exchange for Transport {
     }
 
     fn leave_pool(&self) {
-        drop(lock(&self.client).take());
+        drop(lock(&self.pool).take());
         self.gate.close();
     }
 }

@@ -24,10 +24,10 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Either, select};
+use http::Uri;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
-use url::Url;
 
 use self::breaker::Breaker;
 pub use self::hearing::Mark;
@@ -193,9 +193,9 @@ impl Fleet {
         Arc::clone(&self.member.health)
     }
 
-    /// Begins a fetch of the connection that the platform has under the URL.
-    pub fn ticket(&self, kind: OwnerKind, url: &Url, purpose: Purpose) -> Ticket {
-        let name = self.member.keys.name(kind, url.as_str());
+    /// Begins a fetch of the connection that the platform has under the URI.
+    pub fn ticket(&self, kind: OwnerKind, uri: &Uri, purpose: Purpose) -> Ticket {
+        let name = self.member.keys.name(kind, &uri.to_string());
         Ticket { name, mark: self.member.hearing.mark(&name), purpose }
     }
 
@@ -213,8 +213,8 @@ impl Fleet {
 
     /// Drops a connection for the whole fleet, or one token of it: from now on for this process, and for the others
     /// once [`Fleet::carry_out`] has told Redis.
-    pub fn order(&self, kind: OwnerKind, url: &Url, rejected: Option<&str>) -> Name {
-        let name = self.member.keys.name(kind, url.as_str());
+    pub fn order(&self, kind: OwnerKind, uri: &Uri, rejected: Option<&str>) -> Name {
+        let name = self.member.keys.name(kind, &uri.to_string());
         let order = rejected.map_or(Order::Any, |token| Order::Token(self.member.keys.tag(&name, token)));
         self.member.orders.add(name, order);
         name

@@ -1,0 +1,3 @@
+const { getAccessToken } = require('xkit-node')
+
+module.exports = { getAccessToken }

@@ -1,0 +1,1 @@
+esbuild app.js --bundle --platform=node --external:xkit-node --outfile=dist/app.js

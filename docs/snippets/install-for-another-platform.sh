@@ -1,0 +1,1 @@
+npm ci --os linux --cpu arm64 --libc musl

@@ -1,0 +1,68 @@
+// Owns the tarballs, exactly as they are published: the package, and the platform packages with their addons in them.
+//   node scripts/pack.js <folder>   packs the package and the platform package of this machine, and prints their paths
+'use strict'
+
+const { execFileSync } = require('node:child_process')
+const { copyFileSync, cpSync, mkdirSync, mkdtempSync, rmSync } = require('node:fs')
+const { tmpdir } = require('node:os')
+const path = require('node:path')
+const { platforms } = require('./manifests.js')
+
+const ROOT = path.join(__dirname, '..')
+
+/** The platform package, by the name of its folder in `npm/`, that this machine would install. */
+function ownPlatform() {
+  const isGlibc = process.report.getReport().header.glibcVersionRuntime !== undefined
+  const libc = process.platform === 'linux' ? (isGlibc ? 'glibc' : 'musl') : undefined
+  const own = platforms().find(
+    platform => platform.os === process.platform && platform.cpu === process.arch && platform.libc === libc,
+  )
+  if (own === undefined) throw new Error(`no platform package for ${process.platform} on ${process.arch}`)
+  return own.folder
+}
+
+/** Packs one folder; gives what npm tells of it (`files`, `unpackedSize` and so on) and the `path` of the tarball. */
+function packFolder(source, folder) {
+  mkdirSync(folder, { recursive: true })
+  const args = ['pack', '--json', '--ignore-scripts', '--pack-destination', path.resolve(folder)]
+  const isWindows = process.platform === 'win32'
+  const output = execFileSync(isWindows ? 'npm.cmd' : 'npm', args, {
+    cwd: source,
+    encoding: 'utf8',
+    shell: isWindows,
+    stdio: 'pipe',
+  })
+  const [packed] = JSON.parse(output)
+  return { ...packed, path: path.resolve(folder, packed.filename) }
+}
+
+function packMain(folder) {
+  return packFolder(ROOT, folder)
+}
+
+/** Packs a platform package with the addon that lies in the folder `addons`; the tree stays as it is. */
+function packPlatform(platform, folder, addons = ROOT) {
+  const staging = mkdtempSync(path.join(tmpdir(), 'xkit-node-pack-'))
+  try {
+    cpSync(path.join(ROOT, 'npm', platform), staging, { recursive: true })
+    copyFileSync(path.join(ROOT, 'LICENSE'), path.join(staging, 'LICENSE'))
+    const addon = `xkit-node.${platform}.node`
+    copyFileSync(path.join(addons, addon), path.join(staging, addon))
+    return packFolder(staging, folder)
+  } finally {
+    rmSync(staging, { recursive: true })
+  }
+}
+
+module.exports = { ownPlatform, packMain, packPlatform }
+
+if (require.main === module) {
+  const [folder] = process.argv.slice(2)
+  if (folder === undefined) {
+    console.error('Usage: node scripts/pack.js <folder>')
+    process.exitCode = 1
+  } else {
+    console.log(packMain(folder).path)
+    console.log(packPlatform(ownPlatform(), folder).path)
+  }
+}
