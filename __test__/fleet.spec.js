@@ -251,6 +251,7 @@ describe('what one process has fetched', () => {
     const [first, second] = [newClient(), newClient()]
     await Promise.all([first, second].map(client => client.getAccessToken('u1', 'slack')))
     await listening(2)
+    await second.getAccessToken('u1', 'slack')
     tokens.answer(() => ({ body: JSON.stringify({ connection: { enabled: false } }) }))
 
     await expect(first.getAccessToken('u1', 'slack', { fresh: true })).rejects.toThrow()
@@ -321,12 +322,12 @@ describe('an invalidation', () => {
     second.invalidate('u1', 'slack')
     tokens.latencyMs = 0
     await second.close()
-    const current = newClient().getAccessToken('u1', 'slack')
-    await Promise.all([old, current])
-
-    expect(tokens.total()).toBe(2)
     tokens.revoke('u1')
-    expect(await newClient().getAccessToken('u1', 'slack')).toBe(await current)
+    const current = await newClient().getAccessToken('u1', 'slack')
+
+    expect(current).toBe(tokens.tokenOf('u1'))
+    expect(await old).not.toBe(current)
+    expect(await newClient().getAccessToken('u1', 'slack')).toBe(current)
     expect(tokens.total()).toBe(2)
   })
 

@@ -24,9 +24,7 @@ function build() {
   const args = ['build', '--locked', '--lib', '--features', 'panic-probe', '--message-format', 'json']
   const options = { cwd: ROOT, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'], maxBuffer: 2 ** 28 }
   const messages = execFileSync('cargo', args, options).trim().split('\n')
-  const artifacts = messages
-    .map(line => JSON.parse(line))
-    .filter(({ reason }) => reason === 'compiler-artifact')
+  const artifacts = messages.map(line => JSON.parse(line)).filter(({ reason }) => reason === 'compiler-artifact')
   return artifacts.find(({ target }) => target.name === 'xkit_node').filenames[0]
 }
 
@@ -36,11 +34,7 @@ async function check() {
     response.writeHead(request.url.includes('/defect/') ? PROVOKES : 200).end(BODY)
   }).listen(0, '127.0.0.1')
   await new Promise(resolve => server.once('listening', resolve))
-  const client = new XkitClient({
-    ...KEYS,
-    baseUrl: `http://127.0.0.1:${server.address().port}`,
-    cache: true,
-  })
+  const client = new XkitClient({ ...KEYS, baseUrl: `http://127.0.0.1:${server.address().port}`, cache: true })
 
   const outcomes = await Promise.allSettled([
     client.getAccessToken('defect', 'slack'),

@@ -34,7 +34,7 @@ const methods = {
     const connection = await client.getConnection(owner, slug)
     return { ...connection, accessToken: connection.accessToken }
   },
-  /** Asks again and again until the token is another one; how long that took. */
+  /** Asks again and again until the token is another one; how long that took, in milliseconds up to `most`. */
   async untilNot(token, owner, slug, most) {
     const start = performance.now()
     while (performance.now() - start < most) {
@@ -42,7 +42,7 @@ const methods = {
       if (got.token !== token) return performance.now() - start
       await new Promise(resolve => setTimeout(resolve, 5))
     }
-    return Number.POSITIVE_INFINITY
+    return most
   },
   /** As `withAccessToken`, with a service that refuses these tokens. Gives those that it saw. */
   async use(owner, slug, refused) {
