@@ -19,6 +19,8 @@ export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-was
 export interface BindingCacheLimits {
   ttlMs?: number
   maxEntries?: number
+  /** Absent for no second level. */
+  redis?: BindingRedis
 }
 
 export interface BindingCancellable {
@@ -74,6 +76,13 @@ export interface BindingError {
   cause?: string
 }
 
+export interface BindingFleetStats {
+  hits: number
+  misses: number
+  errors: number
+  isBypassed: boolean
+}
+
 /** A call that was answered from the cache, at once. */
 export interface BindingHit {
   accessToken: string
@@ -114,6 +123,14 @@ export interface BindingProxy {
   noProxy: string
 }
 
+export interface BindingRedis {
+  url: string
+  keyPrefix?: string
+  commandTimeoutMs?: number
+  /** In Base64, since it may be any bytes. */
+  encryptionKey?: string
+}
+
 export interface BindingStats {
   calls: number
   requests: number
@@ -124,6 +141,7 @@ export interface BindingStats {
   failures: number
   inFlight: number
   queued: number
+  fleet?: BindingFleetStats
 }
 
 /**

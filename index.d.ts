@@ -78,6 +78,32 @@ export interface CacheOptions {
   ttlMs?: number | undefined
   /** Entries kept; the least recently used go first. 1 to 10000000. @default 10000 */
   maxEntries?: number | undefined
+  /**
+   * A second level that the processes of a fleet share: a Redis (7.0 or newer), by its URL. `redis://` or `rediss://`
+   * (TLS) for one Redis, `redis-sentinel://host?master=name`, `redis-cluster://host`, the last two with `rediss-` too
+   * and with more nodes as `&node=host:port`. What lies there is encrypted. No call fails because of it.
+   * See docs/fleet.md.
+   * @default none
+   */
+  redis?: string | RedisOptions | undefined
+  /**
+   * At least 32 bytes of random, the same in every process, from which the keys for what lies in Redis are derived. A
+   * string stands for its UTF-8.
+   * @default the secret key
+   */
+  encryptionKey?: string | Uint8Array | undefined
+}
+
+export interface RedisOptions {
+  /** As for `redis`. User name and password are percent-encoded; the path is the number of the database. */
+  url: string
+  /** What the names of all keys and of the channel begin with. 1 to 256 bytes. @default 'xkit:' */
+  keyPrefix?: string | undefined
+  /**
+   * Limit of one command in milliseconds, connecting included. Then the call goes on without Redis, and Redis is left
+   * alone for 5 seconds. 1 to 60000. @default 50
+   */
+  commandTimeoutMs?: number | undefined
 }
 
 /** Each template starts with `/` and holds `{id}` and `{slug}` once each, as whole path segments. */
@@ -194,6 +220,19 @@ export interface ClientStats {
   inFlight: number
   /** Requests that wait for one of `maxConcurrency` places now. */
   queued: number
+  /** The second level of the cache, of a client that has one. */
+  fleet?: FleetStats
+}
+
+export interface FleetStats {
+  /** Fetches that Redis answered, so that the platform was not asked. */
+  hits: number
+  /** Fetches that it could not answer. */
+  misses: number
+  /** Commands that failed or took too long. Each opens the breaker. */
+  errors: number
+  /** Whether Redis is left alone now, after an error. */
+  isBypassed: boolean
 }
 
 /**

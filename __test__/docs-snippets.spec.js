@@ -14,6 +14,7 @@ const manifest = require('../package.json')
 const { createAuthority } = require('./support/certificates.js')
 const { startServer } = require('./support/http-rigs.js')
 const { PAGES, ROOT, fencesOf, read } = require('./support/pages.js')
+const { startRedis } = require('./support/redis-rigs.js')
 const { closeRigs } = require('./support/rigs.js')
 
 const FOLDER = 'docs/snippets'
@@ -125,6 +126,16 @@ proof('states.mjs', 'tells what to do in each state', async () => {
     { connectAt: connectAt('slack') },
     { reconnectAt: connectAt('slack'), because: 'The app was removed' },
   ])
+})
+
+proof('fleet.mjs', 'reads from Redis what another process has fetched', async () => {
+  const redis = await startRedis()
+  for (const hits of [0, 1]) {
+    const env = { REDIS_URL: redis.url }
+    const values = await resultOf('fleet.mjs', '[accessToken, xkit.stats().fleet.hits]', env)
+    expect(values).toEqual(['user-token', hits])
+  }
+  expect(asked()).toHaveLength(1)
 })
 
 proof('rejected-token.mjs', 'calls the service with a token', async () => {

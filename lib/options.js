@@ -2,7 +2,14 @@
 'use strict'
 
 const { types } = require('node:util')
-const { invalidType, ownFields, requireBoolean, requireInteger, requireText } = require('./checks.js')
+const {
+  invalidType,
+  invalidValue,
+  ownFields,
+  requireBoolean,
+  requireInteger,
+  requireText,
+} = require('./checks.js')
 const { environmentProxy, nodeRoots, variable } = require('./environment.js')
 
 // The longest delay that a Node timer can hold; nothing is gained by more.
@@ -30,7 +37,11 @@ const OPTIONS = [
   'ca',
 ]
 const PATHS = ['user', 'group', 'context']
-const CACHE = ['ttlMs', 'maxEntries']
+const CACHE = ['ttlMs', 'maxEntries', 'redis', 'encryptionKey']
+const REDIS = ['url', 'keyPrefix', 'commandTimeoutMs']
+const MAX_COMMAND_MS = 60_000
+// As many bytes as the keys have that are derived from it.
+const MIN_ENCRYPTION_KEY_BYTES = 32
 const MAX_ENTRIES = 10_000_000
 const CALL_OPTIONS = ['signal', 'timeoutMs', 'fresh']
 
@@ -64,7 +75,40 @@ function readCache(cache) {
   const fields = ownFields('options.cache', cache, CACHE)
   if ('ttlMs' in fields) requireInteger('options.cache.ttlMs', fields.ttlMs, 1, MAX_MS)
   if ('maxEntries' in fields) requireInteger('options.cache.maxEntries', fields.maxEntries, 1, MAX_ENTRIES)
+  const { redis, encryptionKey, ...native } = fields
+  if (redis !== undefined) native.redis = readRedis(redis, encryptionKey)
+  else if (encryptionKey !== undefined) {
+    throw invalidValue('options.cache.encryptionKey is of use with options.cache.redis only')
+  }
+  return Object.assign(Object.create(null), native)
+}
+
+function readRedis(redis, encryptionKey) {
+  const url = typeof redis === 'string' ? { url: redis } : redis
+  const fields = ownFields('options.cache.redis', url, REDIS)
+  requireText(typeof redis === 'string' ? 'options.cache.redis' : 'options.cache.redis.url', fields.url)
+  if ('keyPrefix' in fields) requireText('options.cache.redis.keyPrefix', fields.keyPrefix)
+  if ('commandTimeoutMs' in fields) {
+    requireInteger('options.cache.redis.commandTimeoutMs', fields.commandTimeoutMs, 1, MAX_COMMAND_MS)
+  }
+  if (encryptionKey !== undefined) fields.encryptionKey = readEncryptionKey(encryptionKey)
   return fields
+}
+
+/** As Base64, since any bytes will do. A string stands for its UTF-8. */
+function readEncryptionKey(key) {
+  if (typeof key === 'string') requireText('options.cache.encryptionKey', key)
+  else if (!types.isUint8Array(key)) {
+    throw invalidType('options.cache.encryptionKey must be a string or a Buffer')
+  }
+  const bytes =
+    typeof key === 'string' ? Buffer.from(key) : Buffer.from(key.buffer, key.byteOffset, key.byteLength)
+  if (bytes.length < MIN_ENCRYPTION_KEY_BYTES) {
+    throw invalidValue(
+      `options.cache.encryptionKey must be at least ${MIN_ENCRYPTION_KEY_BYTES} bytes long, of random`,
+    )
+  }
+  return bytes.toString('base64')
 }
 
 function readProxy(proxy) {

@@ -87,6 +87,13 @@ export const options: Required<XkitClientOptions> = {
 
 export const caches: XkitClientOptions[] = [{ cache: true }, { cache: false }, { cache: {} }]
 
+export const fleets: XkitClientOptions[] = [
+  { cache: { redis: 'rediss://redis.internal:6380/2', encryptionKey: 'k'.repeat(32), ttlMs: 60_000 } },
+  { cache: { redis: { url: 'redis://redis.internal', keyPrefix: 'app:', commandTimeoutMs: 20 } } },
+  { cache: { redis: undefined, encryptionKey: new Uint8Array(32) } },
+]
+export const isBypassed: boolean | undefined = new XkitClient().stats().fleet?.isBypassed
+
 export const clients = [
   new XkitClient(),
   new XkitClient({}),

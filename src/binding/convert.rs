@@ -13,6 +13,8 @@ use crate::core::config::Options;
 use crate::core::connection::{Connection, State};
 use crate::core::endpoint::Paths;
 use crate::core::error::Error;
+use crate::core::fleet::Health;
+use crate::core::fleet::settings as fleet;
 use crate::core::proxy::ProxySetting;
 use crate::core::secret::Secret;
 use crate::core::stats::Stats;
@@ -49,6 +51,17 @@ pub struct BindingPaths {
 pub struct BindingCacheLimits {
     pub ttl_ms: Option<u32>,
     pub max_entries: Option<u32>,
+    /// Absent for no second level.
+    pub redis: Option<BindingRedis>,
+}
+
+#[napi(object, object_to_js = false)]
+pub struct BindingRedis {
+    pub url: String,
+    pub key_prefix: Option<String>,
+    pub command_timeout_ms: Option<u32>,
+    /// In Base64, since it may be any bytes.
+    pub encryption_key: Option<String>,
 }
 
 #[napi(object, object_to_js = false)]
@@ -71,7 +84,7 @@ fn millis(millis: Option<u32>) -> Option<Duration> {
 }
 
 impl From<BindingClientOptions> for Options {
-    fn from(options: BindingClientOptions) -> Self {
+    fn from(mut options: BindingClientOptions) -> Self {
         let (node, node_is_complete) =
             options.node_roots.map_or_else(Default::default, |roots| (roots.pem, roots.is_complete));
         Self {
@@ -89,6 +102,14 @@ impl From<BindingClientOptions> for Options {
             connect_timeout: millis(options.connect_timeout_ms),
             max_retries: options.max_retries,
             max_concurrency: options.max_concurrency.map(|places| places as usize),
+            fleet: options.cache.as_mut().and_then(|limits| limits.redis.take()).map(|redis| {
+                fleet::Options {
+                    url: Secret::new(redis.url),
+                    key_prefix: redis.key_prefix,
+                    command_timeout: millis(redis.command_timeout_ms),
+                    encryption_key: redis.encryption_key.map(Secret::new),
+                }
+            }),
             cache: options.cache.map(|limits| cache::Limits {
                 ttl: millis(limits.ttl_ms).unwrap_or(cache::DEFAULT_TTL),
                 max_entries: limits
@@ -232,6 +253,26 @@ pub struct BindingStats {
     pub failures: f64,
     pub in_flight: f64,
     pub queued: f64,
+    pub fleet: Option<BindingFleetStats>,
+}
+
+#[napi(object, object_from_js = false)]
+pub struct BindingFleetStats {
+    pub hits: f64,
+    pub misses: f64,
+    pub errors: f64,
+    pub is_bypassed: bool,
+}
+
+impl From<&Health> for BindingFleetStats {
+    fn from(health: &Health) -> Self {
+        Self {
+            hits: health.hits.get() as f64,
+            misses: health.misses.get() as f64,
+            errors: health.errors.get() as f64,
+            is_bypassed: health.is_bypassed(),
+        }
+    }
 }
 
 impl From<&Stats> for BindingStats {
@@ -246,6 +287,7 @@ impl From<&Stats> for BindingStats {
             failures: stats.failures.get() as f64,
             in_flight: stats.in_flight.get() as f64,
             queued: stats.queued.get() as f64,
+            fleet: stats.fleet.as_deref().map(BindingFleetStats::from),
         }
     }
 }

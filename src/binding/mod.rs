@@ -139,8 +139,15 @@ pub fn invalidate(
     slug: String,
     rejected_token: Option<String>,
 ) -> Option<BindingError> {
-    let result = client.client.invalidate(owner_kind.into(), &owner_id, &slug, rejected_token.as_deref());
-    result.err().map(BindingError::from)
+    match client.client.invalidate(owner_kind.into(), &owner_id, &slug, rejected_token.as_deref()) {
+        Ok(tell_fleet) => {
+            if let (Some(tell_fleet), Some(runtime)) = (tell_fleet, runtime::handle()) {
+                runtime.spawn(tell_fleet);
+            }
+            None
+        }
+        Err(error) => Some(error.into()),
+    }
 }
 
 #[napi]

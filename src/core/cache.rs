@@ -14,6 +14,7 @@ use super::clock::{Moment, Now};
 use super::connection::{Connection, EpochMillis, State};
 use super::endpoint::{OwnerKind, Segment};
 use super::error::Error;
+use super::fleet::Mark;
 use super::json::Object;
 
 /// How long a token is kept unless an option says otherwise: a token that was revoked is then noticed soon.
@@ -24,7 +25,7 @@ pub const DEFAULT_MAX_ENTRIES: usize = 10_000;
 /// of what is left where that is less.
 const EXPIRY_BUFFER: Duration = Duration::from_secs(60);
 /// The part of an entry's life after which it is fetched anew, at the least, and how much jitter adds to it.
-const REFRESH_FROM: f64 = 0.75;
+pub const REFRESH_FROM: f64 = 0.75;
 const REFRESH_JITTER: f64 = 0.15;
 /// An entry is not fetched anew more often than this.
 const REFRESH_PAUSE: Duration = Duration::from_secs(5);
@@ -64,6 +65,17 @@ struct Entry {
     connection: Arc<Connection>,
     end: Moment,
     refresh: Moment,
+    shared: Option<(Mark, Duration)>,
+}
+
+/// What is known of a connection that a fleet shares.
+#[derive(Clone, Copy, Debug)]
+pub struct Shared {
+    /// What had been dropped when its fetch began.
+    pub mark: Mark,
+    /// How long it was kept by others already, and how long it may be kept yet.
+    pub age: Duration,
+    pub left: Duration,
 }
 
 /// A connection that may be used.
@@ -74,6 +86,8 @@ pub struct Hit {
     pub valid_for: Duration,
     /// Whether it is time to fetch it anew.
     pub refresh_due: bool,
+    /// The mark of a shared one, and when it came, by the clock that runs on during suspension.
+    pub shared: Option<(Mark, Duration)>,
 }
 
 impl Cache {
@@ -94,6 +108,7 @@ impl Cache {
             connection: Arc::clone(&entry.connection),
             valid_for: until_refresh.map_or(left, |wait| wait.min(left)),
             refresh_due: until_refresh.is_none(),
+            shared: entry.shared,
         })
     }
 
@@ -105,18 +120,21 @@ impl Cache {
     }
 
     /// Keeps a connection if it is active and has life left; otherwise drops the one that was kept.
-    pub fn put(&mut self, key: Key, connection: &Arc<Connection>, now: Now) {
-        let Some(lifetime) = self.lifetime(connection, now) else {
+    pub fn put(&mut self, key: Key, connection: &Arc<Connection>, shared: Option<Shared>, now: Now) {
+        let (age, most) = shared.map_or((Duration::ZERO, Duration::MAX), |shared| (shared.age, shared.left));
+        let Some(left) = lifetime(connection, self.limits.ttl, now).map(|left| left.min(most)) else {
             self.evict(&key);
             return;
         };
-        let refresh = lifetime.mul_f64(REFRESH_FROM + REFRESH_JITTER * (self.jitter)());
+        let part = REFRESH_FROM + REFRESH_JITTER * (self.jitter)();
+        let refresh = (left + age).mul_f64(part).saturating_sub(age);
         self.entries.put(
             key,
             Entry {
                 connection: Arc::clone(connection),
-                end: Moment::after(now, lifetime),
+                end: Moment::after(now, left),
                 refresh: Moment::after(now, refresh),
+                shared: shared.map(|shared| (shared.mark, now.boot)),
             },
         );
         while self.entries.len() > self.limits.max_entries {
@@ -133,15 +151,17 @@ impl Cache {
     pub fn token(&self, key: &Key) -> Option<&str> {
         self.entries.peek(key).and_then(|entry| entry.connection.token())
     }
+}
 
-    fn lifetime(&self, connection: &Connection, now: Now) -> Option<Duration> {
-        let State::Active { access_token, expires_at } = &connection.state else { return None };
-        let end = [*expires_at, jwt_expiry(access_token.expose())].into_iter().flatten().reduce(f64::min);
-        let Some(end) = end else { return Some(self.limits.ttl) };
-        let left = Duration::try_from_secs_f64((end - now.wall) / 1e3).ok()?;
-        let lifetime = self.limits.ttl.min(left - EXPIRY_BUFFER.min(left / 5));
-        (!lifetime.is_zero()).then_some(lifetime)
-    }
+/// How long a connection may be kept: the shortest of the limit and the time to its end. `None` if there is no time
+/// left, or no token.
+pub fn lifetime(connection: &Connection, ttl: Duration, now: Now) -> Option<Duration> {
+    let State::Active { access_token, expires_at } = &connection.state else { return None };
+    let end = [*expires_at, jwt_expiry(access_token.expose())].into_iter().flatten().reduce(f64::min);
+    let Some(end) = end else { return Some(ttl) };
+    let left = Duration::try_from_secs_f64((end - now.wall) / 1e3).ok()?;
+    let lifetime = ttl.min(left - EXPIRY_BUFFER.min(left / 5));
+    (!lifetime.is_zero()).then_some(lifetime)
 }
 
 /// The `exp` of a JSON Web Token (RFC 7519), unverified: it can only shorten a life.
@@ -192,7 +212,7 @@ mod tests {
     /// Seconds that the cache keeps a connection.
     fn kept(ttl: u64, connection: &Arc<Connection>) -> f64 {
         let mut cache = cache(ttl, 10);
-        cache.put(key("u"), connection, START);
+        cache.put(key("u"), connection, None, START);
         let lasts = |seconds: f64| {
             let end = cache.entries.peek(&key("u")).map(|entry| entry.end);
             end.and_then(|end| end.left(at(seconds))).is_some()
@@ -231,7 +251,7 @@ mod tests {
             Now { wall: START.wall - 3.6e6, boot: START.boot + Duration::from_secs(60) },
         ] {
             let mut cache = cache(60, 10);
-            cache.put(key("u"), &active("t", None), START);
+            cache.put(key("u"), &active("t", None), None, START);
             assert!(cache.get(&key("u"), at(59.0)).is_some());
             assert!(cache.get(&key("u"), now).is_none(), "{now:?}");
             assert_eq!(cache.token(&key("u")), None);
@@ -241,7 +261,7 @@ mod tests {
     #[test]
     fn a_refresh_is_due_before_the_end_and_not_again_for_five_seconds() {
         let mut cache = cache(60, 10);
-        cache.put(key("u"), &active("t", None), START);
+        cache.put(key("u"), &active("t", None), None, START);
         let due = |cache: &mut Cache, seconds| cache.get(&key("u"), at(seconds)).map(|hit| hit.refresh_due);
         assert_eq!(due(&mut cache, 44.0), Some(false));
         assert_eq!(cache.get(&key("u"), at(44.0)).unwrap().valid_for, Duration::from_secs(1));
@@ -255,12 +275,12 @@ mod tests {
     #[test]
     fn only_active_connections_are_kept_and_others_evict() {
         let mut cache = cache(60, 10);
-        cache.put(key("u"), &active("t", None), START);
+        cache.put(key("u"), &active("t", None), None, START);
         let unavailable = Arc::new(Connection {
             state: State::Unavailable { reason: Unavailable::Pending, error_code: None, error_message: None },
             details: Details::default(),
         });
-        cache.put(key("u"), &unavailable, START);
+        cache.put(key("u"), &unavailable, None, START);
         assert!(cache.get(&key("u"), START).is_none());
     }
 
@@ -268,9 +288,9 @@ mod tests {
     fn a_million_keys_leave_as_many_entries_as_are_allowed_and_the_least_used_go_first() {
         let mut cache = cache(60, 1_000);
         let connection = active("t", None);
-        cache.put(key("kept"), &connection, START);
+        cache.put(key("kept"), &connection, None, START);
         for number in 0..1_000_000 {
-            cache.put(key(&number.to_string()), &connection, START);
+            cache.put(key(&number.to_string()), &connection, None, START);
             if number % 500 == 0 {
                 assert!(cache.get(&key("kept"), START).is_some());
             }

@@ -6,16 +6,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::cache::{Cache, Hit, Key};
+use super::cache::{Cache, Hit, Key, Shared as Origin};
 use super::clock::Clock;
 use super::config::{Config, Limits, Options};
 use super::connection::{Connection, State};
 use super::endpoint::{Catalog, Endpoint, OwnerKind, Segment};
 use super::engine::{Engine, Queued};
-use super::error::{Error, Kind};
+use super::error::Error;
+use super::fleet::{Brought, Fleet, Purpose};
 use super::flight::{Flight, Flights, Landed, Progress};
 use super::stats::Stats;
 use super::transport::{Exchange, Transport};
@@ -46,6 +48,7 @@ struct Tokens {
 #[derive(Debug)]
 struct Open<T> {
     transport: T,
+    fleet: Option<Fleet>,
     _ends: watch::Sender<()>,
 }
 
@@ -96,9 +99,9 @@ pub struct Outcome {
 impl Client {
     /// Checks the options. Opens no connection and starts no thread.
     pub fn new(options: &Options) -> Result<Self, Error> {
-        let Config { endpoint, catalog, limits, transport } = options.check()?;
+        let Config { endpoint, catalog, limits, fleet, transport } = options.check()?;
         let transport = Transport::new(transport);
-        Ok(Self::with_parts(endpoint, catalog, limits, fastrand::f64, Clock::system(), transport))
+        Ok(Self::with_parts(endpoint, catalog, limits, fastrand::f64, Clock::system(), transport, fleet))
     }
 }
 
@@ -110,15 +113,18 @@ impl<T: Exchange> Client<T> {
         jitter: fn() -> f64,
         clock: Clock,
         transport: T,
+        fleet: Option<Fleet>,
     ) -> Self {
         let (ends, ended) = watch::channel(());
         let cache = limits.cache.map(|limits| Cache::new(limits, jitter));
+        let mut engine = Engine::new(endpoint, limits, jitter, clock);
+        engine.stats.fleet = fleet.as_ref().map(Fleet::health);
         Self {
             shared: Arc::new(Shared {
-                engine: Arc::new(Engine::new(endpoint, limits, jitter, clock)),
+                engine: Arc::new(engine),
                 catalog,
                 tokens: Mutex::new(Tokens { flights: Flights::default(), cache }),
-                open: Mutex::new(Some(Arc::new(Open { transport, _ends: ends }))),
+                open: Mutex::new(Some(Arc::new(Open { transport, fleet, _ends: ends }))),
                 ended,
             }),
         }
@@ -134,7 +140,11 @@ impl<T: Exchange> Client<T> {
         if !request.fresh {
             let now = self.shared.engine.clock.now();
             if let Some(cache) = &mut tokens.cache {
-                if let Some(Hit { connection, valid_for, refresh_due }) = cache.get(&key, now) {
+                let hit = cache.get(&key, now).and_then(|hit| match &open.fleet {
+                    Some(fleet) => fleet.vouch(hit, now),
+                    None => Some(hit),
+                });
+                if let Some(Hit { connection, valid_for, refresh_due, .. }) = hit {
                     stats.cache_hits.add();
                     let refresh = if refresh_due && !tokens.flights.is_under_way(&key) {
                         self.refresh(&mut tokens, open, key)
@@ -148,6 +158,11 @@ impl<T: Exchange> Client<T> {
         }
         let timeout = request.timeout.unwrap_or(self.shared.engine.limits.timeout);
         let deadline = Instant::now() + timeout;
+        if let (Some(fleet), Some(mark)) = (&open.fleet, tokens.flights.mark(&key))
+            && !fleet.is_current(mark)
+        {
+            tokens.flights.call_off(&key);
+        }
         let joined = if request.fresh { None } else { tokens.flights.join(&key, deadline) };
         let coalesced = joined.is_some();
         let flight = match joined {
@@ -157,7 +172,8 @@ impl<T: Exchange> Client<T> {
             }
             None => {
                 let queued = self.shared.engine.queue().inspect_err(|_| stats.failures.add())?;
-                self.shared.take_off(&mut tokens, open, &key, queued, deadline)
+                let purpose = if request.fresh { Purpose::Fresh } else { Purpose::Missing };
+                self.shared.take_off(&mut tokens, open, &key, queued, deadline, purpose)
             }
         };
         drop(tokens);
@@ -173,31 +189,44 @@ impl<T: Exchange> Client<T> {
         }
         let timeout = self.shared.engine.limits.timeout;
         let deadline = Instant::now() + timeout;
-        let flight = self.shared.take_off(tokens, open, &key, queued, deadline);
+        let flight = self.shared.take_off(tokens, open, &key, queued, deadline, Purpose::Refresh);
         let shared = Arc::clone(&self.shared);
         Some(Call { shared, flight, slug: key.slug, timeout, deadline, coalesced: false })
     }
 
     /// Drops what is cached and calls off what is under way: the next call asks the platform. With the token that a
-    /// service rejected, nothing is done if another one is cached by now.
+    /// service rejected, nothing is done if another one is cached by now. What is returned tells the fleet.
     pub fn invalidate(
         &self,
         kind: OwnerKind,
         id: &str,
         slug: &str,
         rejected: Option<&str>,
-    ) -> Result<(), Error> {
+    ) -> Result<Option<BoxFuture<'static, ()>>, Error> {
         let key = Key::new(kind, id, slug)?;
+        let open = self.shared.open().clone();
+        // Before the lock is taken: the call that comes next is to find the order.
+        let order = match open.as_ref().and_then(|open| open.fleet.as_ref()) {
+            Some(fleet) => Some(fleet.order(kind, &self.shared.engine.connection_uri(&key)?, rejected)),
+            None => None,
+        };
         let mut tokens = self.shared.tokens();
         let cached = tokens.cache.as_ref().and_then(|cache| cache.token(&key));
-        if rejected.is_some() && cached.is_some() && cached != rejected {
-            return Ok(());
+        let is_replaced = rejected.is_some() && cached.is_some() && cached != rejected;
+        if !is_replaced {
+            tokens.flights.call_off(&key);
+            if let Some(cache) = &mut tokens.cache {
+                cache.evict(&key);
+            }
         }
-        tokens.flights.call_off(&key);
-        if let Some(cache) = &mut tokens.cache {
-            cache.evict(&key);
-        }
-        Ok(())
+        Ok(order.zip(open).map(|(name, open)| {
+            let carry_out = async move {
+                if let Some(fleet) = &open.fleet {
+                    fleet.carry_out(&name).await;
+                }
+            };
+            carry_out.boxed()
+        }))
     }
 
     /// The page where an owner sets up or repairs the connector; `None` when no catalog is known.
@@ -231,15 +260,25 @@ impl<T: Exchange> Shared<T> {
         key: &Key,
         queued: Queued,
         deadline: Instant,
+        purpose: Purpose,
     ) -> Flight {
-        let progress = Arc::new(Progress::new(deadline));
+        let ticket = open.fleet.as_ref().and_then(|fleet| {
+            let uri = self.engine.connection_uri(key).ok()?;
+            Some(fleet.ticket(key.kind, &uri, purpose))
+        });
+        let progress = Arc::new(Progress::new(deadline, ticket.map(|ticket| ticket.mark)));
         let (shared, key, told) = (Arc::clone(self), key.clone(), Arc::clone(&progress));
         tokens.flights.start(key.clone(), progress, |number| {
             let mut landing = Landing { shared, key, number, has_landed: false };
             async move {
                 let engine = &landing.shared.engine;
-                let landed = engine.ask(&open.transport, queued, &landing.key, &told).await.map(Arc::new);
-                landing.land(&landed);
+                let ask = engine.ask(&open.transport, queued, &landing.key, &told);
+                let Brought { result, shared } = match open.fleet.as_ref().zip(ticket) {
+                    Some((fleet, ticket)) => fleet.fetch(&ticket, told.time_left(), ask).await,
+                    None => Brought { result: ask.await, shared: None },
+                };
+                let landed = result.map(Arc::new);
+                landing.land(&landed, shared);
                 landed
             }
             .boxed()
@@ -277,7 +316,7 @@ struct Landing<T> {
 
 impl<T> Landing<T> {
     /// Remembers the result, unless the flight was called off.
-    fn land(&mut self, landed: &Landed) {
+    fn land(&mut self, landed: &Landed, origin: Option<Origin>) {
         self.has_landed = true;
         let mut tokens = self.shared.tokens();
         if !tokens.flights.end(&self.key, self.number) {
@@ -286,8 +325,8 @@ impl<T> Landing<T> {
         let Some(cache) = &mut tokens.cache else { return };
         let now = self.shared.engine.clock.now();
         match landed {
-            Ok(connection) => cache.put(self.key.clone(), connection, now),
-            Err(error) if is_definitive(error) => cache.evict(&self.key),
+            Ok(connection) => cache.put(self.key.clone(), connection, origin, now),
+            Err(error) if error.is_refusal() => cache.evict(&self.key),
             Err(_) => {}
         }
     }
@@ -299,12 +338,6 @@ impl<T> Drop for Landing<T> {
             self.shared.tokens().flights.end(&self.key, self.number);
         }
     }
-}
-
-/// Whether the platform itself refuses: what was cached before may not be used any more. 404 with a body of the
-/// platform is a connection in the state `not_provisioned`; without one it tells of a wrong address.
-fn is_definitive(error: &Error) -> bool {
-    matches!(error.kind, Kind::InvalidApiKey | Kind::Forbidden) || error.status == Some(404)
 }
 
 /// A call's share in a flight, with the call's own deadline.
@@ -348,6 +381,7 @@ mod tests {
     use crate::core::cache;
     use crate::core::clock::Now;
     use crate::core::endpoint::Paths;
+    use crate::core::error::Kind;
     use crate::core::retry::Class;
     use crate::core::transport::Fault;
     use crate::core::verdict::Answer;
@@ -403,6 +437,7 @@ mod tests {
             || 1.0,
             Clock::system(),
             Script { steps: Mutex::new(script.into()), ..Script::default() },
+            None,
         )
     }
 
@@ -609,6 +644,7 @@ mod tests {
                     leave: Semaphore::new(0),
                     status: AtomicU32::new(200),
                 },
+                None,
             );
             let platform = client.shared.open().clone().unwrap();
             Self { client, platform, now }
@@ -660,7 +696,7 @@ mod tests {
         }
 
         fn invalidate(&self, rejected: Option<&str>) {
-            self.client.invalidate(OwnerKind::User, "u", "s", rejected).unwrap();
+            assert!(self.client.invalidate(OwnerKind::User, "u", "s", rejected).unwrap().is_none());
         }
     }
 

@@ -10,8 +10,10 @@ use http::HeaderValue;
 use zeroize::Zeroizing;
 
 use super::cache;
+use super::clock::Clock;
 use super::endpoint::{Catalog, Endpoint, Paths};
 use super::error::{Error, Kind};
+use super::fleet::{self, Fleet};
 use super::proxy::{Proxy, ProxySetting};
 use super::retry::DEFAULT_MAX_RETRIES;
 use super::secret::Secret;
@@ -52,6 +54,8 @@ pub struct Options {
     pub max_concurrency: Option<usize>,
     /// The cache's limits; `None` for no cache.
     pub cache: Option<cache::Limits>,
+    /// The Redis behind the cache; `None` for no second level.
+    pub fleet: Option<fleet::settings::Options>,
     /// The proxy, from an option or the environment.
     pub proxy: Option<ProxySetting>,
     /// Certificates to trust.
@@ -64,6 +68,7 @@ pub struct Config {
     pub endpoint: Endpoint,
     pub catalog: Option<Catalog>,
     pub limits: Limits,
+    pub fleet: Option<Fleet>,
     pub transport: Settings,
 }
 
@@ -84,22 +89,25 @@ impl Options {
         let endpoint = Endpoint::new(self.base_url.as_deref(), &self.paths)?;
         let catalog = self.catalog_url.as_deref().map(Catalog::new).transpose()?;
         let proxy = self.proxy(&endpoint)?;
+        let trust = Trust::new(&self.roots)?;
+        let limits = Limits {
+            timeout: self.timeout.unwrap_or(DEFAULT_TIMEOUT),
+            attempt_timeout: self.attempt_timeout.unwrap_or(DEFAULT_ATTEMPT_TIMEOUT),
+            max_retries: self.max_retries.unwrap_or(DEFAULT_MAX_RETRIES),
+            max_concurrency: self.max_concurrency.unwrap_or(DEFAULT_MAX_CONCURRENCY),
+            cache: self.cache,
+        };
         Ok(Config {
             catalog,
-            limits: Limits {
-                timeout: self.timeout.unwrap_or(DEFAULT_TIMEOUT),
-                attempt_timeout: self.attempt_timeout.unwrap_or(DEFAULT_ATTEMPT_TIMEOUT),
-                max_retries: self.max_retries.unwrap_or(DEFAULT_MAX_RETRIES),
-                max_concurrency: self.max_concurrency.unwrap_or(DEFAULT_MAX_CONCURRENCY),
-                cache: self.cache,
-            },
+            limits,
+            fleet: self.fleet(&trust, limits)?,
             transport: Settings {
                 origin: endpoint.origin(),
                 is_https: endpoint.is_https(),
                 authorization,
                 connect_timeout: self.connect_timeout.unwrap_or(DEFAULT_CONNECT_TIMEOUT),
                 proxy,
-                trust: Trust::new(&self.roots)?,
+                trust,
             },
             endpoint,
         })
@@ -116,6 +124,19 @@ impl Options {
         let mut header = HeaderValue::from_str(&encoded).map_err(|_| Error::internal())?;
         header.set_sensitive(true);
         Ok(header)
+    }
+
+    fn fleet(&self, trust: &Trust, limits: Limits) -> Result<Option<Fleet>, Error> {
+        let (Some(options), Some(cache)) = (&self.fleet, limits.cache) else { return Ok(None) };
+        let parts = fleet::Parts {
+            trust,
+            secret_key: key(self.secret_key.as_ref(), "secretKey", "XKIT_SECRET_KEY")?,
+            publishable_key: key(self.publishable_key.as_ref(), "publishableKey", "XKIT_PUBLISHABLE_KEY")?,
+            connect_timeout: self.connect_timeout.unwrap_or(DEFAULT_CONNECT_TIMEOUT),
+            patience: limits.attempt_timeout,
+            ttl: cache.ttl,
+        };
+        Fleet::new(options.check()?, parts, Clock::system(), fastrand::f64).map(Some)
     }
 
     fn proxy(&self, endpoint: &Endpoint) -> Result<Option<Proxy>, Error> {

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::Uri;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
@@ -52,6 +53,11 @@ impl Engine {
         }
     }
 
+    /// Where the platform has a connection.
+    pub fn connection_uri(&self, key: &Key) -> Result<Uri, Error> {
+        self.endpoint.connection_uri(key.kind, &key.id, &key.slug)
+    }
+
     /// A turn in the queue, unless it is full.
     pub fn queue(self: &Arc<Self>) -> Result<Queued, Error> {
         if self.stats.queued.get() >= MAX_QUEUED {
@@ -72,7 +78,7 @@ impl Engine {
         key: &Key,
         progress: &Progress,
     ) -> Result<Connection, Error> {
-        let uri = self.endpoint.connection_uri(key.kind, &key.id, &key.slug)?;
+        let uri = self.connection_uri(key)?;
         let mut queued = Some(queued);
         let mut retries = 0;
         let mut spent = None;

@@ -112,6 +112,12 @@ impl Error {
         self
     }
 
+    /// Whether the platform itself refuses: what was cached before may not be used any more. 404 with a body of the
+    /// platform is a connection in the state `not_provisioned`; without one it tells of a wrong address.
+    pub fn is_refusal(&self) -> bool {
+        matches!(self.kind, Kind::InvalidApiKey | Kind::Forbidden) || self.status == Some(404)
+    }
+
     /// An unusable value; `message` names the parameter and never repeats the value.
     pub fn argument(message: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Kind::InvalidArgument, message)

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use super::cache::Key;
 use super::connection::Connection;
 use super::error::Error;
+use super::fleet::Mark;
 
 /// What a flight ends with; each of its callers gets a copy of its own.
 pub type Landed = Result<Arc<Connection>, Error>;
@@ -29,12 +30,14 @@ pub struct Flight {
 pub struct Progress {
     attempts: AtomicU32,
     deadline: Mutex<Instant>,
+    /// What the fleet had dropped when it began.
+    mark: Option<Mark>,
 }
 
 impl Progress {
     /// No request yet.
-    pub fn new(deadline: Instant) -> Self {
-        Self { attempts: AtomicU32::new(0), deadline: Mutex::new(deadline) }
+    pub fn new(deadline: Instant, mark: Option<Mark>) -> Self {
+        Self { attempts: AtomicU32::new(0), deadline: Mutex::new(deadline), mark }
     }
 
     /// Counts a request.
@@ -80,6 +83,11 @@ impl Flights {
         let landed = joinable.landed.upgrade()?;
         joinable.progress.extend(deadline);
         Some(Flight { landed, progress: Arc::clone(&joinable.progress) })
+    }
+
+    /// The mark of the flight that may be joined.
+    pub fn mark(&self, key: &Key) -> Option<Mark> {
+        self.joinable.get(key)?.progress.mark
     }
 
     /// Whether a flight may be joined.

@@ -1,5 +1,5 @@
 //! The client in plain Rust. Modules depend on each other in one direction only:
-//! `client` → `cache`, `flight`, `endpoint`, `transport`, `retry`, `verdict` → `connection`, `secret`, `error`.
+//! `client` → `cache`, `fleet`, `flight`, `endpoint`, `transport`, `retry`, `verdict` → `connection`, `secret`, `error`.
 #![forbid(unsafe_code)]
 
 pub mod cache;
@@ -11,6 +11,7 @@ mod connector;
 pub mod endpoint;
 mod engine;
 pub mod error;
+pub mod fleet;
 mod flight;
 mod gate;
 mod json;

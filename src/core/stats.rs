@@ -1,6 +1,9 @@
 //! Counters of a client since its construction. Counts, and decides nothing.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::fleet::Health;
 
 /// The live counters.
 #[derive(Debug, Default)]
@@ -14,6 +17,8 @@ pub struct Stats {
     pub failures: Counter,
     pub in_flight: Counter,
     pub queued: Counter,
+    /// Of the second level of the cache, where there is one.
+    pub fleet: Option<Arc<Health>>,
 }
 
 /// One counter. Relaxed, since what hangs on it bears being a moment late.

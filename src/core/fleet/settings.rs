@@ -1,0 +1,274 @@
+//! Where the fleet's Redis is, read from its URL and checked at construction. The URL holds a password: no message
+//! repeats any of it.
+
+use std::time::Duration;
+
+use percent_encoding::percent_decode_str;
+use url::Url;
+
+use crate::core::error::Error;
+use crate::core::secret::Secret;
+
+/// What the names of all keys begin with unless an option says otherwise.
+pub const DEFAULT_KEY_PREFIX: &str = "xkit:";
+/// How long a command may take, connecting included, before the call goes on without Redis.
+pub const DEFAULT_COMMAND_TIMEOUT: Duration = Duration::from_millis(50);
+/// Every name carries the prefix.
+const MAX_KEY_PREFIX: usize = 256;
+
+const REDIS_PORT: u16 = 6379;
+const SENTINEL_PORT: u16 = 26379;
+
+/// The options of the second level, as they were given.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// URL of the Redis.
+    pub url: Secret,
+    /// What all names begin with.
+    pub key_prefix: Option<String>,
+    /// Limit of a command.
+    pub command_timeout: Option<Duration>,
+    /// What the keys are derived from, in place of the platform's secret key; the facade has seen to its length.
+    pub encryption_key: Option<Secret>,
+}
+
+/// Options that have been checked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where to ask first.
+    pub nodes: Vec<Address>,
+    pub topology: Topology,
+    pub is_tls: bool,
+    pub user: Option<Secret>,
+    pub password: Option<Secret>,
+    pub database: i64,
+    pub key_prefix: String,
+    pub command_timeout: Duration,
+    pub encryption_key: Option<Secret>,
+}
+
+/// A host and its port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Address {
+    pub host: String,
+    pub port: u16,
+}
+
+/// What the nodes are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Topology {
+    /// One Redis, or a name that leads to the one that takes writes.
+    Single,
+    /// Sentinels, which tell the address of the Redis of this name.
+    Sentinel(String),
+    /// Members of a cluster: any of them tells who holds the fleet's slot.
+    Cluster,
+}
+
+impl Options {
+    /// Checks everything; the first thing wrong is the error.
+    pub fn check(&self) -> Result<Settings, Error> {
+        let url =
+            Url::parse(self.url.expose()).map_err(|_| refuse("must be a URL such as rediss://host:6379"))?;
+        let (is_tls, topology) = match url.scheme() {
+            "redis" => (false, Topology::Single),
+            "rediss" => (true, Topology::Single),
+            "redis-sentinel" => (false, Topology::Sentinel(String::new())),
+            "rediss-sentinel" => (true, Topology::Sentinel(String::new())),
+            "redis-cluster" => (false, Topology::Cluster),
+            "rediss-cluster" => (true, Topology::Cluster),
+            _ => {
+                return Err(refuse(
+                    "must begin with redis:// or rediss://, redis-sentinel:// or rediss-sentinel://, redis-cluster:// or rediss-cluster://",
+                ));
+            }
+        };
+        if url.fragment().is_some() {
+            return Err(refuse("must not have a fragment: percent-encode a # in the password"));
+        }
+        let mut settings = Settings {
+            nodes: vec![first_node(&url, &topology)?],
+            topology,
+            is_tls,
+            user: decode(url.username())?,
+            password: decode(url.password().unwrap_or_default())?,
+            database: database(&url)?,
+            key_prefix: self.key_prefix()?,
+            command_timeout: self.command_timeout.unwrap_or(DEFAULT_COMMAND_TIMEOUT),
+            encryption_key: self.encryption_key.clone(),
+        };
+        settings.read_query(&url)?;
+        Ok(settings)
+    }
+
+    fn key_prefix(&self) -> Result<String, Error> {
+        let prefix = self.key_prefix.as_deref().unwrap_or(DEFAULT_KEY_PREFIX);
+        if prefix.is_empty() || prefix.len() > MAX_KEY_PREFIX || prefix.chars().any(char::is_control) {
+            return Err(Error::argument(
+                "The option cache.redis.keyPrefix must be 1 to 256 bytes long and hold no control characters",
+            ));
+        }
+        Ok(prefix.to_owned())
+    }
+}
+
+impl Settings {
+    fn read_query(&mut self, url: &Url) -> Result<(), Error> {
+        for (name, value) in url.query_pairs() {
+            match (&mut self.topology, name.as_ref()) {
+                (Topology::Sentinel(master), "master") if master.is_empty() && !value.is_empty() => {
+                    *master = value.into_owned();
+                }
+                (Topology::Sentinel(_) | Topology::Cluster, "node") => {
+                    let port = default_port(&self.topology);
+                    self.nodes.push(
+                        Address::parse(&value, port)
+                            .ok_or_else(|| refuse("must give each node as host:port"))?,
+                    );
+                }
+                _ => {
+                    return Err(refuse(
+                        "may have ?node=host:port for Sentinel and Cluster, and ?master=name for Sentinel",
+                    ));
+                }
+            }
+        }
+        match &self.topology {
+            Topology::Sentinel(master) if master.is_empty() => {
+                Err(refuse("must name the Redis that the Sentinels watch: ?master=name"))
+            }
+            Topology::Cluster if self.database != 0 => {
+                Err(refuse("must not name a database: a cluster has only one"))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Address {
+    /// From `host:port`, with an IPv6 address in brackets, or with the port left out where there is a default.
+    pub fn parse(text: &str, default_port: u16) -> Option<Self> {
+        let (host, port) = match text.rsplit_once(':') {
+            Some((host, port)) if !port.contains(']') => (host, port.parse().ok()?),
+            _ => (text, default_port),
+        };
+        let host = host.strip_prefix('[').map_or(host, |host| host.strip_suffix(']').unwrap_or(host));
+        (!host.is_empty() && port != 0).then(|| Self { host: host.to_owned(), port })
+    }
+}
+
+fn first_node(url: &Url, topology: &Topology) -> Result<Address, Error> {
+    let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(|| refuse("must name a host"))?;
+    let port = url.port().unwrap_or(default_port(topology));
+    let host = percent_decode_str(host).decode_utf8().map_err(|_| refuse("must name a host"))?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    Ok(Address { host: host.to_owned(), port })
+}
+
+fn default_port(topology: &Topology) -> u16 {
+    if matches!(topology, Topology::Sentinel(_)) { SENTINEL_PORT } else { REDIS_PORT }
+}
+
+fn decode(text: &str) -> Result<Option<Secret>, Error> {
+    let text = percent_decode_str(text).decode_utf8();
+    let text = text.map_err(|_| refuse("must give user and password as percent-encoded UTF-8"))?;
+    Ok((!text.is_empty()).then(|| Secret::new(text.into_owned())))
+}
+
+fn database(url: &Url) -> Result<i64, Error> {
+    let path = url.path().trim_start_matches('/');
+    if path.is_empty() {
+        return Ok(0);
+    }
+    let number =
+        path.parse::<u16>().map_err(|_| refuse("must have nothing but a database number as its path"))?;
+    Ok(number.into())
+}
+
+fn refuse(problem: &str) -> Error {
+    Error::argument(format!("The option cache.redis {problem}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(url: &str) -> Result<Settings, Error> {
+        let options = Options {
+            url: Secret::new(url.to_owned()),
+            key_prefix: None,
+            command_timeout: None,
+            encryption_key: None,
+        };
+        options.check()
+    }
+
+    fn node(host: &str, port: u16) -> Address {
+        Address { host: host.to_owned(), port }
+    }
+
+    #[test]
+    fn a_url_says_it_all() {
+        let settings = check("rediss://me:p%40ss%23word@redis.test:6380/2").unwrap();
+        assert_eq!(
+            (settings.nodes, settings.is_tls, settings.database),
+            (vec![node("redis.test", 6380)], true, 2)
+        );
+        assert_eq!(settings.user.unwrap().expose(), "me");
+        assert_eq!(settings.password.unwrap().expose(), "p@ss#word");
+        let settings = check("redis://:secret@[::1]").unwrap();
+        assert_eq!((settings.nodes, settings.is_tls), (vec![node("::1", 6379)], false));
+        assert!(settings.user.is_none() && settings.password.is_some());
+    }
+
+    #[test]
+    fn sentinels_and_clusters_are_told_by_the_scheme() {
+        let settings = check("redis-sentinel://a.test/1?master=main&node=b.test:26380&node=[::1]:7").unwrap();
+        assert_eq!(settings.topology, Topology::Sentinel("main".to_owned()));
+        assert_eq!(settings.nodes, [node("a.test", 26379), node("b.test", 26380), node("::1", 7)]);
+        let settings = check("rediss-cluster://a.test:7000?node=b.test").unwrap();
+        assert_eq!((settings.topology, settings.is_tls), (Topology::Cluster, true));
+        assert_eq!(settings.nodes, [node("a.test", 7000), node("b.test", 6379)]);
+    }
+
+    #[test]
+    fn what_is_no_such_url_is_refused_without_being_repeated() {
+        for url in [
+            "swordfish",
+            "http://me:swordfish@redis.test",
+            "redis://me:swordfish@",
+            "redis://me:swordfish@redis.test/two",
+            "redis://me:swordfish@redis.test/1/2",
+            "redis://me:swordfish@redis.test/-1",
+            "redis://me:swordfish@redis.test:99999",
+            "redis://me:swordfish@redis.test?db=2",
+            "redis://me:sword#fish@redis.test",
+            "redis://me:%ff-swordfish@redis.test",
+            "redis-sentinel://me:swordfish@redis.test",
+            "redis-sentinel://me:swordfish@redis.test?master=a&node=:1",
+            "redis-cluster://me:swordfish@redis.test/1",
+        ] {
+            let error = check(url).unwrap_err();
+            assert!(!error.message.contains("fish") && !error.message.contains("redis.test"), "{url}");
+        }
+    }
+
+    #[test]
+    fn prefixes_that_are_none_are_refused() {
+        for (prefix, is_good) in [("app:", true), ("", false), ("a\nb", false), (&"p".repeat(257), false)] {
+            let options = Options {
+                url: Secret::new("redis://redis.test".to_owned()),
+                key_prefix: Some(prefix.to_owned()),
+                command_timeout: None,
+                encryption_key: None,
+            };
+            assert_eq!(options.check().is_ok(), is_good, "{prefix:?}");
+        }
+    }
+
+    #[test]
+    fn settings_show_no_password() {
+        let shown = format!("{:?}", check("redis://me:swordfish@redis.test").unwrap());
+        assert!(!shown.contains("swordfish"));
+    }
+}
