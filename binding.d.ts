@@ -161,7 +161,11 @@ export declare function close(client: ExternalObject<BindingClient>): Promise<tr
 
 export declare function connectorUrl(client: ExternalObject<BindingClient>, slug: string): string | undefined | BindingError
 
-export declare function createClient(options: BindingClientOptions): ExternalObject<BindingClient> | BindingError
+/** `set_immediate` and `drain` are Node's own function and the one below. */
+export declare function createClient(options: BindingClientOptions, setImmediate: (callback: () => void) => unknown, drain: () => void): ExternalObject<BindingClient> | BindingError
+
+/** Settles the promises of the environment whose results wait. */
+export declare function drain(): void
 
 /**
  * Drops what is cached of a connection and calls off what is under way; with a rejected token, only if that is the

@@ -262,6 +262,8 @@ export interface CallTrace {
   cached?: boolean
   /** Whether it shared the request of an identical one under way. Absent when aborted. */
   coalesced?: boolean
+  /** Whether the Redis of the fleet was left alone when the call ended. Absent without one, and when aborted. */
+  isFleetBypassed?: boolean
   /** Milliseconds from the call to its end. */
   durationMs?: number
   /** What a failed call rejects with. Not there for a connection without a token, nor for an abort. */

@@ -1,6 +1,7 @@
 // Owns what a fleet of processes and a real Redis see of the second level of the cache.
 'use strict'
 
+const { tracingChannel } = require('node:diagnostics_channel')
 const net = require('node:net')
 const { setTimeout: delay } = require('node:timers/promises')
 const { XkitClient } = require('..')
@@ -496,10 +497,15 @@ describe('a Redis that is of no use', () => {
   test('is left alone for five seconds, and used again when it is back', async () => {
     const own = later(await startRedis())
     const client = newClient({ redis: { url: own.url, commandTimeoutMs: TIMEOUT } })
+    const traces = []
+    const follower = { asyncEnd: trace => traces.push(trace) }
+    tracingChannel('xkit-node:call').subscribe(follower)
     await client.getAccessToken('u1', 'slack')
     await own.stop()
     await client.getAccessToken('u2', 'slack')
+    tracingChannel('xkit-node:call').unsubscribe(follower)
     expect(client.stats().fleet.isBypassed).toBe(true)
+    expect(traces.map(({ isFleetBypassed }) => isFleetBypassed)).toEqual([false, true])
     await own.start()
     const broken = performance.now()
 

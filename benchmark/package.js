@@ -1,4 +1,4 @@
-// Owns the package as it is published, put where the benchmark's contender finds it, with the addon beside it.
+// Owns the installation of the package as it is published, with the addon beside it, for the contender to load.
 'use strict'
 
 const { copyFileSync, rmSync } = require('node:fs')
@@ -6,7 +6,7 @@ const path = require('node:path')
 
 const { ownPlatform, stageMain } = require('../scripts/pack.js')
 
-const FOLDER = path.join(__dirname, '.package')
+const FOLDER = path.join(__dirname, 'node_modules', 'xkit-node')
 
 function stagePackage() {
   rmSync(FOLDER, { recursive: true, force: true })

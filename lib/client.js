@@ -2,6 +2,8 @@
 // token does not need is loaded when it is needed, since the start of a process counts.
 'use strict'
 
+// Not the global one, which tests replace by a fake.
+const { setImmediate } = require('node:timers')
 const binding = require('./native.js')
 const { requireText } = require('./checks.js')
 const { follow, isFollowed, noteAbort, noteOutcome } = require('./diagnostics.js')
@@ -39,7 +41,7 @@ class XkitClient {
 
   constructor(options) {
     const nativeOptions = readClientOptions(options)
-    const native = binding.createClient(nativeOptions)
+    const native = binding.createClient(nativeOptions, setImmediate, binding.drain)
     if (isFailure(native)) throw toError(native)
     this.#native = native
     this.#timeoutMs = nativeOptions.timeoutMs
@@ -155,7 +157,7 @@ class XkitClient {
       const { kind, id } = namedOwner('owner', owner)
       const started = this.#call(NATIVE_KINDS[kind], id, slug, options, true)
       const outcome = await untilAborted(started, facts)
-      noteOutcome(facts, outcome)
+      noteOutcome(facts, outcome, binding.stats(this.#native))
       const { connection, attempts } = this.#answer(outcome)
       if (operation === 'getConnection') return connection
       if (connection.status === 'active') return connection.accessToken

@@ -9,7 +9,17 @@ const { namedOwner } = require('./owner.js')
 const { start, end, asyncStart, asyncEnd, error: failure } = tracingChannel('xkit-node:call')
 const log = debuglog('xkit')
 const isLogging = log.enabled === true
-const LOGGED = ['operation', 'ownerKind', 'slug', 'outcome', 'attempts', 'durationMs', 'cached', 'coalesced']
+const LOGGED = [
+  'operation',
+  'ownerKind',
+  'slug',
+  'outcome',
+  'attempts',
+  'durationMs',
+  'cached',
+  'coalesced',
+  'isFleetBypassed',
+]
 
 /** Whether anybody looks. Every call asks this. A tracing channel can tell by itself from Node 20.13 on only. */
 function isFollowed() {
@@ -68,11 +78,12 @@ function beginTrace(operation, owner, slug) {
   return trace
 }
 
-/** What the native side tells of a call that came to its end. */
-function noteOutcome(facts, outcome) {
+/** What the native side tells of a call that came to its end, and of the fleet that it was made in. */
+function noteOutcome(facts, outcome, { fleet }) {
   const { connection, attempts = 0, coalesced = false } = { __proto__: null, ...outcome }
   const cached = connection !== undefined && attempts === 0
   Object.assign(facts, { outcome: connection?.status, attempts, cached, coalesced })
+  if (fleet !== undefined) facts.isFleetBypassed = fleet.isBypassed
 }
 
 /** Of a call that was cancelled, the native side tells nothing. */

@@ -47,13 +47,14 @@ export function fields(call: Required<CallTrace>) {
     attempts: call.attempts,
     cached: call.cached,
     coalesced: call.coalesced,
+    isFleetBypassed: call.isFleetBypassed,
     durationMs: call.durationMs,
     error: call.error,
   })
   exactly<'getAccessToken' | 'getGroupAccessToken' | 'getConnection'>()(call.operation)
   exactly<'user' | 'group' | 'context'>()(call.ownerKind)
   exactly<number>()(call.attempts)
-  exactly<boolean[]>()([call.cached, call.coalesced])
+  exactly<boolean[]>()([call.cached, call.coalesced, call.isFleetBypassed])
   exactly<XkitError | TypeError>()(call.error)
 }
 

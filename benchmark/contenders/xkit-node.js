@@ -2,7 +2,7 @@
 // requests are on.
 'use strict'
 
-const { XkitClient } = require('../.package/index.js')
+const { XkitClient } = require('xkit-node')
 
 function open({ baseUrl, publishableKey, secretKey, ca, cache }) {
   const client = new XkitClient({ baseUrl, publishableKey, secretKey, ca, cache })

@@ -7,15 +7,15 @@
 //! dropped: the queue's lock keeps both from meeting.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use napi::bindgen_prelude::{FromNapiValue, Unknown};
+use napi::bindgen_prelude::{FromNapiValue, FunctionRef, Unknown};
 use napi::{Env, JsValue, check_status, sys};
+use rustc_hash::FxHashMap;
 use tokio::task::{AbortHandle, yield_now};
 
 /// Names one pending promise of an environment. Never used twice.
@@ -27,13 +27,21 @@ pub type Convert<T> = for<'env> fn(&'env Env, T) -> napi::Result<Unknown<'env>>;
 /// What tools that watch asynchronous resources call the bridge.
 const RESOURCE_NAME: &str = "xkit-node";
 
+/// How `Bridge::drain` is called in the next turn of the event loop: by Node's `setImmediate`, and a function that calls
+/// it. Both are Node's own and native: one of the package's would keep the test file alive, in jest, that brought it.
+pub struct DrainLater {
+    pub set_immediate: FunctionRef<Unknown<'static>, Unknown<'static>>,
+    pub drain: FunctionRef<(), ()>,
+}
+
 /// The promises of one environment. Lives on the environment's thread.
 pub struct Bridge<T: Send + 'static> {
     queue: Arc<Queue<T>>,
-    pending: RefCell<HashMap<Key, Pending>>,
+    pending: RefCell<FxHashMap<Key, Pending>>,
     last_key: Cell<Key>,
     wake: Cell<sys::napi_threadsafe_function>,
     convert: Convert<T>,
+    drain_later: DrainLater,
 }
 
 struct Pending {
@@ -46,7 +54,7 @@ struct Queue<T>(Mutex<Waiting<T>>);
 
 struct Waiting<T> {
     results: Vec<(Key, T)>,
-    /// Whether the event loop has been asked to come.
+    /// Whether the event loop has been asked to come, or comes by itself.
     woken: bool,
     /// `None` once the environment is going.
     wake: Option<Wake>,
@@ -135,23 +143,29 @@ pub struct Started<'env> {
 }
 
 impl<T: Send + 'static> Bridge<T> {
+    /// The environment's bridge, if it has one.
+    pub fn existing(env: &Env) -> napi::Result<Option<Rc<Self>>> {
+        Ok(env.get_instance_data::<Rc<Self>>()?.map(|bridge| Rc::clone(bridge)))
+    }
+
     /// The environment's bridge; made at the first call and kept until the environment goes.
-    pub fn of(env: &Env, convert: Convert<T>) -> napi::Result<Rc<Self>> {
-        if let Some(bridge) = env.get_instance_data::<Rc<Self>>()? {
-            return Ok(Rc::clone(bridge));
+    pub fn of(env: &Env, convert: Convert<T>, drain_later: DrainLater) -> napi::Result<Rc<Self>> {
+        if let Some(bridge) = Self::existing(env)? {
+            return Ok(bridge);
         }
-        let bridge = Self::new(env, convert)?;
+        let bridge = Self::new(env, convert, drain_later)?;
         env.set_instance_data(Rc::clone(&bridge), (), |_| {})?;
         Ok(bridge)
     }
 
-    fn new(env: &Env, convert: Convert<T>) -> napi::Result<Rc<Self>> {
+    fn new(env: &Env, convert: Convert<T>, drain_later: DrainLater) -> napi::Result<Rc<Self>> {
         let bridge = Rc::new(Self {
             queue: Arc::new(Queue(Mutex::new(Waiting { results: Vec::new(), woken: false, wake: None }))),
             pending: RefCell::default(),
             last_key: Cell::new(0),
             wake: Cell::new(ptr::null_mut()),
             convert,
+            drain_later,
         });
         let name = env.create_string(RESOURCE_NAME)?;
         let context = Rc::into_raw(Rc::clone(&bridge)).cast_mut().cast::<c_void>();
@@ -228,18 +242,28 @@ impl<T: Send + 'static> Bridge<T> {
         Some(taken)
     }
 
-    fn settle(&self, env: &Env) {
-        let results = {
-            let mut waiting = self.queue.lock();
-            waiting.woken = false;
-            std::mem::take(&mut waiting.results)
-        };
+    /// Settles what waits. Called in the next turn of the event loop after it was left with promises pending.
+    pub fn drain(&self, env: &Env) {
+        let results = std::mem::take(&mut self.queue.lock().results);
+        let is_idle = results.is_empty();
         for (key, result) in results {
             let Some(pending) = self.take(env, key) else { continue };
             let value = catch_unwind(AssertUnwindSafe(|| (self.convert)(env, result).ok())).ok().flatten();
             // A promise that cannot be settled has no one left to tell.
             let _ = resolve(env, pending.deferred, value);
         }
+        let looks_again = !is_idle && !self.pending.borrow().is_empty() && self.drain_later(env).is_ok();
+        if !looks_again {
+            self.queue.lock().woken = false;
+            self.queue.wake();
+        }
+    }
+
+    fn drain_later(&self, env: &Env) -> napi::Result<()> {
+        let DrainLater { set_immediate, drain } = &self.drain_later;
+        // SAFETY: a value of this environment and of the current handle scope, which the call does not outlive.
+        let drain = unsafe { Unknown::from_raw_unchecked(env.raw(), drain.borrow_back(env)?.raw()) };
+        set_immediate.borrow_back(env)?.call(drain).map(drop)
     }
 
     /// The environment goes: nothing may be settled any more.
@@ -282,7 +306,7 @@ unsafe extern "C" fn settle<T: Send + 'static>(
     }
     // SAFETY: `context` holds a count of the bridge until `release`, which Node calls after the last of these calls.
     let bridge = unsafe { &*context.cast_const().cast::<Bridge<T>>() };
-    bridge.settle(&Env::from_raw(env));
+    bridge.drain(&Env::from_raw(env));
 }
 
 /// Called by Node when it frees the thread-safe function.

@@ -10,10 +10,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use napi::Env;
-use napi::bindgen_prelude::{Either, Either3, External, Undefined, Unknown};
+use napi::bindgen_prelude::{Either, Either3, External, FunctionRef, Undefined, Unknown};
 use napi_derive::napi;
 
-use self::bridge::{Bridge, Key, Started};
+use self::bridge::{Bridge, DrainLater, Key, Started};
 use self::convert::{
     BindingClientOptions, BindingError, BindingHit, BindingOutcome, BindingStats, Settlement,
 };
@@ -45,18 +45,33 @@ impl From<BindingOwnerKind> for OwnerKind {
     }
 }
 
+/// `set_immediate` and `drain` are Node's own function and the one below.
 #[napi]
 pub fn create_client(
     env: &Env,
     options: BindingClientOptions,
+    #[napi(ts_arg_type = "(callback: () => void) => unknown")] set_immediate: FunctionRef<
+        Unknown<'static>,
+        Unknown<'static>,
+    >,
+    #[napi(ts_arg_type = "() => void")] drain: FunctionRef<(), ()>,
 ) -> napi::Result<Either<External<BindingClient>, BindingError>> {
     Ok(match Client::new(&options.into()) {
         Ok(client) => {
-            let bridge = Bridge::of(env, Settlement::into_js)?;
+            let bridge = Bridge::of(env, Settlement::into_js, DrainLater { set_immediate, drain })?;
             Either::A(External::new(BindingClient { client, bridge }))
         }
         Err(error) => Either::B(error.into()),
     })
+}
+
+/// Settles the promises of the environment whose results wait.
+#[napi]
+pub fn drain(env: &Env) -> napi::Result<()> {
+    if let Some(bridge) = Bridge::<Settlement>::existing(env)? {
+        bridge.drain(env);
+    }
+    Ok(())
 }
 
 /// One call: a promise, or what is known at once: a cached token, a cached connection, what is wrong. The promise

@@ -272,10 +272,11 @@ impl<T: Exchange> Shared<T> {
             let mut landing = Landing { shared, key, number, has_landed: false };
             async move {
                 let engine = &landing.shared.engine;
-                let ask = engine.ask(&open.transport, queued, &landing.key, &told);
+                let ask = || engine.ask(&open.transport, queued, &landing.key, &told);
+                // In boxes, so that what the caller's thread makes and moves is small.
                 let Brought { result, shared } = match open.fleet.as_ref().zip(ticket) {
-                    Some((fleet, ticket)) => fleet.fetch(&ticket, told.time_left(), ask).await,
-                    None => Brought { result: ask.await, shared: None },
+                    Some((fleet, ticket)) => Box::pin(fleet.fetch(&ticket, told.time_left(), ask())).await,
+                    None => Brought { result: Box::pin(ask()).await, shared: None },
                 };
                 let landed = result.map(Arc::new);
                 landing.land(&landed, shared);

@@ -161,7 +161,8 @@ fn judge_success(body: &[u8], now: EpochMillis) -> Result<Connection, &'static s
                     .flatten()
                     .find(|token| !token.expose().is_empty())
                     .ok_or("an active connection without a token")?;
-            if token.expose().trim().is_empty() || token.expose().chars().any(char::is_control) {
+            let blank = |character: char| character.is_whitespace() || character == '\u{feff}';
+            if token.expose().chars().all(blank) || token.expose().chars().any(char::is_control) {
                 return Err("an active connection whose token is unusable");
             }
             let expires_at = expiry(authorization.expires_at, authorization.expires_in, now);
