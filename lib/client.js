@@ -128,8 +128,10 @@ class XkitClient {
   }
 
   #recover() {
-    const { Recovery } = require('./recovery.js')
-    this.#recovery ??= new Recovery(this, this.#timeoutMs)
+    if (this.#recovery === undefined) {
+      const { Recovery } = require('./recovery.js')
+      this.#recovery = new Recovery(this, this.#timeoutMs)
+    }
     return this.#recovery
   }
 

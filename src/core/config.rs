@@ -4,10 +4,7 @@
 
 use std::time::Duration;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
-use zeroize::Zeroizing;
 
 use super::cache;
 use super::clock::Clock;
@@ -16,7 +13,7 @@ use super::error::{Error, Kind};
 use super::fleet::{self, Fleet};
 use super::proxy::{Proxy, ProxySetting};
 use super::retry::DEFAULT_MAX_RETRIES;
-use super::secret::Secret;
+use super::secret::{Secret, basic_authorization};
 use super::tls::{Roots, Trust};
 use super::transport::Settings;
 
@@ -119,11 +116,7 @@ impl Options {
         if name.contains(':') {
             return Err(Error::argument("The option publishableKey must not contain a colon"));
         }
-        let credentials = Zeroizing::new(format!("{name}:{password}"));
-        let encoded = Zeroizing::new(format!("Basic {}", STANDARD.encode(credentials.as_bytes())));
-        let mut header = HeaderValue::from_str(&encoded).map_err(|_| Error::internal())?;
-        header.set_sensitive(true);
-        Ok(header)
+        basic_authorization(name, password).ok_or_else(Error::internal)
     }
 
     fn fleet(&self, trust: &Trust, limits: Limits) -> Result<Option<Fleet>, Error> {
@@ -175,6 +168,9 @@ fn key<'a>(key: Option<&'a Secret>, option: &str, variable: &str) -> Result<&'a 
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+
     use super::*;
 
     fn options(publishable_key: &str, secret_key: &str) -> Options {

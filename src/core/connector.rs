@@ -8,8 +8,6 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 use std::{error, io};
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, TryFutureExt};
 use http::header::{HeaderMap, HeaderValue, PROXY_AUTHORIZATION, USER_AGENT};
@@ -23,9 +21,9 @@ use rustls::ClientConfig;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tower_service::Service;
-use zeroize::Zeroizing;
 
 use super::proxy::Proxy;
+use super::secret::basic_authorization;
 
 /// How often the system asks whether the other end of an idle connection is still there.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(15);
@@ -81,11 +79,7 @@ fn tunnel(
     let mut headers = HeaderMap::new();
     headers.insert(USER_AGENT, HeaderValue::from_static(user_agent));
     if let Some((name, password)) = &proxy.credentials {
-        let credentials = Zeroizing::new(format!("{name}:{}", password.expose()));
-        let encoded = Zeroizing::new(format!("Basic {}", STANDARD.encode(credentials.as_bytes())));
-        let mut header = HeaderValue::from_str(&encoded).ok()?;
-        header.set_sensitive(true);
-        headers.insert(PROXY_AUTHORIZATION, header);
+        headers.insert(PROXY_AUTHORIZATION, basic_authorization(name, password.expose())?);
     }
     let address = Uri::try_from(proxy.url.as_str()).ok()?;
     Some(Tunnel::new(address, HttpsConnector::from((tcp, tls))).with_headers(headers))

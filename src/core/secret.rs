@@ -1,7 +1,10 @@
-//! Text that must never be printed: keys, tokens, the proxy's password. Owns nothing but the hiding.
+//! Text that must never be printed: keys, tokens, the proxy's password. Owns the hiding, in memory and in headers.
 
 use std::fmt;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderValue;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
@@ -26,6 +29,15 @@ impl fmt::Debug for Secret {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("[secret]")
     }
+}
+
+/// The header of Basic authentication, marked as sensitive; `None` if it cannot be one.
+pub fn basic_authorization(name: &str, password: &str) -> Option<HeaderValue> {
+    let credentials = Zeroizing::new(format!("{name}:{password}"));
+    let encoded = Zeroizing::new(format!("Basic {}", STANDARD.encode(credentials.as_bytes())));
+    let mut header = HeaderValue::from_str(&encoded).ok()?;
+    header.set_sensitive(true);
+    Some(header)
 }
 
 #[cfg(test)]
