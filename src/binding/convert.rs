@@ -7,18 +7,18 @@ use napi::Env;
 use napi::bindgen_prelude::{ToNapiValue, Unknown};
 use napi_derive::napi;
 
-use crate::core::cache;
 use crate::core::client::Outcome;
 use crate::core::config::Options;
 use crate::core::connection::{Connection, State};
-use crate::core::endpoint::Paths;
 use crate::core::error::Error;
 use crate::core::fleet::Health;
 use crate::core::fleet::settings as fleet;
-use crate::core::proxy::ProxySetting;
+use crate::core::http::proxy::ProxySetting;
+use crate::core::http::tls::Roots;
+use crate::core::platform::endpoint::Paths;
 use crate::core::secret::Secret;
 use crate::core::stats::Stats;
-use crate::core::tls::Roots;
+use crate::core::tokens::cache;
 
 /// The facade has checked that each field has this type and, for a number, its range.
 #[napi(object, object_to_js = false)]

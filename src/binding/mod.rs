@@ -19,8 +19,8 @@ use self::convert::{
 };
 use crate::core::Client;
 use crate::core::client::{Begun, Request};
-use crate::core::endpoint::OwnerKind;
 use crate::core::error::Error;
+use crate::core::platform::endpoint::OwnerKind;
 
 /// A client and the bridge of the environment that made it.
 pub struct BindingClient {

@@ -10,17 +10,17 @@ use futures_util::future::BoxFuture;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::cache::{Cache, Hit, Key, Shared as Origin};
-use super::clock::Clock;
-use super::config::{Config, Limits, Options};
-use super::connection::{Connection, State};
-use super::endpoint::{Catalog, Endpoint, OwnerKind, Segment};
-use super::engine::{Engine, Queued};
-use super::error::Error;
-use super::fleet::{Brought, Fleet, Purpose};
-use super::flight::{Flight, Flights, Landed, Progress};
-use super::stats::Stats;
-use super::transport::{Exchange, Transport};
+use crate::core::clock::Clock;
+use crate::core::config::{Config, Limits, Options};
+use crate::core::connection::{Connection, State};
+use crate::core::error::Error;
+use crate::core::fleet::{Brought, Fleet, Purpose};
+use crate::core::http::{Exchange, Transport};
+use crate::core::platform::endpoint::{Catalog, Endpoint, OwnerKind, Segment};
+use crate::core::platform::{Engine, Queued};
+use crate::core::stats::Stats;
+use crate::core::tokens::cache::{Cache, Hit, Key, Shared as Origin};
+use crate::core::tokens::in_flight::{Flight, Flights, Landed, Progress};
 
 /// One client serves every owner of a backend.
 #[derive(Debug)]
@@ -379,13 +379,13 @@ mod tests {
     use zeroize::Zeroizing;
 
     use super::*;
-    use crate::core::cache;
     use crate::core::clock::Now;
-    use crate::core::endpoint::Paths;
     use crate::core::error::Kind;
-    use crate::core::retry::Class;
-    use crate::core::transport::Fault;
-    use crate::core::verdict::Answer;
+    use crate::core::http::Fault;
+    use crate::core::platform::endpoint::Paths;
+    use crate::core::platform::retry::Class;
+    use crate::core::platform::verdict::Answer;
+    use crate::core::tokens::cache;
 
     /// Answers from a script; what it does not hold is a hang.
     #[derive(Debug, Default)]

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use super::connection::EpochMillis;
+use crate::core::connection::EpochMillis;
 
 /// One moment by both clocks.
 #[derive(Clone, Copy, Debug, PartialEq)]

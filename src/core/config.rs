@@ -6,16 +6,16 @@ use std::time::Duration;
 
 use http::HeaderValue;
 
-use super::cache;
-use super::clock::Clock;
-use super::endpoint::{Catalog, Endpoint, Paths};
-use super::error::{Error, Kind};
-use super::fleet::{self, Fleet};
-use super::proxy::{Proxy, ProxySetting};
-use super::retry::DEFAULT_MAX_RETRIES;
-use super::secret::{Secret, basic_authorization};
-use super::tls::{Roots, Trust};
-use super::transport::Settings;
+use crate::core::clock::Clock;
+use crate::core::error::{Error, Kind};
+use crate::core::fleet::{self, Fleet};
+use crate::core::http::Settings;
+use crate::core::http::proxy::{Proxy, ProxySetting};
+use crate::core::http::tls::{Roots, Trust};
+use crate::core::platform::endpoint::{Catalog, Endpoint, Paths};
+use crate::core::platform::retry::DEFAULT_MAX_RETRIES;
+use crate::core::secret::{Secret, basic_authorization};
+use crate::core::tokens::cache;
 
 /// The whole call.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_millis(20_000);

@@ -1,6 +1,6 @@
 //! A connection of an owner to a third-party service, as the platform told of it.
 
-use super::secret::Secret;
+use crate::core::secret::Secret;
 
 /// Milliseconds since the Unix epoch.
 pub type EpochMillis = f64;

@@ -2,25 +2,17 @@
 //! `client` → `cache`, `fleet`, `flight`, `endpoint`, `transport`, `retry`, `verdict` → `connection`, `secret`, `error`.
 #![forbid(unsafe_code)]
 
-pub mod cache;
 pub mod client;
 mod clock;
 pub mod config;
 pub mod connection;
-mod connector;
-pub mod endpoint;
-mod engine;
 pub mod error;
 pub mod fleet;
-mod flight;
-mod gate;
+pub mod http;
 mod json;
-pub mod proxy;
-mod retry;
+pub mod platform;
 pub mod secret;
 pub mod stats;
-pub mod tls;
-mod transport;
-mod verdict;
+pub mod tokens;
 
 pub use client::Client;

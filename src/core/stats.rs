@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::fleet::Health;
+use crate::core::fleet::Health;
 
 /// The live counters.
 #[derive(Debug, Default)]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 
-use super::seal::Name;
+use super::crypto::Name;
 
 /// Redis is asked for a sign of life so often; whoever listens notices a lost connection by that.
 pub const PING_INTERVAL: Duration = Duration::from_millis(250);
@@ -116,8 +116,8 @@ impl Hearing {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::endpoint::OwnerKind;
-    use crate::core::fleet::seal::Keys;
+    use crate::core::fleet::crypto::Keys;
+    use crate::core::platform::endpoint::OwnerKind;
 
     const NOW: Boot = Duration::from_secs(100);
 

@@ -1,19 +1,19 @@
 //! The second level of the cache: what the processes of a fleet keep in a Redis for each other. Owns the way of one
 //! fetch through it, and goes on without it at any trouble: no call ever fails because of Redis.
 //!
-//! `settings` → where it is; `link` → the connection; `store` → keys and scripts; `seal` → what Redis gets to see;
-//! `breaker` → when it is left alone; `hearing`, `listener`, `news` → what the others tell; `orders` → what they do not
+//! `settings` → where it is; `redis` → the connection; `scripts` → keys and scripts; `crypto` → what Redis gets to see;
+//! `breaker` → when it is left alone; `hearing`, `channel`, `news` → what the others tell; `outbox` → what they do not
 //! know yet.
 
 mod breaker;
+mod channel;
+mod crypto;
 mod hearing;
-mod link;
-mod listener;
 mod news;
-mod orders;
-mod seal;
+mod outbox;
+mod redis;
+mod scripts;
 pub mod settings;
-mod store;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -30,21 +30,21 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use self::breaker::Breaker;
+use self::crypto::{Entry, Keys, NO_TAG, Name, Tag};
 pub use self::hearing::Mark;
 use self::hearing::{Hearing, LONGEST_LEASE};
-use self::link::{Link, Trouble};
 use self::news::{Event, News, Sender};
-use self::orders::{Order, Orders};
-use self::seal::{Entry, Keys, NO_TAG, Name, Tag};
+use self::outbox::{Order, Orders};
+use self::redis::{Link, Trouble};
+use self::scripts::{Ending, Found, GENERATION_LIFE, Generation, LOCK_RENEWAL, LockId, Store, generation};
 use self::settings::Settings;
-use self::store::{Ending, Found, GENERATION_LIFE, Generation, LOCK_RENEWAL, LockId, Store, generation};
-use super::cache::{self, Hit, REFRESH_FROM, Shared};
-use super::clock::{Clock, Now};
-use super::connection::{Connection, State};
-use super::endpoint::OwnerKind;
-use super::error::Error;
-use super::stats::Counter;
-use super::tls::Trust;
+use crate::core::clock::{Clock, Now};
+use crate::core::connection::{Connection, State};
+use crate::core::error::Error;
+use crate::core::http::tls::Trust;
+use crate::core::platform::endpoint::OwnerKind;
+use crate::core::stats::Counter;
+use crate::core::tokens::cache::{self, Hit, REFRESH_FROM, Shared};
 
 /// Whoever waits for another process looks by itself too, in case that no news come: first after this time, then less
 /// and less often.
@@ -260,7 +260,7 @@ impl Fleet {
 impl Member {
     fn listen(self: &Arc<Self>) {
         if !self.is_listening.swap(true, Ordering::Relaxed) {
-            self.spawn(listener::listen(Arc::clone(self)).boxed());
+            self.spawn(channel::listen(Arc::clone(self)).boxed());
         }
     }
 
@@ -271,7 +271,7 @@ impl Member {
             let ended = pin!(async { while ended.changed().await.is_ok() {} });
             select(task, ended).await;
         };
-        link::spawn(until_ended.boxed());
+        redis::spawn(until_ended.boxed());
     }
 
     fn take_note(&self, news: Option<News>) {
@@ -490,7 +490,7 @@ impl Drop for GivingUp<'_> {
             let news = member.news(Event::Fetched, &name);
             let _ = member.heed(member.store.release(&name, &lock, Ending::GaveUp, &news).await);
         };
-        link::spawn(release.boxed());
+        redis::spawn(release.boxed());
     }
 }
 

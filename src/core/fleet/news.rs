@@ -1,6 +1,6 @@
 //! What members of a fleet tell each other: a few bytes with a connection's name, in which nothing can be read.
 
-use super::seal::Name;
+use super::crypto::Name;
 
 /// Names a member.
 pub type Sender = [u8; 16];

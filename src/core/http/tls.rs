@@ -13,7 +13,7 @@ use rustls::{
     AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
 };
 
-use super::error::Error;
+use crate::core::error::Error;
 
 /// Certificates to trust, as PEM.
 #[derive(Clone, Debug, Default)]

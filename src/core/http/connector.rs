@@ -22,8 +22,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tower_service::Service;
 
-use super::proxy::Proxy;
-use super::secret::basic_authorization;
+use crate::core::http::proxy::Proxy;
+use crate::core::secret::basic_authorization;
 
 /// How often the system asks whether the other end of an idle connection is still there.
 const TCP_KEEPALIVE: Duration = Duration::from_secs(15);

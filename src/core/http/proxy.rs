@@ -6,8 +6,8 @@ use ipnet::IpNet;
 use percent_encoding::percent_decode_str;
 use url::{Host, Url};
 
-use super::error::Error;
-use super::secret::Secret;
+use crate::core::error::Error;
+use crate::core::secret::Secret;
 
 /// What the options and the environment say of a proxy.
 #[derive(Clone, Debug)]

@@ -10,10 +10,10 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use ::redis::aio::{MultiplexedConnection, PubSub};
+use ::redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, RedisError, Value};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
-use redis::aio::{MultiplexedConnection, PubSub};
-use redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, RedisError, Value};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -24,7 +24,7 @@ use tokio_rustls::TlsConnector;
 
 use super::settings::{Address, Settings, Topology};
 use crate::core::error::Error;
-use crate::core::tls::Trust;
+use crate::core::http::tls::Trust;
 
 /// After the time is over, for a reply that has come while this process had no time to look.
 const GRACE: Duration = Duration::from_millis(2);
@@ -184,7 +184,7 @@ impl Link {
 
     /// Whether Redis answers, after as much time for a connection as that may take.
     pub async fn probe(self: &Arc<Self>) -> bool {
-        self.connection().1.await.is_some() && self.ask(&redis::cmd("PING")).await.is_ok()
+        self.connection().1.await.is_some() && self.ask(&::redis::cmd("PING")).await.is_ok()
     }
 
     async fn connect(self: &Arc<Self>, number: u64) -> Result<Connection, Trouble> {
@@ -251,7 +251,7 @@ impl Link {
 
     /// Sentinels have a login of their own, or none. The Redis's is tried where none is not enough.
     async fn ask_sentinel(&self, sentinel: &Address, master: &str) -> Result<Address, Trouble> {
-        let mut question = redis::cmd("SENTINEL");
+        let mut question = ::redis::cmd("SENTINEL");
         question.arg("GET-MASTER-ADDR-BY-NAME").arg(master);
         for login in [anonymous(), self.login().set_db(0)] {
             let stream = self.open(sentinel).await?;

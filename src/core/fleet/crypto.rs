@@ -12,9 +12,9 @@ use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::core::connection::{Connection, Details, EpochMillis, State};
-use crate::core::endpoint::OwnerKind;
 use crate::core::error::Error;
 use crate::core::json::Object;
+use crate::core::platform::endpoint::OwnerKind;
 use crate::core::secret::Secret;
 
 /// Fixed, so that every process derives the same; the secret is what is random.

@@ -2,24 +2,27 @@
 //!
 //! Everything it holds is given back when its future is dropped, so dropping it is how a request is cancelled.
 
+pub mod endpoint;
+pub mod retry;
+pub mod verdict;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::Uri;
+use ::http::Uri;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
-use super::cache::Key;
-use super::clock::Clock;
-use super::config::Limits;
-use super::connection::Connection;
-use super::endpoint::Endpoint;
-use super::error::{Error, Kind};
-use super::flight::Progress;
-use super::retry::{Class, Failure, Policy, Quota};
-use super::stats::Stats;
-use super::transport::{Exchange, Fault};
-use super::verdict;
+use crate::core::clock::Clock;
+use crate::core::config::Limits;
+use crate::core::connection::Connection;
+use crate::core::error::{Error, Kind};
+use crate::core::http::{Exchange, Fault};
+use crate::core::platform::endpoint::Endpoint;
+use crate::core::platform::retry::{Class, Failure, Policy, Quota};
+use crate::core::stats::Stats;
+use crate::core::tokens::cache::Key;
+use crate::core::tokens::in_flight::Progress;
 
 /// Flights that may wait for a place. With 100 places and answers in 100 ms, as many as can be served within the
 /// default timeout; one beyond them would only wait to fail.

@@ -10,7 +10,7 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::{Host, Url};
 
-use super::error::Error;
+use crate::core::error::Error;
 
 /// Longest owner id or slug, in bytes of UTF-8.
 pub const MAX_ID_BYTES: usize = 1024;

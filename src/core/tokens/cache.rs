@@ -10,12 +10,12 @@ use lru::LruCache;
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
-use super::clock::{Moment, Now};
-use super::connection::{Connection, EpochMillis, State};
-use super::endpoint::{OwnerKind, Segment};
-use super::error::Error;
-use super::fleet::Mark;
-use super::json::Object;
+use crate::core::clock::{Moment, Now};
+use crate::core::connection::{Connection, EpochMillis, State};
+use crate::core::error::Error;
+use crate::core::fleet::Mark;
+use crate::core::json::Object;
+use crate::core::platform::endpoint::{OwnerKind, Segment};
 
 /// How long a token is kept unless an option says otherwise: a token that was revoked is then noticed soon.
 pub const DEFAULT_TTL: Duration = Duration::from_secs(60);

@@ -2,6 +2,11 @@
 //!
 //! Owns the connection pool and turns whatever goes wrong below HTTP into a [`Fault`]. Decides on no retry.
 
+mod connector;
+mod gate;
+pub mod proxy;
+pub mod tls;
+
 use std::error::Error as StdError;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -18,13 +23,13 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::ClientConfig;
 use zeroize::Zeroizing;
 
-use super::connector::{Connector, Overdue, Served};
-use super::error::{Error, Kind};
-use super::gate::Gate;
-use super::proxy::Proxy;
-use super::retry::{self, Class};
-use super::tls::{self, Trust};
-use super::verdict::{self, Answer};
+use crate::core::error::{Error, Kind};
+use crate::core::http::connector::{Connector, Overdue, Served};
+use crate::core::http::gate::Gate;
+use crate::core::http::proxy::Proxy;
+use crate::core::http::tls::Trust;
+use crate::core::platform::retry::{self, Class};
+use crate::core::platform::verdict::{self, Answer};
 
 type Pool = legacy::Client<Connector, Empty<&'static [u8]>>;
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use redis::{Cmd, Value};
 
-use super::link::{Link, Trouble};
-use super::seal::{Name, Tag};
+use super::crypto::{Name, Tag};
+use super::redis::{Link, Trouble};
 
 /// A lock lasts so long unless its holder renews it: a holder that was killed keeps the others waiting for this long.
 pub const LOCK_LIFE: Duration = Duration::from_secs(2);

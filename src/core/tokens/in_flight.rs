@@ -10,10 +10,10 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
 use tokio::time::Instant;
 
-use super::cache::Key;
-use super::connection::Connection;
-use super::error::Error;
-use super::fleet::Mark;
+use crate::core::connection::Connection;
+use crate::core::error::Error;
+use crate::core::fleet::Mark;
+use crate::core::tokens::cache::Key;
 
 /// What a flight ends with; each of its callers gets a copy of its own.
 pub type Landed = Result<Arc<Connection>, Error>;

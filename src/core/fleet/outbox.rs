@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::seal::{Name, Tag};
+use super::crypto::{Name, Tag};
 
 /// Connections that are remembered. Beyond that nothing in Redis is trusted until all of it is over.
 const MAX_ORDERS: usize = 10_000;
@@ -119,8 +119,8 @@ mod tests {
     use tokio::time::advance;
 
     use super::*;
-    use crate::core::endpoint::OwnerKind;
-    use crate::core::fleet::seal::Keys;
+    use crate::core::fleet::crypto::Keys;
+    use crate::core::platform::endpoint::OwnerKind;
 
     const LIFE: Duration = Duration::from_secs(60);
 

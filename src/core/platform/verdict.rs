@@ -12,10 +12,10 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 use zeroize::Zeroizing;
 
-use super::connection::{Connection, Details, EpochMillis, State, Unavailable};
-use super::error::{Error, Kind};
-use super::json::Object;
-use super::secret::Secret;
+use crate::core::connection::{Connection, Details, EpochMillis, State, Unavailable};
+use crate::core::error::{Error, Kind};
+use crate::core::json::Object;
+use crate::core::secret::Secret;
 
 /// What the platform answered, as far as the verdict depends on it.
 #[derive(Debug)]
