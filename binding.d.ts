@@ -145,13 +145,11 @@ export interface BindingStats {
 }
 
 /**
- * One call: a promise, or what is known at once: a cached token, a cached connection, what is wrong. The promise
- * resolves with the token, with an outcome, or with `undefined` when it was cancelled.
+ * One call: a promise, or what is known at once: a cached token, a cached connection, what is wrong. The promise resolves
+ * with the token, with an outcome, or with `undefined` when it was cancelled; one that is to be `cancellable` comes with its
+ * key. With a `rejected_token`, another one is asked for.
  */
-export declare function call(client: ExternalObject<BindingClient>, ownerKind: BindingOwnerKind, ownerId: string, slug: string, timeoutMs: number | undefined | null, fresh: boolean, wholeConnection: boolean): Promise<string | BindingOutcome | undefined> | BindingHit | BindingOutcome
-
-/** `call`, for a caller that has an `AbortSignal`. */
-export declare function callCancellable(client: ExternalObject<BindingClient>, ownerKind: BindingOwnerKind, ownerId: string, slug: string, timeoutMs: number | undefined | null, fresh: boolean, wholeConnection: boolean): BindingCancellable | BindingHit | BindingOutcome
+export declare function call(client: ExternalObject<BindingClient>, ownerKind: BindingOwnerKind, ownerId: string, slug: string, timeoutMs: number | undefined | null, fresh: boolean, wholeConnection: boolean, cancellable: boolean, rejectedToken?: string | undefined | null): Promise<string | BindingOutcome | undefined> | BindingCancellable | BindingHit | BindingOutcome
 
 /** Ends a call now; its promise resolves with `undefined`. Nothing happens if it has ended. */
 export declare function cancel(client: ExternalObject<BindingClient>, key: number): void
@@ -168,9 +166,10 @@ export declare function createClient(options: BindingClientOptions, setImmediate
 export declare function drain(): void
 
 /**
- * Drops what is cached of a connection and calls off what is under way; with a rejected token, only if that is the
- * one cached. What is returned is what is wrong with the arguments.
+ * Drops what is cached of a connection and supersedes what is under way; with a rejected token, only what that concerns. A
+ * webhook does not tell which kind of owner it is about: without one, all are meant. What is returned is what is wrong with
+ * the arguments.
  */
-export declare function invalidate(client: ExternalObject<BindingClient>, ownerKind: BindingOwnerKind, ownerId: string, slug: string, rejectedToken?: string | undefined | null): BindingError | null
+export declare function invalidate(client: ExternalObject<BindingClient>, ownerKind: BindingOwnerKind | undefined | null, ownerId: string, slug: string, rejectedToken?: string | undefined | null): BindingError | null
 
 export declare function stats(client: ExternalObject<BindingClient>): BindingStats

@@ -837,7 +837,6 @@ module.exports.__napiBindingTarget = __napiStampBindingTarget(nativeBinding, __n
 module.exports = nativeBinding
 module.exports.BindingOwnerKind = nativeBinding.BindingOwnerKind
 module.exports.call = nativeBinding.call
-module.exports.callCancellable = nativeBinding.callCancellable
 module.exports.cancel = nativeBinding.cancel
 module.exports.close = nativeBinding.close
 module.exports.connectorUrl = nativeBinding.connectorUrl

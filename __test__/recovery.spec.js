@@ -199,29 +199,6 @@ describe.each(CACHES)('20 calls whose token was revoked, with the cache %s,', (_
 })
 
 describe('what replaced a token', () => {
-  test('is remembered for 5 s, for those who are refused late', async () => {
-    const platform = await startScript(active(FIRST), active(SECOND), active(THIRD))
-    const xkit = platform.client()
-    const clock = jest.spyOn(performance, 'now').mockReturnValue(1000)
-    const [early, late, tooLate] = await heldCalls(
-      3,
-      use => xkit.withAccessToken('u1', 'slack', use),
-      taking(SECOND, THIRD),
-    )
-    const tokenOf = async ({ release, outcome }) => {
-      release()
-      return (await outcome).text()
-    }
-
-    expect(await tokenOf(early)).toBe(SECOND)
-    clock.mockReturnValue(5999)
-    expect(await tokenOf(late)).toBe(SECOND)
-    expect(platform.requests).toHaveLength(2)
-    clock.mockReturnValue(6000)
-    expect(await tokenOf(tooLate)).toBe(THIRD)
-    expect(platform.requests).toHaveLength(3)
-  })
-
   test('leads on to its own replacement when it was rejected in turn', async () => {
     const platform = await startScript(active(FIRST), active(SECOND), active(THIRD))
     const xkit = platform.client()
@@ -299,7 +276,6 @@ describe('what replaced a token', () => {
     [999, 'is still known', 0],
     [1000, 'is forgotten', 1],
   ])('after %d others %s', async (count, _what, requests) => {
-    jest.spyOn(performance, 'now').mockReturnValue(1000)
     let current = FIRST
     const platform = await startScript(() => active(current))
     const xkit = platform.client()
@@ -483,6 +459,77 @@ describe('a re-fetch that fails', () => {
   })
 })
 
+describe('the limits of the caller', () => {
+  test.each(['withAccessToken', 'fetch'])(
+    'let `%s` fail at once where the platform asks to wait longer',
+    async method => {
+      const platform = await startScript(active(FIRST), () => ({
+        ...json(429, {}),
+        headers: { 'retry-after': '5' },
+      }))
+      const xkit = platform.client({ timeoutMs: 2000 })
+      const { serviceUrl } = await startTokens()
+      const call =
+        method === 'fetch'
+          ? xkit.fetch('u1', 'slack', `${serviceUrl}/slack/me`)
+          : xkit.withAccessToken('u1', 'slack', unauthorized)
+
+      expect(await failureOf(call)).toMatchObject({
+        code: 'ERR_XKIT_RATE_LIMITED',
+        retryAfterMs: 5000,
+        attempts: 1,
+      })
+      expect(platform.requests).toHaveLength(2)
+    },
+  )
+
+  test('count every request that was sent for another token', async () => {
+    const platform = await startScript(active(FIRST), ...Array.from({ length: 3 }, () => json(503, {})))
+    const xkit = platform.client({ maxRetries: 2 })
+
+    expect(await failureOf(xkit.withAccessToken('u1', 'slack', unauthorized))).toMatchObject({
+      code: 'ERR_XKIT_SERVER',
+      attempts: 3,
+    })
+    expect(platform.requests).toHaveLength(4)
+  })
+})
+
+describe('rejections that are told by `invalidate`', () => {
+  test.each(CACHES)('of one token cost fifty callers one request (cache %s)', async (_name, cache) => {
+    const repair = gate(active(SECOND))
+    const platform = await startScript(active(FIRST), repair.step)
+    const xkit = platform.client({ cache })
+    const rejected = await xkit.getAccessToken('u1', 'slack')
+    const calls = Array.from({ length: 50 }, () => {
+      xkit.invalidate('u1', 'slack', rejected)
+      return xkit.getAccessToken('u1', 'slack')
+    })
+    repair.open()
+
+    expect(await Promise.all(calls)).toEqual(Array(50).fill(SECOND))
+    expect(platform.requests).toHaveLength(2)
+  })
+
+  test('do not supersede the repair of a newer token when they come late', async () => {
+    const repair = gate(active(THIRD))
+    const platform = await startScript(active(FIRST), active(SECOND), repair.step)
+    const xkit = platform.client({ cache: true })
+    expect(await xkit.getAccessToken('u1', 'slack')).toBe(FIRST)
+    xkit.invalidate('u1', 'slack', FIRST)
+    expect(await xkit.getAccessToken('u1', 'slack')).toBe(SECOND)
+    xkit.invalidate('u1', 'slack', SECOND)
+    const repaired = xkit.getAccessToken('u1', 'slack')
+    xkit.invalidate('u1', 'slack', FIRST)
+    const joined = xkit.getAccessToken('u1', 'slack')
+    repair.open()
+
+    expect(await Promise.all([repaired, joined])).toEqual([THIRD, THIRD])
+    expect(await xkit.getAccessToken('u1', 'slack')).toBe(THIRD)
+    expect(platform.requests).toHaveLength(3)
+  })
+})
+
 describe('the time limit', () => {
   async function holdRefetch(clientOptions) {
     const refetch = gate(active(SECOND))
@@ -519,37 +566,15 @@ describe('the time limit', () => {
     refetch.open()
   })
 
-  const fakeTimers = () =>
-    jest.useFakeTimers({ doNotFake: ['performance', 'setImmediate', 'nextTick', 'queueMicrotask'] })
-
   test('leaves no timer behind', async () => {
     const platform = await startScript(active(FIRST), active(SECOND), active(THIRD), disabled)
     const xkit = platform.client()
-    fakeTimers()
+    jest.useFakeTimers({ doNotFake: ['performance', 'setImmediate', 'nextTick', 'queueMicrotask'] })
 
     await xkit.withAccessToken('u1', 'slack', taking(SECOND))
     await failureOf(xkit.withAccessToken('u2', 'slack', unauthorized))
     expect(platform.requests).toHaveLength(4)
     expect(jest.getTimerCount()).toBe(0)
-  })
-
-  test('is 20 s where neither says otherwise', async () => {
-    fakeTimers()
-    const { platform, refetch, xkit } = await holdRefetch({ attemptTimeoutMs: 60_000 })
-    const refetched = deferred()
-    const call = xkit.withAccessToken('u1', 'slack', () => {
-      platform.nextRequest().then(refetched.resolve)
-      return unauthorized()
-    })
-    const failure = failureOf(call)
-    await refetched.promise
-
-    jest.advanceTimersByTime(19_999)
-    expect(jest.getTimerCount()).toBe(1)
-    jest.advanceTimersByTime(1)
-    expect((await failure).message).toMatch(/within 20000 ms/)
-    expect(jest.getTimerCount()).toBe(0)
-    refetch.open()
   })
 })
 

@@ -9,7 +9,7 @@ const { requireText } = require('./checks.js')
 const { follow, isFollowed, noteAbort, noteOutcome } = require('./diagnostics.js')
 const { toError, toUnavailableError } = require('./errors.js')
 const { readCallOptions, readClientOptions } = require('./options.js')
-const { OWNER_KINDS, namedOwner } = require('./owner.js')
+const { namedOwner } = require('./owner.js')
 
 const { User, Group, Context } = binding.BindingOwnerKind
 const NATIVE_KINDS = { __proto__: null, user: User, group: Group, context: Context }
@@ -36,7 +36,6 @@ class XkitClient {
   /** Leases on cached tokens, by the owner's kind; undefined without a cache. */
   #leases
   #leaseHits = 0
-  #timeoutMs
   #recovery
 
   constructor(options) {
@@ -44,7 +43,6 @@ class XkitClient {
     const native = binding.createClient(nativeOptions, setImmediate, binding.drain)
     if (isFailure(native)) throw toError(native)
     this.#native = native
-    this.#timeoutMs = nativeOptions.timeoutMs
     if (nativeOptions.cache !== undefined) {
       const { Leases } = require('./leases.js')
       this.#leases = [new Leases(), new Leases(), new Leases()]
@@ -98,14 +96,14 @@ class XkitClient {
     requireText('owner', id)
     requireText('slug', slug)
     if (rejectedToken !== undefined) requireText('rejectedToken', rejectedToken)
-    this.#invalidate(kind, id, slug, rejectedToken)
+    this.#invalidate(NATIVE_KINDS[kind], id, slug, rejectedToken)
   }
 
   handleWebhook(body) {
     const { readWebhook } = require('./webhook.js')
     const event = readWebhook(body)
     // The payload does not tell a user from a group.
-    for (const kind of OWNER_KINDS) this.#invalidate(kind, event.ownerId, event.slug)
+    this.#invalidate(undefined, event.ownerId, event.slug)
     return event
   }
 
@@ -130,7 +128,7 @@ class XkitClient {
   #recover() {
     if (this.#recovery === undefined) {
       const { Recovery } = require('./recovery.js')
-      this.#recovery = new Recovery(this, this.#timeoutMs)
+      this.#recovery = new Recovery(this, (...call) => this.#replace(...call))
     }
     return this.#recovery
   }
@@ -141,8 +139,16 @@ class XkitClient {
     return promise
   }
 
-  async #getAccessToken(kind, id, slug, options) {
-    const started = this.#call(kind, id, slug, options, false)
+  /** A token in the place of a rejected one; that one again if the platform has no other. */
+  async #replace(rejectedToken, owner, slug, options) {
+    const { kind, id } = namedOwner('owner', owner)
+    this.#leases?.[NATIVE_KINDS[kind]].drop(id, slug)
+    if (isFollowed()) return this.#follow('getAccessToken', owner, slug, options, rejectedToken)
+    return this.#getAccessToken(NATIVE_KINDS[kind], id, slug, options, rejectedToken)
+  }
+
+  async #getAccessToken(kind, id, slug, options, rejectedToken) {
+    const started = this.#call(kind, id, slug, options, false, rejectedToken)
     // At once: after an `await`, the token may have been invalidated.
     if (isHit(started)) this.#leases?.[kind].put(id, slug, started.accessToken, started.validForMs)
     const outcome = await started
@@ -153,11 +159,11 @@ class XkitClient {
   }
 
   /** Those three for whoever follows. The whole outcome crosses, since a token does not tell how it was come by. */
-  #follow(operation, owner, slug, options) {
+  #follow(operation, owner, slug, options, rejectedToken) {
     return follow(operation, owner, slug, async facts => {
       if (operation === 'getGroupAccessToken') requireText('groupId', owner.group)
       const { kind, id } = namedOwner('owner', owner)
-      const started = this.#call(NATIVE_KINDS[kind], id, slug, options, true)
+      const started = this.#call(NATIVE_KINDS[kind], id, slug, options, true, rejectedToken)
       const outcome = await untilAborted(started, facts)
       noteOutcome(facts, outcome, binding.stats(this.#native))
       const { connection, attempts } = this.#answer(outcome)
@@ -167,15 +173,29 @@ class XkitClient {
     })
   }
 
-  #call(kind, id, slug, options, wholeConnection) {
+  #call(kind, id, slug, options, wholeConnection, rejectedToken) {
     requireText('owner', id)
     requireText('slug', slug)
     if (options === undefined) {
-      return binding.call(this.#native, kind, id, slug, undefined, false, wholeConnection)
+      return binding.call(
+        this.#native,
+        kind,
+        id,
+        slug,
+        undefined,
+        false,
+        wholeConnection,
+        false,
+        rejectedToken,
+      )
     }
     const { signal, timeoutMs, fresh = false } = readCallOptions(options)
-    const request = [this.#native, kind, id, slug, timeoutMs, fresh, wholeConnection]
-    const outcome = signal === undefined ? binding.call(...request) : this.#callWithSignal(signal, request)
+    if (signal?.aborted) return Promise.reject(signal.reason)
+    const cancellable = signal !== undefined
+    const started = binding.call(
+      ...[this.#native, kind, id, slug, timeoutMs, fresh, wholeConnection, cancellable, rejectedToken],
+    )
+    const outcome = Object.hasOwn(started, 'promise') ? this.#untilAborted(signal, started) : started
     return fresh ? this.#endLease(kind, id, slug, outcome) : outcome
   }
 
@@ -188,14 +208,11 @@ class XkitClient {
     }
   }
 
-  async #callWithSignal(signal, request) {
-    if (signal.aborted) throw signal.reason
-    const started = binding.callCancellable(...request)
-    if (!Object.hasOwn(started, 'promise')) return started
+  async #untilAborted(signal, { promise, key }) {
     watch ??= require('./abort.js').watch
-    const unwatch = watch(signal, () => binding.cancel(this.#native, started.key))
+    const unwatch = watch(signal, () => binding.cancel(this.#native, key))
     try {
-      const outcome = await started.promise
+      const outcome = await promise
       if (outcome === undefined && signal.aborted) throw signal.reason
       return outcome
     } finally {
@@ -211,9 +228,11 @@ class XkitClient {
     return { connection: toConnection(connection), attempts }
   }
 
+  /** Without a kind, whatever owner has this id. */
   #invalidate(kind, id, slug, rejectedToken) {
-    this.#leases?.[NATIVE_KINDS[kind]].drop(id, slug)
-    const failure = binding.invalidate(this.#native, NATIVE_KINDS[kind], id, slug, rejectedToken)
+    for (const each of kind === undefined ? [User, Group, Context] : [kind])
+      this.#leases?.[each].drop(id, slug)
+    const failure = binding.invalidate(this.#native, kind, id, slug, rejectedToken)
     if (isFailure(failure)) throw toError(failure)
   }
 }

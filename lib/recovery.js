@@ -4,23 +4,18 @@
 const { invalidType, ownFields } = require('./checks.js')
 const { ConnectionUnavailableError, isXkitError, toError, toUnavailableError } = require('./errors.js')
 const { namedOwner } = require('./owner.js')
-const { Replacements } = require('./replacements.js')
 
 const OPTIONS = ['signal', 'timeoutMs', 'fresh', 'isRejected']
 const UNAUTHORIZED = 401
-// As in the core; `timeoutMs` in index.d.ts.
-const DEFAULT_TIMEOUT_MS = 20_000
 
 class Recovery {
   #client
-  #replacements
-  #timeoutMs
+  #replace
 
-  /** `timeoutMs` is the client's own limit, where it has one. */
-  constructor(client, timeoutMs = DEFAULT_TIMEOUT_MS) {
+  /** `replace(rejectedToken, owner, slug, limits)` gives another token, or the rejected one if there is no other. */
+  constructor(client, replace) {
     this.#client = client
-    this.#replacements = new Replacements(client)
-    this.#timeoutMs = timeoutMs
+    this.#replace = replace
   }
 
   /**
@@ -31,34 +26,24 @@ class Recovery {
     const { isRejected, ...limits } = readOptions(use, options)
     const { kind, id } = namedOwner('owner', owner)
     // What the caller does to an object later changes nothing.
-    const call = { owner: typeof owner === 'string' ? owner : { [kind]: id }, kind, id, slug }
-    Object.assign(call, { timeoutMs: this.#timeoutMs, ...limits })
+    const same = typeof owner === 'string' ? owner : { [kind]: id }
 
     // Without options a cached token costs next to nothing.
-    const token = await this.#client.getAccessToken(
-      call.owner,
-      slug,
-      options === undefined ? undefined : limits,
-    )
+    const token = await this.#client.getAccessToken(same, slug, options === undefined ? undefined : limits)
     const first = await attempt(use, token)
     const isRefused = isRejected === undefined ? isUnauthorized(first) : await isRejected(first.value)
     if (!isRefused) return settle(first)
     if (!isRepeatable) {
-      this.#client.invalidate(call.owner, slug, token)
+      this.#client.invalidate(same, slug, token)
       return settle(first)
     }
-    const replacement = await this.#replace(call, token, first.value)
+    const { signal, timeoutMs } = limits
+    const replacement = await this.#replace(token, same, slug, { signal, timeoutMs }).catch(error => {
+      throw withCause(error, slug, signal, first.value)
+    })
     if (replacement === token) return settle(first)
     discard(first.value)
     return use(replacement)
-  }
-
-  async #replace(call, token, rejection) {
-    try {
-      return await this.#replacements.find(call, token)
-    } catch (error) {
-      throw withCause(error, call, rejection)
-    }
   }
 }
 
@@ -112,7 +97,7 @@ function discard(rejection) {
  * The failure of a re-fetch as this caller's own error, since others may have got the same one and were refused in
  * another way. A signal's reason is handed out untouched: it is the caller's, and others may hold it too.
  */
-function withCause(error, { slug, signal }, rejection) {
+function withCause(error, slug, signal, rejection) {
   if (!isXkitError(error) || error === signal?.reason) return error
   const own =
     error instanceof ConnectionUnavailableError

@@ -1,6 +1,7 @@
 //! What crosses the waist, and nothing else: the `Binding…` types and their conversion from and to the core's.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use napi::Env;
@@ -11,13 +12,12 @@ use crate::core::client::Outcome;
 use crate::core::config::Options;
 use crate::core::connection::{Connection, State};
 use crate::core::error::Error;
-use crate::core::fleet::Health;
 use crate::core::fleet::settings as fleet;
 use crate::core::http::proxy::ProxySetting;
 use crate::core::http::tls::Roots;
 use crate::core::platform::endpoint::Paths;
 use crate::core::secret::Secret;
-use crate::core::stats::Stats;
+use crate::core::stats::{FleetStats, Stats};
 use crate::core::tokens::cache;
 
 /// The facade has checked that each field has this type and, for a number, its range.
@@ -83,8 +83,21 @@ fn millis(millis: Option<u32>) -> Option<Duration> {
     millis.map(|millis| Duration::from_millis(millis.into()))
 }
 
+impl BindingClientOptions {
+    /// The options of the second level of the cache, if there is to be one.
+    pub fn take_fleet(&mut self) -> Option<fleet::Options> {
+        let redis = self.cache.as_mut()?.redis.take()?;
+        Some(fleet::Options {
+            url: Secret::new(redis.url),
+            key_prefix: redis.key_prefix,
+            command_timeout: millis(redis.command_timeout_ms),
+            encryption_key: redis.encryption_key.map(Secret::new),
+        })
+    }
+}
+
 impl From<BindingClientOptions> for Options {
-    fn from(mut options: BindingClientOptions) -> Self {
+    fn from(options: BindingClientOptions) -> Self {
         let (node, node_is_complete) =
             options.node_roots.map_or_else(Default::default, |roots| (roots.pem, roots.is_complete));
         Self {
@@ -102,14 +115,6 @@ impl From<BindingClientOptions> for Options {
             connect_timeout: millis(options.connect_timeout_ms),
             max_retries: options.max_retries,
             max_concurrency: options.max_concurrency.map(|places| places as usize),
-            fleet: options.cache.as_mut().and_then(|limits| limits.redis.take()).map(|redis| {
-                fleet::Options {
-                    url: Secret::new(redis.url),
-                    key_prefix: redis.key_prefix,
-                    command_timeout: millis(redis.command_timeout_ms),
-                    encryption_key: redis.encryption_key.map(Secret::new),
-                }
-            }),
             cache: options.cache.map(|limits| cache::Limits {
                 ttl: millis(limits.ttl_ms).unwrap_or(cache::DEFAULT_TTL),
                 max_entries: limits
@@ -157,7 +162,7 @@ impl From<&Connection> for BindingOutcome {
         Self {
             attempts: 0,
             coalesced: false,
-            connection: Some(BindingConnection::new(connection, None)),
+            connection: Some(BindingConnection::new(connection)),
             error: None,
         }
     }
@@ -216,10 +221,9 @@ impl From<Error> for BindingOutcome {
 }
 
 impl BindingConnection {
-    fn new(connection: &Connection, connect_url: Option<String>) -> Self {
+    fn new(connection: &Connection) -> Self {
         let Connection { state, details } = connection.clone();
         let common = Self {
-            connect_url,
             slug: details.slug,
             connection_id: details.connection_id,
             connector_name: details.connector_name,
@@ -235,8 +239,8 @@ impl BindingConnection {
                 expires_at_ms: expires_at,
                 ..common
             },
-            State::Unavailable { reason, error_code, error_message } => {
-                Self { status: reason.status(), error_code, error_message, ..common }
+            State::Unavailable { reason, error_code, error_message, connect_url } => {
+                Self { status: reason.status(), error_code, error_message, connect_url, ..common }
             }
         }
     }
@@ -264,13 +268,13 @@ pub struct BindingFleetStats {
     pub is_bypassed: bool,
 }
 
-impl From<&Health> for BindingFleetStats {
-    fn from(health: &Health) -> Self {
+impl From<&FleetStats> for BindingFleetStats {
+    fn from(fleet: &FleetStats) -> Self {
         Self {
-            hits: health.hits.get() as f64,
-            misses: health.misses.get() as f64,
-            errors: health.errors.get() as f64,
-            is_bypassed: health.is_bypassed(),
+            hits: fleet.hits.get() as f64,
+            misses: fleet.misses.get() as f64,
+            errors: fleet.errors.get() as f64,
+            is_bypassed: fleet.is_bypassed.load(Ordering::Relaxed),
         }
     }
 }
@@ -287,7 +291,7 @@ impl From<&Stats> for BindingStats {
             failures: stats.failures.get() as f64,
             in_flight: stats.in_flight.get() as f64,
             queued: stats.queued.get() as f64,
-            fleet: stats.fleet.as_deref().map(BindingFleetStats::from),
+            fleet: stats.fleet.as_ref().map(BindingFleetStats::from),
         }
     }
 }
@@ -315,12 +319,7 @@ impl Settlement {
 
     /// What a call that panicked ends with.
     pub fn panicked() -> Self {
-        Self::Outcome(Box::new(Outcome {
-            result: Err(Error::internal()),
-            connect_url: None,
-            attempts: 0,
-            coalesced: false,
-        }))
+        Self::Outcome(Box::new(Outcome { result: Err(Error::internal()), attempts: 0, coalesced: false }))
     }
 
     /// On the environment's thread.
@@ -335,7 +334,7 @@ impl Settlement {
                     Ok(connection) => BindingOutcome {
                         attempts,
                         coalesced,
-                        connection: Some(BindingConnection::new(&connection, outcome.connect_url)),
+                        connection: Some(BindingConnection::new(&connection)),
                         error: None,
                     },
                     Err(error) => BindingOutcome { coalesced, ..error.into() },

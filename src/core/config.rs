@@ -1,18 +1,16 @@
-//! From options to what a client runs on: every value is checked here, once, at construction.
+//! From options to what a client runs on: every value is checked here, once, at construction. Builds nothing.
 //!
 //! The facade has checked types and the ranges of integers; an absent option is `None` and gets its default here.
 
 use std::time::Duration;
 
-use http::HeaderValue;
-
-use crate::core::clock::Clock;
 use crate::core::error::{Error, Kind};
-use crate::core::fleet::{self, Fleet};
 use crate::core::http::Settings;
 use crate::core::http::proxy::{Proxy, ProxySetting};
 use crate::core::http::tls::{Roots, Trust};
-use crate::core::platform::endpoint::{Catalog, Endpoint, Paths};
+use crate::core::platform;
+use crate::core::platform::catalog::Catalog;
+use crate::core::platform::endpoint::{Endpoint, Paths};
 use crate::core::platform::retry::DEFAULT_MAX_RETRIES;
 use crate::core::secret::{Secret, basic_authorization};
 use crate::core::tokens::cache;
@@ -51,8 +49,6 @@ pub struct Options {
     pub max_concurrency: Option<usize>,
     /// The cache's limits; `None` for no cache.
     pub cache: Option<cache::Limits>,
-    /// The Redis behind the cache; `None` for no second level.
-    pub fleet: Option<fleet::settings::Options>,
     /// The proxy, from an option or the environment.
     pub proxy: Option<ProxySetting>,
     /// Certificates to trust.
@@ -65,71 +61,61 @@ pub struct Config {
     pub endpoint: Endpoint,
     pub catalog: Option<Catalog>,
     pub limits: Limits,
-    pub fleet: Option<Fleet>,
+    pub attempts: platform::Limits,
     pub transport: Settings,
+    pub keys: Keys,
 }
 
-/// What a call may take.
+/// What a call may take, and what is kept of it.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     pub timeout: Duration,
-    pub attempt_timeout: Duration,
-    pub max_retries: u32,
-    pub max_concurrency: usize,
     pub cache: Option<cache::Limits>,
+}
+
+/// The platform's keys as they are sent.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    pub publishable: Secret,
+    pub secret: Secret,
 }
 
 impl Options {
     /// Checks everything; the first thing wrong is the error.
     pub fn check(&self) -> Result<Config, Error> {
-        let authorization = self.authorization()?;
+        let keys = self.keys()?;
+        let authorization = basic_authorization(keys.publishable.expose(), keys.secret.expose());
         let endpoint = Endpoint::new(self.base_url.as_deref(), &self.paths)?;
         let catalog = self.catalog_url.as_deref().map(Catalog::new).transpose()?;
         let proxy = self.proxy(&endpoint)?;
-        let trust = Trust::new(&self.roots)?;
-        let limits = Limits {
-            timeout: self.timeout.unwrap_or(DEFAULT_TIMEOUT),
-            attempt_timeout: self.attempt_timeout.unwrap_or(DEFAULT_ATTEMPT_TIMEOUT),
-            max_retries: self.max_retries.unwrap_or(DEFAULT_MAX_RETRIES),
-            max_concurrency: self.max_concurrency.unwrap_or(DEFAULT_MAX_CONCURRENCY),
-            cache: self.cache,
-        };
         Ok(Config {
             catalog,
-            limits,
-            fleet: self.fleet(&trust, limits)?,
+            limits: Limits { timeout: self.timeout.unwrap_or(DEFAULT_TIMEOUT), cache: self.cache },
+            attempts: platform::Limits {
+                attempt_timeout: self.attempt_timeout.unwrap_or(DEFAULT_ATTEMPT_TIMEOUT),
+                max_retries: self.max_retries.unwrap_or(DEFAULT_MAX_RETRIES),
+                max_concurrency: self.max_concurrency.unwrap_or(DEFAULT_MAX_CONCURRENCY),
+            },
             transport: Settings {
                 origin: endpoint.origin(),
                 is_https: endpoint.is_https(),
-                authorization,
+                authorization: authorization.ok_or_else(Error::internal)?,
                 connect_timeout: self.connect_timeout.unwrap_or(DEFAULT_CONNECT_TIMEOUT),
                 proxy,
-                trust,
+                trust: Trust::new(&self.roots)?,
             },
             endpoint,
+            keys,
         })
     }
 
-    fn authorization(&self) -> Result<HeaderValue, Error> {
-        let name = key(self.publishable_key.as_ref(), "publishableKey", "XKIT_PUBLISHABLE_KEY")?;
-        let password = key(self.secret_key.as_ref(), "secretKey", "XKIT_SECRET_KEY")?;
-        if name.contains(':') {
+    fn keys(&self) -> Result<Keys, Error> {
+        let publishable = key(self.publishable_key.as_ref(), "publishableKey", "XKIT_PUBLISHABLE_KEY")?;
+        let secret = key(self.secret_key.as_ref(), "secretKey", "XKIT_SECRET_KEY")?;
+        if publishable.contains(':') {
             return Err(Error::argument("The option publishableKey must not contain a colon"));
         }
-        basic_authorization(name, password).ok_or_else(Error::internal)
-    }
-
-    fn fleet(&self, trust: &Trust, limits: Limits) -> Result<Option<Fleet>, Error> {
-        let (Some(options), Some(cache)) = (&self.fleet, limits.cache) else { return Ok(None) };
-        let parts = fleet::Parts {
-            trust,
-            secret_key: key(self.secret_key.as_ref(), "secretKey", "XKIT_SECRET_KEY")?,
-            publishable_key: key(self.publishable_key.as_ref(), "publishableKey", "XKIT_PUBLISHABLE_KEY")?,
-            connect_timeout: self.connect_timeout.unwrap_or(DEFAULT_CONNECT_TIMEOUT),
-            patience: limits.attempt_timeout,
-            ttl: cache.ttl,
-        };
-        Fleet::new(options.check()?, parts, Clock::system(), fastrand::f64).map(Some)
+        Ok(Keys { publishable: Secret::new(publishable.to_owned()), secret: Secret::new(secret.to_owned()) })
     }
 
     fn proxy(&self, endpoint: &Endpoint) -> Result<Option<Proxy>, Error> {

@@ -42,6 +42,8 @@ pub enum State {
         error_code: Option<String>,
         /// The platform's words for what broke.
         error_message: Option<String>,
+        /// Where the owner sets the connection up or repairs it, if the catalog is known.
+        connect_url: Option<String>,
     },
 }
 

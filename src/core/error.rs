@@ -128,6 +128,12 @@ impl Error {
         Self::new(Kind::Closed, "This client was closed: make the call on a client that is open")
     }
 
+    /// Too many calls wait already.
+    pub fn overloaded() -> Self {
+        let message = "Too many calls wait already: make fewer at once, or raise maxConcurrency";
+        Self::new(Kind::Overloaded, message).retryable()
+    }
+
     /// A defect of this package: fixed words, since nothing about the call is known to be safe to print.
     pub fn internal() -> Self {
         Self::new(

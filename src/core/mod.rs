@@ -1,5 +1,8 @@
-//! The client in plain Rust. Modules depend on each other in one direction only:
-//! `client` → `cache`, `fleet`, `flight`, `endpoint`, `transport`, `retry`, `verdict` → `connection`, `secret`, `error`.
+//! The client in plain Rust, put together here. Each folder answers one question, and imports run downward only:
+//!
+//! `client` takes a call on → `tokens`: what we know → `source`: where a connection is fetched from, which is `platform`: how
+//! we ask → `http`: how bytes travel, or `fleet` around it: how processes share. Below them are leaves that import none of
+//! these: `connection`, `error`, `secret`, `stats`, `clock`, `json`.
 #![forbid(unsafe_code)]
 
 pub mod client;
@@ -12,7 +15,65 @@ pub mod http;
 mod json;
 pub mod platform;
 pub mod secret;
+mod source;
 pub mod stats;
 pub mod tokens;
 
-pub use client::Client;
+use std::sync::Arc;
+
+use self::client::{Client, Parts};
+use self::clock::Clock;
+use self::config::{Config, Options};
+use self::error::Error;
+use self::fleet::Fleet;
+use self::http::Transport;
+use self::platform::Platform;
+use self::platform::catalog::Catalog;
+use self::source::TokenSource;
+use self::stats::Stats;
+use self::tokens::validity::Validity;
+
+/// Makes a client by its options, and the catalog that it leads owners to. Opens no connection and starts no thread.
+pub fn open(
+    options: &Options,
+    fleet_options: Option<&fleet::settings::Options>,
+) -> Result<(Client, Option<Catalog>), Error> {
+    let Config { endpoint, catalog, limits, attempts, transport, keys } = options.check()?;
+    let settings = fleet_options.map(|options| options.check()).transpose()?;
+    let (clock, jitter) = (Clock::system(), fastrand::f64);
+    let stats = Arc::new(Stats { fleet: settings.is_some().then(Default::default), ..Stats::default() });
+    let (origin, scope) = (endpoint.origin(), endpoint.scope());
+    let (trust, connect_timeout) = (transport.trust.clone(), transport.connect_timeout);
+    let platform = Platform::new(
+        Transport::new(transport),
+        endpoint,
+        catalog.clone(),
+        attempts,
+        Arc::clone(&stats),
+        clock.clone(),
+        jitter,
+    );
+    let (source, validity): (Arc<dyn TokenSource>, _) = match settings.zip(limits.cache) {
+        None => (Arc::new(platform), Arc::default()),
+        Some((settings, cache)) => {
+            let validity = Arc::new(Validity::shared());
+            let tls = settings.is_tls.then(|| trust.client_config().map_err(|_| Error::internal()));
+            let parts = fleet::Parts {
+                tls: tls.transpose()?,
+                secret_key: keys.secret.expose(),
+                publishable_key: keys.publishable.expose(),
+                scope,
+                connect_timeout,
+                patience: attempts.attempt_timeout,
+                ttl: cache.ttl,
+                validity: Arc::clone(&validity),
+                stats: Arc::clone(&stats),
+                clock: clock.clone(),
+                jitter,
+            };
+            (Arc::new(Fleet::new(platform, settings, parts)?), validity)
+        }
+    };
+    let client = Client::new(Parts { source, origin, limits, validity, stats, clock, jitter });
+    Ok((client, catalog))
+}

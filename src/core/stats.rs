@@ -1,9 +1,6 @@
 //! Counters of a client since its construction. Counts, and decides nothing.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-use crate::core::fleet::Health;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// The live counters.
 #[derive(Debug, Default)]
@@ -18,7 +15,17 @@ pub struct Stats {
     pub in_flight: Counter,
     pub queued: Counter,
     /// Of the second level of the cache, where there is one.
-    pub fleet: Option<Arc<Health>>,
+    pub fleet: Option<FleetStats>,
+}
+
+/// The counters of the second level of the cache.
+#[derive(Debug, Default)]
+pub struct FleetStats {
+    pub hits: Counter,
+    pub misses: Counter,
+    pub errors: Counter,
+    /// Whether it is left alone now.
+    pub is_bypassed: AtomicBool,
 }
 
 /// One counter. Relaxed, since what hangs on it bears being a moment late.

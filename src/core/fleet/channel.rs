@@ -10,9 +10,10 @@ use redis::aio::{PubSub, PubSubSink};
 use tokio::time::{sleep, timeout};
 
 use super::Member;
-use super::hearing::PING_INTERVAL;
 use super::news::News;
 
+/// Redis is asked for a heartbeat so often; whoever listens notices a lost connection by that.
+const PING_INTERVAL: Duration = Duration::from_millis(250);
 /// Between attempts at a lost channel: at first, and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -24,12 +25,12 @@ pub async fn listen(member: Arc<Member>) {
         let asked = member.clock.now().boot;
         if let Ok(channel) = member.link.subscribe(&member.store.channel).await {
             // Before now, something may have been missed.
-            member.hearing.drop_all();
-            member.hearing.hear(asked);
+            member.validity.invalidate_all();
+            member.validity.heartbeat(asked);
             if follow(&member, channel).await {
                 pause = FIRST_PAUSE;
             }
-            member.hearing.deafen();
+            member.validity.silence();
         }
         sleep(pause.mul_f64(0.5 + (member.jitter)() / 2.0)).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
@@ -61,7 +62,7 @@ async fn ping(member: &Member, mut sink: PubSubSink, was_good: &mut bool) {
         if !matches!(answer, Ok(Ok(_))) {
             return;
         }
-        member.hearing.hear(asked);
+        member.validity.heartbeat(asked);
         *was_good = true;
     }
 }

@@ -14,8 +14,8 @@ use zeroize::Zeroizing;
 use crate::core::connection::{Connection, Details, EpochMillis, State};
 use crate::core::error::Error;
 use crate::core::json::Object;
-use crate::core::platform::endpoint::OwnerKind;
 use crate::core::secret::Secret;
+use crate::core::tokens::key::{Key, OwnerKind};
 
 /// Fixed, so that every process derives the same; the secret is what is random.
 const SALT: &[u8] = b"xkit-node fleet cache";
@@ -35,7 +35,7 @@ impl Name {
     }
 
     /// A number that few names share.
-    pub fn bucket(&self) -> u16 {
+    pub fn slot(&self) -> u16 {
         u16::from_be_bytes([self.0[0], self.0[1]])
     }
 
@@ -134,17 +134,19 @@ impl Keys {
         })
     }
 
-    /// The name of the connection that the platform has under this URL, which holds its own host, path, id and slug
-    /// without ambiguity. The kind counts too, since two of them might be given the same path.
-    pub fn name(&self, kind: OwnerKind, url: &str) -> Name {
-        let kind: &[u8] = match kind {
-            OwnerKind::User => b"user\0",
-            OwnerKind::Group => b"group\0",
-            OwnerKind::Context => b"context\0",
+    /// The name of a connection at the platform that `scope` tells apart from others. Each part has its length before it, so
+    /// that no two connections have one name.
+    pub fn name(&self, scope: &str, key: &Key) -> Name {
+        let kind = match key.kind {
+            OwnerKind::User => "user",
+            OwnerKind::Group => "group",
+            OwnerKind::Context => "context",
         };
         let mut name = hmac::Context::with_key(&self.names);
-        name.update(kind);
-        name.update(url.as_bytes());
+        for part in [kind, scope, key.id.text(), key.slug.text()] {
+            name.update(&(part.len() as u64).to_be_bytes());
+            name.update(part.as_bytes());
+        }
         Name(bytes(name.sign().as_ref()))
     }
 
@@ -261,12 +263,14 @@ mod tests {
         }
     }
 
-    const URL: &str = "https://p.test/connections/u1/slack";
+    fn name_of(keys: &Keys, id: &str) -> Name {
+        keys.name("https://p.test", &Key::new(OwnerKind::User, id, "slack").unwrap())
+    }
 
     #[test]
     fn what_was_sealed_opens_again_whole() {
         let keys = keys();
-        let name = keys.name(OwnerKind::User, URL);
+        let name = name_of(&keys, "u1");
         let sealed = keys.seal(&name, &entry("xoxb-1")).unwrap();
         assert_eq!(keys.open(&name, &sealed), Some(entry("xoxb-1")));
         assert_ne!(sealed, keys.seal(&name, &entry("xoxb-1")).unwrap(), "a nonce is used once");
@@ -276,7 +280,7 @@ mod tests {
     #[test]
     fn what_is_altered_cut_swapped_or_foreign_does_not_open() {
         let keys = keys();
-        let name = keys.name(OwnerKind::User, URL);
+        let name = name_of(&keys, "u1");
         let sealed = keys.seal(&name, &entry("xoxb-1")).unwrap();
         for position in 0..sealed.len() {
             let mut altered = sealed.clone();
@@ -284,12 +288,12 @@ mod tests {
             assert_eq!(keys.open(&name, &altered), None, "{position}");
             assert_eq!(keys.open(&name, &sealed[..position]), None, "{position}");
         }
-        let other = keys.name(OwnerKind::User, "https://p.test/connections/u2/slack");
+        let other = name_of(&keys, "u2");
         assert_eq!(keys.open(&other, &sealed), None);
         for (secret, publishable_key) in [("another secret", "pk"), ("a secret key", "other")] {
             let foreign = Keys::derive(secret.as_bytes(), publishable_key).unwrap();
             assert_eq!(foreign.open(&name, &sealed), None);
-            assert_ne!(foreign.name(OwnerKind::User, URL), name);
+            assert_ne!(name_of(&foreign, "u1"), name);
             assert_ne!(foreign.namespace(), keys.namespace());
         }
     }
@@ -297,7 +301,7 @@ mod tests {
     #[test]
     fn what_is_sealed_shows_nothing() {
         let keys = keys();
-        let name = keys.name(OwnerKind::User, URL);
+        let name = name_of(&keys, "u1");
         let sealed = keys.seal(&name, &entry("xoxb-1")).unwrap();
         for text in ["xoxb-1", "slack", "acme", "token"] {
             assert!(!sealed.windows(text.len()).any(|window| window == text.as_bytes()), "{text}");
@@ -309,12 +313,14 @@ mod tests {
     fn every_connection_has_a_name_of_its_own() {
         let keys = keys();
         let mut names = HashSet::new();
-        for kind in [OwnerKind::User, OwnerKind::Group, OwnerKind::Context] {
-            for url in [URL, "https://p.test/connections/u2/slack", "https://q.test/connections/u1/slack"] {
-                assert!(names.insert(keys.name(kind, url)));
+        for kind in OwnerKind::ALL {
+            for (scope, id, slug) in
+                [("p", "u1", "s"), ("p", "u2", "s"), ("q", "u1", "s"), ("p", "u", "1s"), ("pu", "1", "s")]
+            {
+                assert!(names.insert(keys.name(scope, &Key::new(kind, id, slug).unwrap())));
             }
         }
-        let name = keys.name(OwnerKind::User, URL);
+        let name = name_of(&keys, "u1");
         assert_eq!(Name::parse(name.bytes()), Some(name));
         assert_eq!(Name::parse(b"u1"), None);
     }
@@ -322,7 +328,7 @@ mod tests {
     #[test]
     fn tags_tell_tokens_and_connections_apart() {
         let keys = keys();
-        let (one, other) = (keys.name(OwnerKind::User, URL), keys.name(OwnerKind::Group, URL));
+        let (one, other) = (name_of(&keys, "u1"), name_of(&keys, "u2"));
         let tags = HashSet::from([keys.tag(&one, "a"), keys.tag(&one, "b"), keys.tag(&other, "a"), NO_TAG]);
         assert_eq!(tags.len(), 4);
     }
@@ -331,10 +337,14 @@ mod tests {
     fn what_has_no_token_is_not_sealed() {
         use crate::core::connection::Unavailable;
         let keys = keys();
-        let state =
-            State::Unavailable { reason: Unavailable::Pending, error_code: None, error_message: None };
+        let state = State::Unavailable {
+            reason: Unavailable::Pending,
+            error_code: None,
+            error_message: None,
+            connect_url: None,
+        };
         let connection = Connection { state, details: Details::default() };
         let entry = Entry { connection, from: 0.0, until: 1.0 };
-        assert_eq!(keys.seal(&keys.name(OwnerKind::User, URL), &entry), None);
+        assert_eq!(keys.seal(&name_of(&keys, "u1"), &entry), None);
     }
 }

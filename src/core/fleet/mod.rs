@@ -24,27 +24,27 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Either, select};
-use http::Uri;
+use rustls::ClientConfig;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use self::breaker::Breaker;
 use self::crypto::{Entry, Keys, NO_TAG, Name, Tag};
-pub use self::hearing::Mark;
-use self::hearing::{Hearing, LONGEST_LEASE};
+use self::hearing::Waiting;
 use self::news::{Event, News, Sender};
 use self::outbox::{Order, Orders};
 use self::redis::{Link, Trouble};
 use self::scripts::{Ending, Found, GENERATION_LIFE, Generation, LOCK_RENEWAL, LockId, Store, generation};
 use self::settings::Settings;
-use crate::core::clock::{Clock, Now};
+use crate::core::clock::Clock;
 use crate::core::connection::{Connection, State};
 use crate::core::error::Error;
-use crate::core::http::tls::Trust;
-use crate::core::platform::endpoint::OwnerKind;
-use crate::core::stats::Counter;
-use crate::core::tokens::cache::{self, Hit, REFRESH_FROM, Shared};
+use crate::core::source::{Fetch, Fetched, Purpose, TokenSource};
+use crate::core::stats::{FleetStats, Stats};
+use crate::core::tokens::key::Key;
+use crate::core::tokens::lifetime::{REFRESH_FROM, lifetime};
+use crate::core::tokens::validity::{Validity, Version};
 
 /// Whoever waits for another process looks by itself too, in case that no news come: first after this time, then less
 /// and less often.
@@ -53,38 +53,31 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 /// Holders of the lock that are waited for in turn. The first may have been killed.
 const MAX_HOLDERS: u32 = 2;
 
-/// How the second level does. Outlives it, as the counters of a closed client may still be read.
-#[derive(Debug, Default)]
-pub struct Health {
-    pub hits: Counter,
-    pub misses: Counter,
-    pub errors: Counter,
-    breaker: Breaker,
-}
-
-impl Health {
-    /// Whether Redis is left alone now.
-    pub fn is_bypassed(&self) -> bool {
-        self.breaker.is_open()
-    }
-}
-
 /// What a fleet is built from, apart from its settings.
 #[derive(Debug)]
 pub struct Parts<'a> {
-    pub trust: &'a Trust,
+    /// What is trusted, if Redis is spoken to over TLS.
+    pub tls: Option<ClientConfig>,
     pub secret_key: &'a str,
     pub publishable_key: &'a str,
+    /// Tells the platform apart from others.
+    pub scope: String,
     pub connect_timeout: Duration,
     /// The longest that another process is waited for.
     pub patience: Duration,
     pub ttl: Duration,
+    /// Told what the others invalidate.
+    pub validity: Arc<Validity>,
+    pub stats: Arc<Stats>,
+    pub clock: Clock,
+    pub jitter: fn() -> f64,
 }
 
-/// This process as a member of its fleet. Its tasks end when it is dropped.
+/// This process as a member of its fleet, around the source that it fetches from. Its tasks end when it is dropped.
 #[derive(Debug)]
-pub struct Fleet {
+pub struct Fleet<S> {
     member: Arc<Member>,
+    source: S,
     _life: watch::Sender<()>,
 }
 
@@ -92,8 +85,11 @@ struct Member {
     keys: Keys,
     link: Arc<Link>,
     store: Store,
-    health: Arc<Health>,
-    hearing: Hearing,
+    breaker: Breaker,
+    validity: Arc<Validity>,
+    stats: Arc<Stats>,
+    waiting: Waiting,
+    scope: String,
     orders: Orders,
     sender: Sender,
     is_listening: AtomicBool,
@@ -111,36 +107,15 @@ impl fmt::Debug for Member {
     }
 }
 
-/// Why a connection is fetched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Purpose {
-    /// It is not in the process.
-    Missing,
-    /// It is, and is late in its life.
-    Refresh,
-    /// The caller wants nothing that is older than the call.
-    Fresh,
-}
-
 /// A fetch, as it stood when it began.
-#[derive(Clone, Copy, Debug)]
-pub struct Ticket {
+struct Ticket {
     name: Name,
-    pub mark: Mark,
     purpose: Purpose,
-}
-
-/// What a fetch brings.
-#[derive(Debug)]
-pub struct Brought {
-    pub result: Result<Connection, Error>,
-    /// What the cache of the process has to know of it.
-    pub shared: Option<Shared>,
 }
 
 /// What came of a look at Redis.
 enum Look {
-    Entry(Entry, Life),
+    Entry(Box<Entry>, Life),
     Fetch(Hold),
 }
 
@@ -156,104 +131,83 @@ struct Hold {
     is_locked: bool,
 }
 
-impl Fleet {
+impl<S: TokenSource> Fleet<S> {
     /// Connects to nothing and starts nothing yet.
-    pub fn new(
-        settings: Settings,
-        parts: Parts<'_>,
-        clock: Clock,
-        jitter: fn() -> f64,
-    ) -> Result<Self, Error> {
+    pub fn new(source: S, settings: Settings, parts: Parts<'_>) -> Result<Self, Error> {
         let secret = settings.encryption_key.as_ref().map_or(parts.secret_key, |key| key.expose());
         let keys = Keys::derive(secret.as_bytes(), parts.publishable_key)?;
         let key_prefix = settings.key_prefix.clone();
-        let link = Arc::new(Link::new(settings, parts.trust, parts.connect_timeout)?);
+        let link = Arc::new(Link::new(settings, parts.tls, parts.connect_timeout));
         let (life, ended) = watch::channel(());
         let member = Member {
             store: Store::new(Arc::clone(&link), &key_prefix, &keys.namespace()),
             link,
-            health: Arc::default(),
-            hearing: Hearing::new(),
+            breaker: Breaker::default(),
+            validity: parts.validity,
+            stats: parts.stats,
+            waiting: Waiting::new(),
+            scope: parts.scope,
             orders: Orders::new(parts.ttl),
             sender: keys.random().ok_or_else(Error::internal)?,
             keys,
             is_listening: AtomicBool::new(false),
             ended,
-            clock,
-            jitter,
+            clock: parts.clock,
+            jitter: parts.jitter,
             connect_timeout: parts.connect_timeout,
             patience: parts.patience,
             ttl: parts.ttl,
         };
-        Ok(Self { member: Arc::new(member), _life: life })
+        Ok(Self { member: Arc::new(member), source, _life: life })
     }
 
-    /// How it does.
-    pub fn health(&self) -> Arc<Health> {
-        Arc::clone(&self.member.health)
-    }
-
-    /// Begins a fetch of the connection that the platform has under the URI.
-    pub fn ticket(&self, kind: OwnerKind, uri: &Uri, purpose: Purpose) -> Ticket {
-        let name = self.member.keys.name(kind, &uri.to_string());
-        Ticket { name, mark: self.member.hearing.mark(&name), purpose }
-    }
-
-    /// Whether the others have dropped nothing of it since the fetch began.
-    pub fn is_current(&self, mark: Mark) -> bool {
-        self.member.hearing.is_current(mark)
-    }
-
-    /// What is kept in the process, if the others have nothing against it; for as long as may pass unheard.
-    pub fn vouch(&self, hit: Hit, now: Now) -> Option<Hit> {
-        let (mark, since) = hit.shared?;
-        let is_good = self.member.hearing.vouches(mark, since, now.boot);
-        is_good.then(|| Hit { valid_for: hit.valid_for.min(LONGEST_LEASE), ..hit })
-    }
-
-    /// Drops a connection for the whole fleet, or one token of it: from now on for this process, and for the others
-    /// once [`Fleet::carry_out`] has told Redis.
-    pub fn order(&self, kind: OwnerKind, uri: &Uri, rejected: Option<&str>) -> Name {
-        let name = self.member.keys.name(kind, &uri.to_string());
-        let order = rejected.map_or(Order::Any, |token| Order::Token(self.member.keys.tag(&name, token)));
-        self.member.orders.add(name, order);
-        name
-    }
-
-    /// Tells Redis what was ordered. If that fails, it is told when it is back.
-    pub async fn carry_out(&self, name: &Name) {
-        // What fails stays ordered.
-        let _ = self.member.carry_out(name).await;
-    }
-
-    /// The connection: from Redis, or from the platform by `ask`, which at best one process of the fleet does.
-    pub async fn fetch(
-        &self,
-        ticket: &Ticket,
-        time_left: Duration,
-        ask: impl Future<Output = Result<Connection, Error>>,
-    ) -> Brought {
+    /// The connection: from Redis, or from the source around which this stands, which at best one process of the fleet asks.
+    async fn bring(&self, fetch: Fetch) -> Result<Fetched, Error> {
         let member = &self.member;
         member.listen();
+        let ticket = Ticket { name: member.name(&fetch.key), purpose: fetch.purpose };
         // Half of a short time is left for asking by oneself.
-        let patience = member.patience.min(time_left / 2);
-        let mut shared = Shared { mark: ticket.mark, age: Duration::ZERO, left: Duration::MAX };
-        let result = match member.look(ticket, patience).await {
+        let patience = member.patience.min(fetch.progress.time_left() / 2);
+        match member.look(&ticket, patience).await {
             Ok(Look::Entry(entry, Life { age, left })) => {
-                member.health.hits.add();
-                shared = Shared { age, left, ..shared };
-                Ok(entry.connection)
+                member.count(|fleet| fleet.hits.add());
+                Ok(Fetched { connection: entry.connection, age, left })
             }
             Ok(Look::Fetch(hold)) => {
-                member.health.misses.add();
-                member.fetch(ticket, hold, ask).await
+                member.count(|fleet| fleet.misses.add());
+                member.fetch(&ticket, hold, self.source.fetch(fetch)).await
             }
             Err(Trouble) => {
-                member.health.misses.add();
-                ask.await
+                member.count(|fleet| fleet.misses.add());
+                self.source.fetch(fetch).await
+            }
+        }
+    }
+}
+
+impl<S: TokenSource> TokenSource for Fleet<S> {
+    fn version(&self, key: &Key) -> Version {
+        self.member.validity.version(self.member.name(key).slot())
+    }
+
+    fn fetch(&self, fetch: Fetch) -> BoxFuture<'_, Result<Fetched, Error>> {
+        self.bring(fetch).boxed()
+    }
+
+    fn invalidate(&self, keys: &[Key], rejected: Option<&str>) -> Option<BoxFuture<'static, ()>> {
+        let names: Vec<_> = keys.iter().map(|key| self.member.name(key)).collect();
+        for name in &names {
+            let order = rejected.map_or(Order::Any, |token| Order::Token(self.member.keys.tag(name, token)));
+            self.member.orders.add(*name, order);
+        }
+        let member = Arc::clone(&self.member);
+        let carry_out = async move {
+            for name in &names {
+                // What fails stays ordered.
+                let _ = member.carry_out(name).await;
             }
         };
-        Brought { result, shared: Some(shared) }
+        Some(carry_out.boxed())
     }
 }
 
@@ -274,13 +228,24 @@ impl Member {
         redis::spawn(until_ended.boxed());
     }
 
+    fn name(&self, key: &Key) -> Name {
+        self.keys.name(&self.scope, key)
+    }
+
+    fn count(&self, count: impl FnOnce(&FleetStats)) {
+        if let Some(fleet) = &self.stats.fleet {
+            count(fleet);
+        }
+    }
+
     fn take_note(&self, news: Option<News>) {
         match news {
             // What this process drops, it drops before it tells.
             Some(News { event: Event::Dropped, sender, name }) if sender != self.sender => {
-                self.hearing.drop_one(&name);
+                self.validity.invalidate(name.slot());
+                self.waiting.wake(&name);
             }
-            Some(News { name, .. }) => self.hearing.wake(&name),
+            Some(News { name, .. }) => self.waiting.wake(&name),
             None => {}
         }
     }
@@ -288,11 +253,13 @@ impl Member {
     /// Notes trouble: Redis is left alone, and is seen after in the background.
     fn heed<T>(self: &Arc<Self>, result: Result<T, Trouble>) -> Result<T, Trouble> {
         if result.is_err() {
-            self.health.errors.add();
-            if self.health.breaker.trip() {
+            self.count(|fleet| fleet.errors.add());
+            if self.breaker.trip() {
+                self.count(|fleet| fleet.is_bypassed.store(true, Ordering::Relaxed));
                 let member = Arc::clone(self);
                 let mend = async move {
-                    member.health.breaker.mend(|| member.link.probe()).await;
+                    member.breaker.mend(|| member.link.probe()).await;
+                    member.count(|fleet| fleet.is_bypassed.store(false, Ordering::Relaxed));
                     member.carry_out_all().await;
                 };
                 self.spawn(mend.boxed());
@@ -302,7 +269,7 @@ impl Member {
     }
 
     async fn look(self: &Arc<Self>, ticket: &Ticket, patience: Duration) -> Result<Look, Trouble> {
-        if self.health.is_bypassed() || self.orders.trusts_nothing() {
+        if self.breaker.is_open() || self.orders.trusts_nothing() {
             return Err(Trouble);
         }
         self.carry_out(&ticket.name).await?;
@@ -318,13 +285,13 @@ impl Member {
         let mut holders = 0;
         let mut pause = FIRST_PAUSE;
         loop {
-            let mut woken = pin!(self.hearing.woken(&ticket.name));
+            let mut woken = pin!(self.waiting.woken(&ticket.name));
             woken.as_mut().enable();
             let found = self.store.take(&ticket.name, &lock, &useless, awaited.as_ref()).await;
             let hold = |generation, is_locked| Ok(Look::Fetch(Hold { lock, generation, is_locked }));
             let generation = match self.heed(found)? {
                 Found::Entry(sealed, left) => match self.judge(ticket, &sealed, left) {
-                    Some((entry, life)) => return Ok(Look::Entry(entry, life)),
+                    Some((entry, life)) => return Ok(Look::Entry(Box::new(entry), life)),
                     None if Instant::now() >= deadline => return Err(Trouble),
                     None => {
                         useless = sealed;
@@ -341,7 +308,7 @@ impl Member {
                     generation
                 }
             };
-            if holders > MAX_HOLDERS || Instant::now() >= deadline || self.health.is_bypassed() {
+            if holders > MAX_HOLDERS || Instant::now() >= deadline || self.breaker.is_open() {
                 return hold(generation, false);
             }
             let until = Instant::now() + pause.mul_f64(0.5 + (self.jitter)());
@@ -357,7 +324,7 @@ impl Member {
         let until = |moment: f64| Duration::try_from_secs_f64((moment - now.wall) / 1e3).ok();
         let age = Duration::try_from_secs_f64((now.wall - entry.from) / 1e3).unwrap_or_default();
         let left = left.min(until(entry.until)?).min(self.ttl.checked_sub(age)?);
-        let left = left.min(cache::lifetime(&entry.connection, self.ttl, now)?);
+        let left = left.min(lifetime(&entry.connection, self.ttl, now)?);
         let is_late = ticket.purpose == Purpose::Refresh && age >= (age + left).mul_f64(REFRESH_FROM);
         (!left.is_zero() && !is_late).then_some((entry, Life { age, left }))
     }
@@ -366,8 +333,8 @@ impl Member {
         self: &Arc<Self>,
         ticket: &Ticket,
         hold: Hold,
-        ask: impl Future<Output = Result<Connection, Error>>,
-    ) -> Result<Connection, Error> {
+        ask: impl Future<Output = Result<Fetched, Error>>,
+    ) -> Result<Fetched, Error> {
         let began = Instant::now();
         let mut giving_up =
             GivingUp { member: self, name: &ticket.name, hold: &hold, is_over: !hold.is_locked };
@@ -380,7 +347,7 @@ impl Member {
             ask.await
         };
         giving_up.is_over = true;
-        if !self.health.is_bypassed() {
+        if !self.breaker.is_open() {
             // What fails here is noted; the caller has what it came for.
             let _ = self.heed(self.conclude(ticket, &hold, began, &result).await);
         }
@@ -393,10 +360,10 @@ impl Member {
         ticket: &Ticket,
         hold: &Hold,
         began: Instant,
-        result: &Result<Connection, Error>,
+        result: &Result<Fetched, Error>,
     ) -> Result<(), Trouble> {
         let name = &ticket.name;
-        if let Ok(connection) = result
+        if let Ok(Fetched { connection, .. }) = result
             && began.elapsed() < GENERATION_LIFE / 2
             && let Some((sealed, life)) = self.seal(name, connection)
         {
@@ -420,7 +387,7 @@ impl Member {
 
     fn seal(&self, name: &Name, connection: &Connection) -> Option<(Vec<u8>, Duration)> {
         let now = self.clock.now();
-        let life = cache::lifetime(connection, self.ttl, now)?;
+        let life = lifetime(connection, self.ttl, now)?;
         let until = now.wall + life.as_secs_f64() * 1e3;
         let entry = Entry { connection: connection.clone(), from: now.wall, until };
         Some((self.keys.seal(name, &entry)?, life))
@@ -430,7 +397,7 @@ impl Member {
     async fn keep_lock(self: &Arc<Self>, name: &Name, lock: &LockId) -> Infallible {
         loop {
             sleep(LOCK_RENEWAL).await;
-            if !self.health.is_bypassed() {
+            if !self.breaker.is_open() {
                 let _ = self.heed(self.store.renew(name, lock).await);
             }
         }
@@ -441,7 +408,7 @@ impl Member {
         let Some(task) = self.orders.open(name) else { return Ok(()) };
         let _turn = task.turn.lock().await;
         let Some(task) = self.orders.open(name) else { return Ok(()) };
-        if self.health.is_bypassed() {
+        if self.breaker.is_open() {
             return Err(Trouble);
         }
         let (tag, by_tag) = match task.order {
@@ -482,7 +449,7 @@ struct GivingUp<'a> {
 
 impl Drop for GivingUp<'_> {
     fn drop(&mut self) {
-        if self.is_over || self.member.health.is_bypassed() || Handle::try_current().is_err() {
+        if self.is_over || self.member.breaker.is_open() || Handle::try_current().is_err() {
             return;
         }
         let (member, name, lock) = (Arc::clone(self.member), *self.name, self.hold.lock);
@@ -495,9 +462,9 @@ impl Drop for GivingUp<'_> {
 }
 
 /// Whether the platform itself says that there is no token.
-fn is_refusal(result: &Result<Connection, Error>) -> bool {
+fn is_refusal(result: &Result<Fetched, Error>) -> bool {
     match result {
-        Ok(connection) => matches!(connection.state, State::Unavailable { .. }),
+        Ok(fetched) => matches!(fetched.connection.state, State::Unavailable { .. }),
         Err(error) => error.is_refusal(),
     }
 }

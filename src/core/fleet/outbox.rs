@@ -120,12 +120,14 @@ mod tests {
 
     use super::*;
     use crate::core::fleet::crypto::Keys;
-    use crate::core::platform::endpoint::OwnerKind;
+    use crate::core::tokens::key::{Key, OwnerKind};
 
     const LIFE: Duration = Duration::from_secs(60);
 
     fn name(id: usize) -> Name {
-        Keys::derive(b"secret", "pk").unwrap().name(OwnerKind::User, &id.to_string())
+        Keys::derive(b"secret", "pk")
+            .unwrap()
+            .name("p", &Key::new(OwnerKind::User, &id.to_string(), "s").unwrap())
     }
 
     #[tokio::test(start_paused = true)]

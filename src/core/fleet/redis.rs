@@ -14,6 +14,7 @@ use ::redis::aio::{MultiplexedConnection, PubSub};
 use ::redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, RedisError, Value};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
+use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -23,8 +24,6 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::settings::{Address, Settings, Topology};
-use crate::core::error::Error;
-use crate::core::http::tls::Trust;
 
 /// After the time is over, for a reply that has come while this process had no time to look.
 const GRACE: Duration = Duration::from_millis(2);
@@ -89,20 +88,13 @@ impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> Stream for S {}
 
 impl Link {
     /// Connects to nothing yet.
-    pub fn new(settings: Settings, trust: &Trust, connect_timeout: Duration) -> Result<Self, Error> {
-        let tls = if settings.is_tls {
-            let mut config = trust.client_config().map_err(|_| Error::internal())?;
+    pub fn new(settings: Settings, tls: Option<ClientConfig>, connect_timeout: Duration) -> Self {
+        let tls = tls.map(|mut config| {
             config.alpn_protocols.clear();
-            Some(TlsConnector::from(Arc::new(config)))
-        } else {
-            None
-        };
-        Ok(Self {
-            settings,
-            connect_timeout,
-            tls,
-            state: Mutex::new(State { connection: None, number: 0, moved: None }),
-        })
+            TlsConnector::from(Arc::new(config))
+        });
+        let state = Mutex::new(State { connection: None, number: 0, moved: None });
+        Self { settings, connect_timeout, tls, state }
     }
 
     /// What the command is answered with, within the command time-out.

@@ -3,17 +3,12 @@
 //! An id becomes exactly one path segment that decodes to exactly that id, or the call is refused: nothing is
 //! trimmed, normalised or guessed. Must not know anything of requests.
 
-use std::sync::Arc;
-
 use http::Uri;
 use http::uri::{Authority, PathAndQuery, Scheme};
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use url::{Host, Url};
 
 use crate::core::error::Error;
-
-/// Longest owner id or slug, in bytes of UTF-8.
-pub const MAX_ID_BYTES: usize = 1024;
+use crate::core::tokens::key::{OwnerKind, Segment};
 
 /// Where the platform lives unless an option or the environment says otherwise. Source: given.
 pub const DEFAULT_BASE_URL: &str = "https://app.xkit.co/api/platform";
@@ -23,59 +18,6 @@ pub const DEFAULT_USER_PATH: &str = "/connections/{id}/{slug}";
 pub const DEFAULT_GROUP_PATH: &str = "/groups/{id}/connections/{slug}";
 /// From the platform's newer pages. Source: found.
 pub const DEFAULT_CONTEXT_PATH: &str = "/contexts/{id}/connections/{slug}";
-
-/// Everything but the characters that RFC 3986 leaves unreserved is encoded.
-const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
-
-/// Whose connection is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum OwnerKind {
-    /// A user, under the id with which the user was provisioned.
-    User,
-    /// A group.
-    Group,
-    /// A context: the one kind of the platform's newer pages.
-    Context,
-}
-
-impl OwnerKind {
-    /// What messages call the owner's id.
-    pub fn id_name(self) -> &'static str {
-        match self {
-            Self::User => "user id",
-            Self::Group => "group id",
-            Self::Context => "context id",
-        }
-    }
-}
-
-/// An owner's id or a slug that may go on the wire.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Segment(Arc<str>);
-
-impl Segment {
-    /// Accepts whatever can be one path segment; `name` is what the message calls it.
-    pub fn new(text: &str, name: &str) -> Result<Self, Error> {
-        let problem = if text.is_empty() {
-            "must not be empty"
-        } else if text.len() > MAX_ID_BYTES {
-            "must not be longer than 1,024 bytes"
-        } else if text.chars().any(char::is_control) {
-            "must not contain control characters"
-        } else if text == "." || text == ".." {
-            "must not be a dot segment (\".\" or \"..\")"
-        } else if text.trim().is_empty() {
-            "must not be blank"
-        } else {
-            return Ok(Self(text.into()));
-        };
-        Err(Error::argument(format!("The {name} {problem}")))
-    }
-
-    fn push_encoded(&self, target: &mut String) {
-        target.extend(utf8_percent_encode(&self.0, SEGMENT));
-    }
-}
 
 /// A path below the base URL with one place for the id and one for the slug.
 #[derive(Clone, Debug)]
@@ -126,7 +68,10 @@ impl Template {
     fn path(&self, id: &Segment, slug: &Segment) -> String {
         let (first, second) = if self.slug_first { (slug, id) } else { (id, slug) };
         let mut path = String::with_capacity(
-            self.before.len() + self.between.len() + self.after.len() + 3 * (first.0.len() + second.0.len()),
+            self.before.len()
+                + self.between.len()
+                + self.after.len()
+                + 3 * (first.text().len() + second.text().len()),
         );
         path.push_str(&self.before);
         first.push_encoded(&mut path);
@@ -204,6 +149,15 @@ impl Endpoint {
         self.base.origin().ascii_serialization()
     }
 
+    /// Tells this platform, by its address and paths, apart from others.
+    pub fn scope(&self) -> String {
+        let Self { base, user, group, context, .. } = self;
+        let text = |Template { before, between, after, slug_first }: &Template| {
+            format!("{before}{}{between}{}{after}", u8::from(*slug_first), u8::from(!slug_first))
+        };
+        [base.origin().ascii_serialization(), text(user), text(group), text(context)].join(" ")
+    }
+
     /// Whether requests are encrypted; otherwise the host is a loopback one.
     pub fn is_https(&self) -> bool {
         self.base.scheme() == "https"
@@ -232,7 +186,7 @@ fn parse_base(text: &str) -> Result<Url, Error> {
 }
 
 /// A URL to build upon: http(s), a host, nothing behind the path.
-fn parse_root(text: &str, name: &str) -> Result<Url, Error> {
+pub fn parse_root(text: &str, name: &str) -> Result<Url, Error> {
     let refuse = |problem: &str| Err(Error::argument(format!("The option {name} {problem}")));
     let Ok(url) = Url::parse(text) else {
         return refuse("must be an absolute URL such as https://example.com");
@@ -247,27 +201,6 @@ fn parse_root(text: &str, name: &str) -> Result<Url, Error> {
         return refuse("must not hold a query or a fragment");
     }
     Ok(url)
-}
-
-/// The root of the hosted or self-hosted catalog. Source of `/connectors/<slug>`: given.
-#[derive(Clone, Debug)]
-pub struct Catalog {
-    prefix: String,
-}
-
-impl Catalog {
-    /// Checks the catalog's URL. Any http(s) host will do: it is a link for a person, no key goes there.
-    pub fn new(catalog_url: &str) -> Result<Self, Error> {
-        let url = parse_root(catalog_url, "catalogUrl")?;
-        Ok(Self { prefix: format!("{}/connectors/", url.as_str().trim_end_matches('/')) })
-    }
-
-    /// The page where an owner sets up or repairs the connector.
-    pub fn connector_url(&self, slug: &Segment) -> String {
-        let mut url = self.prefix.clone();
-        slug.push_encoded(&mut url);
-        url
-    }
 }
 
 #[cfg(test)]
@@ -313,20 +246,6 @@ mod tests {
         ] {
             assert_eq!(url(OwnerKind::User, id, "s"), format!("https://p.test/api/connections/{encoded}/s"));
         }
-    }
-
-    #[test]
-    fn what_cannot_be_one_segment_is_refused_without_repeating_it() {
-        let long = "x".repeat(MAX_ID_BYTES + 1);
-        for id in
-            ["", " ", "\u{a0}\u{3000}", ".", "..", "a\nb", "secret\0", "\u{7f}", "\u{85}x", long.as_str()]
-        {
-            let error = Segment::new(id, "owner id").unwrap_err();
-            assert_eq!(error.kind, Kind::InvalidArgument);
-            assert!(error.message.starts_with("The owner id must not "), "{}", error.message);
-            assert!(!error.message.contains("secret"));
-        }
-        assert!(Segment::new(&"x".repeat(MAX_ID_BYTES), "slug").is_ok());
     }
 
     #[test]
@@ -391,16 +310,6 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_catalog_links_to_one_connector() {
-        let slug = Segment::new("google/drive", "slug").unwrap();
-        for root in ["https://acme.xkit.co", "https://acme.xkit.co/"] {
-            let url = Catalog::new(root).unwrap().connector_url(&slug);
-            assert_eq!(url, "https://acme.xkit.co/connectors/google%2Fdrive");
-        }
-        assert!(Catalog::new("javascript:alert(1)").is_err());
-    }
-
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2_000))]
 
@@ -418,8 +327,8 @@ mod tests {
                 let segments: Vec<_> = url.path_segments().unwrap().collect();
                 prop_assert_eq!(segments.len(), 4);
                 prop_assert_eq!(&segments[..2], &["api", "connections"]);
-                prop_assert_eq!(percent_decode_str(segments[2]).decode_utf8().unwrap(), &*id.0);
-                prop_assert_eq!(percent_decode_str(segments[3]).decode_utf8().unwrap(), &*slug.0);
+                prop_assert_eq!(percent_decode_str(segments[2]).decode_utf8().unwrap(), id.text());
+                prop_assert_eq!(percent_decode_str(segments[3]).decode_utf8().unwrap(), slug.text());
             }
         }
     }

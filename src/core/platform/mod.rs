@@ -1,7 +1,8 @@
-//! The work of one flight: place → request → verdict → retry, until there is an answer or no more sense in trying.
+//! How the platform is asked: permit → request → verdict → retry, until there is an answer or no more sense in trying.
 //!
-//! Everything it holds is given back when its future is dropped, so dropping it is how a request is cancelled.
+//! Everything that a fetch holds is given back when its future is dropped, so dropping it is how a request is cancelled.
 
+pub mod catalog;
 pub mod endpoint;
 pub mod retry;
 pub mod verdict;
@@ -9,91 +10,88 @@ pub mod verdict;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::http::Uri;
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
 
 use crate::core::clock::Clock;
-use crate::core::config::Limits;
-use crate::core::connection::Connection;
+use crate::core::connection::{Connection, State};
 use crate::core::error::{Error, Kind};
 use crate::core::http::{Exchange, Fault};
+use crate::core::platform::catalog::Catalog;
 use crate::core::platform::endpoint::Endpoint;
 use crate::core::platform::retry::{Class, Failure, Policy, Quota};
+use crate::core::source::{Fetch, Fetched, Queued, TokenSource};
 use crate::core::stats::Stats;
-use crate::core::tokens::cache::Key;
-use crate::core::tokens::in_flight::Progress;
+use crate::core::tokens::key::{Key, Segment};
+use crate::core::tokens::validity::Version;
 
-/// Flights that may wait for a place. With 100 places and answers in 100 ms, as many as can be served within the
-/// default timeout; one beyond them would only wait to fail.
-const MAX_QUEUED: u64 = 20_000;
-
-/// What all flights of a client share.
-#[derive(Debug)]
-pub struct Engine {
-    pub origin: String,
-    pub limits: Limits,
-    pub stats: Stats,
-    pub clock: Clock,
-    endpoint: Endpoint,
-    policy: Policy,
-    quota: Quota,
-    places: Semaphore,
+/// What a fetch may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    pub attempt_timeout: Duration,
+    pub max_retries: u32,
+    pub max_concurrency: usize,
 }
 
-impl Engine {
-    /// An engine at rest.
-    pub fn new(endpoint: Endpoint, limits: Limits, jitter: fn() -> f64, clock: Clock) -> Self {
+/// The source that stands behind all others: the Platform API itself.
+#[derive(Debug)]
+pub struct Platform<T> {
+    transport: T,
+    origin: String,
+    endpoint: Endpoint,
+    catalog: Option<Catalog>,
+    attempt_timeout: Duration,
+    policy: Policy,
+    quota: Quota,
+    permits: Semaphore,
+    stats: Arc<Stats>,
+    clock: Clock,
+}
+
+impl<T: Exchange> Platform<T> {
+    /// Asks nothing yet.
+    pub fn new(
+        transport: T,
+        endpoint: Endpoint,
+        catalog: Option<Catalog>,
+        limits: Limits,
+        stats: Arc<Stats>,
+        clock: Clock,
+        jitter: fn() -> f64,
+    ) -> Self {
         Self {
+            transport,
             origin: endpoint.origin(),
             endpoint,
-            limits,
-            stats: Stats::default(),
-            clock,
+            catalog,
+            attempt_timeout: limits.attempt_timeout,
             policy: Policy { max_retries: limits.max_retries, jitter },
             quota: Quota::new(),
-            places: Semaphore::new(limits.max_concurrency),
+            permits: Semaphore::new(limits.max_concurrency),
+            stats,
+            clock,
         }
     }
 
-    /// Where the platform has a connection.
-    pub fn connection_uri(&self, key: &Key) -> Result<Uri, Error> {
-        self.endpoint.connection_uri(key.kind, &key.id, &key.slug)
-    }
-
-    /// A turn in the queue, unless it is full.
-    pub fn queue(self: &Arc<Self>) -> Result<Queued, Error> {
-        if self.stats.queued.get() >= MAX_QUEUED {
-            return Err(Error::new(
-                Kind::Overloaded,
-                "Too many calls wait already: make fewer at once, or raise maxConcurrency",
-            )
-            .retryable());
-        }
-        Ok(Queued::new(self))
-    }
-
-    /// Asks the platform until it answers.
-    pub async fn ask(
-        self: &Arc<Self>,
-        transport: &impl Exchange,
-        queued: Queued,
-        key: &Key,
-        progress: &Progress,
-    ) -> Result<Connection, Error> {
-        let uri = self.connection_uri(key)?;
+    /// Asks until there is an answer.
+    async fn ask(&self, fetch: Fetch) -> Result<Connection, Error> {
+        let Fetch { key, progress, queued, .. } = fetch;
+        let transport = &self.transport;
+        let uri = self.endpoint.connection_uri(key.kind, &key.id, &key.slug)?;
         let mut queued = Some(queued);
         let mut retries = 0;
         let mut spent = None;
         let mut free_retry = true;
         loop {
-            let place = self.places.acquire().await.map_err(|_| Error::internal())?;
+            let permit = self.permits.acquire().await.map_err(|_| Error::internal())?;
             drop(queued.take());
             progress.attempt();
             self.stats.requests.add();
             let under_way = self.stats.in_flight.hold();
-            let exchange = timeout(self.limits.attempt_timeout, transport.exchange(uri.clone())).await;
-            drop((under_way, place));
+            let exchange = timeout(self.attempt_timeout, transport.exchange(uri.clone())).await;
+            drop((under_way, permit));
 
             let exchange = exchange.unwrap_or_else(|_| {
                 // A frozen connection looks just so: the next request goes over a new one.
@@ -104,7 +102,7 @@ impl Engine {
                 Ok(answer) => match verdict::judge(&answer, &self.origin, self.clock.now().wall) {
                     Ok(connection) => {
                         self.quota.succeed(spent);
-                        return Ok(connection);
+                        return Ok(self.with_connect_url(connection, &key.slug));
                     }
                     Err(error) => Fault::of_answer(error, answer.status),
                 },
@@ -112,7 +110,7 @@ impl Engine {
             };
             let Fault { error, class, stale } = fault;
             let Some(class) = class else { return Err(error) };
-            let is_free = stale && free_retry && retries < self.limits.max_retries.max(1);
+            let is_free = stale && free_retry && retries < self.policy.max_retries.max(1);
             if is_free {
                 // The platform has not failed, so this costs neither quota nor backoff. It is one of the call's
                 // retries all the same, and one is granted where there are none.
@@ -129,18 +127,18 @@ impl Engine {
                 spent = Some(cost);
                 sleep(delay).await;
             }
-            if stale && retries + 1 >= self.limits.max_retries {
+            if stale && retries + 1 >= self.policy.max_retries {
                 // The last try keeps away from the pool, where more connections may have died with this one.
                 transport.leave_pool();
             }
             retries += 1;
             self.stats.retries.add();
-            queued = Some(Queued::new(self));
+            queued = Some(Queued::new(&self.stats));
         }
     }
 
     fn slow_attempt(&self) -> Fault {
-        let limit = self.limits.attempt_timeout.as_millis();
+        let limit = self.attempt_timeout.as_millis();
         Fault {
             error: Error::new(
                 Kind::Timeout,
@@ -155,17 +153,31 @@ impl Engine {
         }
     }
 
-    /// The error of a caller whose own time is up.
-    pub fn overdue(&self, timeout: Duration, attempts: u32) -> Error {
-        let limit = timeout.as_millis();
-        let message = if attempts == 0 {
-            format!(
-                "The call waited {limit} ms for one of maxConcurrency places: make fewer at once, or raise it"
-            )
-        } else {
-            format!("No answer from {} within {limit} ms: call again later, or raise timeoutMs", self.origin)
-        };
-        Error::new(Kind::Timeout, message).retryable()
+    /// By the slug that the platform returned, since that is how the catalog names the connector (source: given); by the
+    /// one that was asked for where there is none or it is no slug.
+    fn with_connect_url(&self, mut connection: Connection, asked: &Segment) -> Connection {
+        let returned = connection.details.slug.as_deref().and_then(|slug| Segment::new(slug, "slug").ok());
+        if let (State::Unavailable { connect_url, .. }, Some(catalog)) =
+            (&mut connection.state, &self.catalog)
+        {
+            *connect_url = Some(catalog.connector_url(returned.as_ref().unwrap_or(asked)));
+        }
+        connection
+    }
+}
+
+impl<T: Exchange + std::fmt::Debug> TokenSource for Platform<T> {
+    /// The platform keeps nothing that could be invalidated.
+    fn version(&self, _: &Key) -> Version {
+        Version::default()
+    }
+
+    fn fetch(&self, fetch: Fetch) -> BoxFuture<'_, Result<Fetched, Error>> {
+        async move { self.ask(fetch).await.map(Fetched::from) }.boxed()
+    }
+
+    fn invalidate(&self, _: &[Key], _: Option<&str>) -> Option<BoxFuture<'static, ()>> {
+        None
     }
 }
 
@@ -178,22 +190,5 @@ impl Fault {
             _ => None,
         };
         Self { error, class, stale: false }
-    }
-}
-
-/// Counts a flight as queued for as long as it lives.
-#[derive(Debug)]
-pub struct Queued(Arc<Engine>);
-
-impl Queued {
-    fn new(engine: &Arc<Engine>) -> Self {
-        engine.stats.queued.add();
-        Self(Arc::clone(engine))
-    }
-}
-
-impl Drop for Queued {
-    fn drop(&mut self) {
-        self.0.stats.queued.take();
     }
 }

@@ -52,6 +52,7 @@ pub fn judge(answer: &Answer, origin: &str, now: EpochMillis) -> Result<Connecti
                 reason: Unavailable::NotProvisioned,
                 error_code: None,
                 error_message: None,
+                connect_url: None,
             },
             details: Details::default(),
         }),
@@ -180,7 +181,7 @@ fn unavailable(
     error_code: Option<String>,
     error_message: Option<String>,
 ) -> Connection {
-    Connection { state: State::Unavailable { reason, error_code, error_message }, details }
+    Connection { state: State::Unavailable { reason, error_code, error_message, connect_url: None }, details }
 }
 
 #[derive(Deserialize)]

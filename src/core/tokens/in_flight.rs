@@ -1,5 +1,5 @@
-//! Requests under way, so that identical calls share one. Whoever waits for a flight keeps it in the air; when the
-//! last one leaves, its future is dropped, and with it the request.
+//! The fetches under way, so that identical calls share one. Whoever waits for a fetch keeps it going; when the last one
+//! leaves, its future is dropped, and with it the request.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -12,32 +12,31 @@ use tokio::time::Instant;
 
 use crate::core::connection::Connection;
 use crate::core::error::Error;
-use crate::core::fleet::Mark;
-use crate::core::tokens::cache::Key;
+use crate::core::tokens::key::Key;
+use crate::core::tokens::replacement::FetchNumber;
+use crate::core::tokens::validity::{Validity, Version};
 
-/// What a flight ends with; each of its callers gets a copy of its own.
-pub type Landed = Result<Arc<Connection>, Error>;
+/// What a fetch ends with; each of those who wait gets a copy of its own.
+pub type FetchResult = Result<Arc<Connection>, Error>;
 
-/// A call's share in a flight.
+/// A call's share in a fetch.
 #[derive(Clone, Debug)]
-pub struct Flight {
-    pub landed: Shared<BoxFuture<'static, Landed>>,
+pub struct Waiter {
+    pub result: Shared<BoxFuture<'static, FetchResult>>,
     pub progress: Arc<Progress>,
 }
 
-/// What the callers of a flight and the one that works on it tell each other.
+/// What those who wait for a fetch and the one that works on it tell each other.
 #[derive(Debug)]
 pub struct Progress {
     attempts: AtomicU32,
     deadline: Mutex<Instant>,
-    /// What the fleet had dropped when it began.
-    mark: Option<Mark>,
 }
 
 impl Progress {
     /// No request yet.
-    pub fn new(deadline: Instant, mark: Option<Mark>) -> Self {
-        Self { attempts: AtomicU32::new(0), deadline: Mutex::new(deadline), mark }
+    pub fn new(deadline: Instant) -> Self {
+        Self { attempts: AtomicU32::new(0), deadline: Mutex::new(deadline) }
     }
 
     /// Counts a request.
@@ -50,7 +49,7 @@ impl Progress {
         self.attempts.load(Ordering::Relaxed)
     }
 
-    /// Until the deadline of the caller who has the most time.
+    /// Until the deadline of the one who has the most time.
     pub fn time_left(&self) -> Duration {
         self.deadline.lock().unwrap_or_else(PoisonError::into_inner).saturating_duration_since(Instant::now())
     }
@@ -61,58 +60,66 @@ impl Progress {
     }
 }
 
-/// The flights that may be joined. One that was called off, because its connection was invalidated or somebody asked
-/// for a fresh one, goes on for those who wait for it, but nobody joins it and its result is not kept.
+/// The fetches that may be joined. One that was superseded, because its connection was invalidated or somebody asked for a
+/// fresh one, goes on for those who wait for it, but nobody joins it and its result is not kept.
 #[derive(Debug, Default)]
-pub struct Flights {
+pub struct InFlight {
     joinable: HashMap<Key, Joinable>,
-    last_number: u64,
+    last: FetchNumber,
 }
 
 #[derive(Debug)]
 struct Joinable {
-    number: u64,
-    landed: WeakShared<BoxFuture<'static, Landed>>,
+    number: FetchNumber,
+    version: Version,
+    result: WeakShared<BoxFuture<'static, FetchResult>>,
     progress: Arc<Progress>,
 }
 
-impl Flights {
-    /// A share in the flight under way, which then lasts for this caller's deadline too.
-    pub fn join(&self, key: &Key, deadline: Instant) -> Option<Flight> {
+impl InFlight {
+    /// The number of the last fetch that began.
+    pub fn last(&self) -> FetchNumber {
+        self.last
+    }
+
+    /// A share in the fetch under way, which then lasts for this caller's deadline too. One that is older than what others
+    /// have invalidated is superseded.
+    pub fn join(&mut self, key: &Key, deadline: Instant, validity: &Validity) -> Option<Waiter> {
         let joinable = self.joinable.get(key)?;
-        let landed = joinable.landed.upgrade()?;
+        if !validity.is_current(joinable.version) {
+            self.joinable.remove(key);
+            return None;
+        }
+        let result = joinable.result.upgrade()?;
         joinable.progress.extend(deadline);
-        Some(Flight { landed, progress: Arc::clone(&joinable.progress) })
+        Some(Waiter { result, progress: Arc::clone(&joinable.progress) })
     }
 
-    /// The mark of the flight that may be joined.
-    pub fn mark(&self, key: &Key) -> Option<Mark> {
-        self.joinable.get(key)?.progress.mark
-    }
-
-    /// Whether a flight may be joined.
+    /// Whether a fetch may be joined.
     pub fn is_under_way(&self, key: &Key) -> bool {
         self.joinable.contains_key(key)
     }
 
-    /// Starts a flight, in place of one that was under way; `work` gets its number.
+    /// Starts a fetch, in place of one that was under way; `work` gets its number.
     pub fn start(
         &mut self,
         key: Key,
+        version: Version,
         progress: Arc<Progress>,
-        work: impl FnOnce(u64) -> BoxFuture<'static, Landed>,
-    ) -> Flight {
-        self.last_number += 1;
-        let number = self.last_number;
-        let landed = work(number).shared();
-        if let Some(weak) = landed.downgrade() {
-            self.joinable.insert(key, Joinable { number, landed: weak, progress: Arc::clone(&progress) });
+        work: impl FnOnce(FetchNumber) -> BoxFuture<'static, FetchResult>,
+    ) -> Waiter {
+        self.last += 1;
+        let number = self.last;
+        let result = work(number).shared();
+        if let Some(weak) = result.downgrade() {
+            let progress = Arc::clone(&progress);
+            self.joinable.insert(key, Joinable { number, version, result: weak, progress });
         }
-        Flight { landed, progress }
+        Waiter { result, progress }
     }
 
-    /// Nobody joins the flight any more. `false` if it was called off before.
-    pub fn end(&mut self, key: &Key, number: u64) -> bool {
+    /// Nobody joins the fetch any more. `false` if it was superseded before.
+    pub fn end(&mut self, key: &Key, number: FetchNumber) -> bool {
         let is_current = self.joinable.get(key).is_some_and(|joinable| joinable.number == number);
         if is_current {
             self.joinable.remove(key);
@@ -120,8 +127,8 @@ impl Flights {
         is_current
     }
 
-    /// Calls off whatever flight is under way.
-    pub fn call_off(&mut self, key: &Key) {
+    /// Supersedes the fetch under way.
+    pub fn supersede(&mut self, key: &Key) {
         self.joinable.remove(key);
     }
 }

@@ -1,4 +1,176 @@
-//! What is known of tokens: which are kept, and which are being fetched.
+//! What is known of tokens at one moment: which are kept, which are being fetched, which were rejected. All of it changes
+//! together, so that an invalidation beats whatever is under way. Fetches nothing and reads no clock.
 
 pub mod cache;
 pub mod in_flight;
+mod kept;
+pub mod key;
+pub mod lifetime;
+mod replacement;
+pub mod validity;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use tokio::time::Instant;
+
+use self::cache::{Cache, Hit};
+use self::in_flight::{FetchResult, InFlight, Progress, Waiter};
+use self::kept::Kept;
+use self::key::Key;
+use self::lifetime::lifetime;
+pub use self::replacement::FetchNumber;
+use self::replacement::{MEMORY, Replacements};
+use self::validity::{Validity, Version};
+use crate::core::clock::Now;
+use crate::core::connection::Connection;
+use crate::core::error::Error;
+
+/// The state.
+#[derive(Debug)]
+pub struct Tokens {
+    in_flight: InFlight,
+    cache: Option<Cache>,
+    replacements: Replacements,
+    validity: Arc<Validity>,
+}
+
+/// What is known of a connection that may be handed out.
+#[derive(Clone, Copy, Debug)]
+pub struct Life {
+    /// For how long others have kept it already.
+    pub age: Duration,
+    /// For how long it may be kept at the most.
+    pub most: Duration,
+    /// What was invalidated when its fetch began.
+    pub version: Version,
+}
+
+impl Tokens {
+    /// Nothing is known.
+    pub fn new(cache: Option<Cache>, validity: Arc<Validity>) -> Self {
+        Self { in_flight: InFlight::default(), cache, replacements: Replacements::new(), validity }
+    }
+
+    /// Whether connections are kept at all.
+    pub fn is_caching(&self) -> bool {
+        self.cache.is_some()
+    }
+
+    /// The connection that is kept.
+    pub fn kept(&mut self, key: &Key, now: Now) -> Option<Hit> {
+        self.cache.as_mut()?.get(key, now, &self.validity)
+    }
+
+    /// What came in the place of a token that was rejected a moment ago.
+    pub fn replacement(&self, key: &Key, rejected: &str, now: Now) -> Option<Arc<Connection>> {
+        let is_good = |kept: &Kept| kept.left(now, &self.validity).is_some();
+        self.replacements.replacement(key, rejected, is_good).map(|kept| Arc::clone(&kept.connection))
+    }
+
+    /// Whether a fetch is under way that may be joined.
+    pub fn is_under_way(&self, key: &Key) -> bool {
+        self.in_flight.is_under_way(key)
+    }
+
+    /// A share in the fetch under way.
+    pub fn join(&mut self, key: &Key, deadline: Instant) -> Option<Waiter> {
+        self.in_flight.join(key, deadline, &self.validity)
+    }
+
+    /// Starts a fetch, in place of one that was under way.
+    pub fn start(
+        &mut self,
+        key: &Key,
+        version: Version,
+        progress: Arc<Progress>,
+        now: Now,
+        work: impl FnOnce(FetchNumber) -> BoxFuture<'static, FetchResult>,
+    ) -> Waiter {
+        self.replacements.begin(key, now);
+        self.in_flight.start(key.clone(), version, progress, work)
+    }
+
+    /// As `start`, for a connection that is kept and late in its life.
+    pub fn refreshing(&mut self, key: &Key, now: Now) {
+        if let Some(cache) = &mut self.cache {
+            cache.refreshing(key, now);
+        }
+    }
+
+    /// A fetch has ended, with what it brought or without. What it brought is kept unless the fetch was superseded.
+    pub fn end(
+        &mut self,
+        key: &Key,
+        number: FetchNumber,
+        result: Option<Result<(&Arc<Connection>, Life), &Error>>,
+        now: Now,
+    ) {
+        let is_current = self.in_flight.end(key, number);
+        if !self.in_flight.is_under_way(key) {
+            self.replacements.end(key, now);
+        }
+        match result {
+            Some(Ok((connection, life))) => self.keep(key, number, connection, life, is_current, now),
+            Some(Err(error)) if is_current && error.is_refusal() => self.evict(key),
+            _ => {}
+        }
+    }
+
+    fn keep(
+        &mut self,
+        key: &Key,
+        number: FetchNumber,
+        connection: &Arc<Connection>,
+        Life { age, most, version }: Life,
+        is_current: bool,
+        now: Now,
+    ) {
+        let is_rejected = connection.token().is_some_and(|token| self.replacements.is_rejected(key, token));
+        if let Some(life) = lifetime(connection, most.min(MEMORY), now) {
+            self.replacements.replace(key, number, &Kept::new(connection, life, version, now));
+        }
+        let Some(cache) = self.cache.as_mut().filter(|_| is_current) else { return };
+        match lifetime(connection, most.min(cache.ttl()), now) {
+            // A service has said that it is of no use.
+            Some(life) if !is_rejected => {
+                cache.put(key.clone(), Kept::new(connection, life, version, now), life, age, now);
+            }
+            _ => cache.evict(key),
+        }
+    }
+
+    /// Drops what is kept and supersedes what is under way.
+    pub fn invalidate(&mut self, key: &Key) {
+        let last = self.in_flight.last();
+        self.replacements.invalidate(key, last);
+        self.in_flight.supersede(key);
+        self.evict(key);
+    }
+
+    /// Drops a token that a service rejected, and supersedes what might bring it again. Nothing happens if that was known, so
+    /// that a late refusal undoes nothing newer. `false` then.
+    pub fn reject(&mut self, key: &Key, token: &str, now: Now) -> bool {
+        let last = self.in_flight.last();
+        let is_news = self.replacements.reject(key, token, last, now);
+        let kept = self.cache.as_ref().and_then(|cache| cache.token(key));
+        if is_news && kept.is_none_or(|kept| kept == token) {
+            self.in_flight.supersede(key);
+            self.evict(key);
+        }
+        is_news
+    }
+
+    /// Forgets what is kept; what is under way goes on.
+    pub fn close(&mut self) {
+        self.cache = None;
+        self.replacements = Replacements::new();
+    }
+
+    fn evict(&mut self, key: &Key) {
+        if let Some(cache) = &mut self.cache {
+            cache.evict(key);
+        }
+    }
+}

@@ -1,0 +1,623 @@
+//! The life of a call in simulated time, against a scripted transport.
+
+use std::collections::{HashSet, VecDeque};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use futures_util::future::join_all;
+use http::Uri;
+use tokio::sync::Semaphore;
+use zeroize::Zeroizing;
+
+use super::*;
+use crate::core::clock::Now;
+use crate::core::http::{Exchange, Fault};
+use crate::core::platform::endpoint::{Endpoint, Paths};
+use crate::core::platform::retry::Class;
+use crate::core::platform::verdict::Answer;
+use crate::core::platform::{self, Platform};
+use crate::core::tokens::cache;
+
+/// A client of a platform that is reached by the transport.
+fn client_of<T: Exchange + fmt::Debug>(
+    transport: T,
+    (max_retries, max_concurrency): (u32, usize),
+    cache: Option<cache::Limits>,
+    jitter: fn() -> f64,
+    clock: Clock,
+) -> Client {
+    let endpoint = Endpoint::new(Some("https://p.test"), &Paths::default()).unwrap();
+    let origin = endpoint.origin();
+    let stats = Arc::new(Stats::default());
+    let limits = platform::Limits { attempt_timeout: Duration::from_secs(8), max_retries, max_concurrency };
+    let platform =
+        Platform::new(transport, endpoint, None, limits, Arc::clone(&stats), clock.clone(), jitter);
+    Client::new(Parts {
+        source: Arc::new(platform),
+        origin,
+        limits: Limits { timeout: Duration::from_secs(20), cache },
+        validity: Arc::default(),
+        stats,
+        clock,
+        jitter,
+    })
+}
+
+/// Answers from a script; what it does not hold is a hang.
+#[derive(Clone, Debug, Default)]
+struct Script {
+    steps: Arc<Mutex<VecDeque<Result<Answer, Fault>>>>,
+    left: Arc<AtomicU32>,
+}
+
+impl Exchange for Script {
+    async fn exchange(&self, _: Uri) -> Result<Answer, Fault> {
+        let next = self.steps.lock().unwrap().pop_front();
+        match next {
+            Some(result) => result,
+            None => std::future::pending().await,
+        }
+    }
+
+    fn leave_pool(&self) {
+        self.left.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+const TOKEN: &str =
+    r#"{"connection":{"enabled":true},"authorization":{"status":"active","access_token":"t"}}"#;
+
+fn answer(status: u16, retry_after: Option<u64>) -> Result<Answer, Fault> {
+    Ok(Answer {
+        status,
+        body: Zeroizing::new(TOKEN.as_bytes().to_vec()),
+        retry_after: retry_after.map(Duration::from_secs),
+        request_id: None,
+    })
+}
+
+fn lost(stale: bool) -> Result<Answer, Fault> {
+    Err(Fault { error: Error::new(Kind::Connect, "lost"), class: Some(Class::Transient), stale })
+}
+
+fn client(max_retries: u32, script: Vec<Result<Answer, Fault>>) -> Client {
+    client_and_script(max_retries, script).0
+}
+
+fn client_and_script(max_retries: u32, steps: Vec<Result<Answer, Fault>>) -> (Client, Script) {
+    let script = Script { steps: Arc::new(Mutex::new(steps.into())), ..Script::default() };
+    (client_of(script.clone(), (max_retries, 1), None, || 1.0, Clock::system()), script)
+}
+
+/// A call for a user that is not answered from the cache.
+fn begin(client: &Client, id: &str, timeout: Option<Duration>) -> Result<Call, Error> {
+    let request = Request { kind: OwnerKind::User, id, slug: "s", timeout, fresh: false, rejected: None };
+    client.begin(request).map(|begun| match begun {
+        Begun::Call(call) => call,
+        Begun::Known(_) => panic!("answered from the cache"),
+    })
+}
+
+async fn call(client: &Client) -> (Result<(), Kind>, u32, Duration) {
+    let started = Instant::now();
+    let outcome = begin(client, "u", None).unwrap().run().await;
+    (outcome.result.map(drop).map_err(|error| error.kind), outcome.attempts, started.elapsed())
+}
+
+#[tokio::test(start_paused = true)]
+async fn passing_faults_are_retried_with_backoff() {
+    let client = client(2, vec![answer(503, None), lost(false), answer(200, None)]);
+    assert_eq!(call(&client).await, (Ok(()), 3, Duration::from_millis(50 + 100)));
+    assert_eq!((client.stats().requests.get(), client.stats().retries.get()), (3, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn retry_after_is_waited_for_or_handed_to_the_caller() {
+    let client = client(2, vec![answer(429, Some(3)), answer(200, None), answer(503, Some(60))]);
+    assert_eq!(call(&client).await, (Ok(()), 2, Duration::from_millis(3_050)));
+    assert_eq!(call(&client).await, (Err(Kind::Server), 1, Duration::ZERO));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stale_connection_is_retried_for_free_even_without_retries() {
+    for max_retries in [0, 2] {
+        let client = client(max_retries, vec![lost(true), answer(200, None)]);
+        assert_eq!(call(&client).await, (Ok(()), 2, Duration::ZERO));
+    }
+    let client = client(0, vec![lost(true), lost(true)]);
+    assert_eq!(call(&client).await, (Err(Kind::Connect), 2, Duration::ZERO));
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_one_retry_of_a_call_is_free() {
+    let client = client(2, (0..3).map(|_| lost(true)).collect());
+    assert_eq!(call(&client).await, (Err(Kind::Connect), 3, Duration::from_millis(100)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_retry_of_a_stale_connection_leaves_the_pool() {
+    for (max_retries, left) in [(0, [1, 1]), (1, [1, 1]), (2, [0, 1])] {
+        for (stale, expected) in [1, 2].into_iter().zip(left) {
+            let script = (0..stale).map(|_| lost(true)).chain([answer(200, None)]).collect();
+            let (client, script) = client_and_script(max_retries, script);
+            let _ = call(&client).await;
+            assert_eq!(script.left.load(Ordering::Relaxed), expected, "{max_retries} {stale}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_attempt_is_retried_until_the_call_is_overdue() {
+    let (result, attempts, elapsed) = call(&client(2, vec![])).await;
+    assert_eq!((result, attempts), (Err(Kind::Timeout), 3));
+    assert_eq!(elapsed, Duration::from_secs(20));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_platform_that_always_leaves_without_looking_is_spared() {
+    const CALLS: u64 = 10_000;
+    let leaves = || Err(Fault { class: Some(Class::Unhandled), ..lost(false).unwrap_err() });
+    let client = client(2, (0..CALLS * 3).map(|_| leaves()).collect());
+    for _ in 0..CALLS {
+        assert!(call(&client).await.0.is_err());
+    }
+    assert_eq!(client.stats().requests.get(), CALLS + 500 / 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_was_not_answered_in_time_is_not_repeated_on_the_same_connection() {
+    let (client, script) = client_and_script(1, vec![]);
+    let _ = call(&client).await;
+    assert_eq!(script.left.load(Ordering::Relaxed), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_platform_that_always_fails_is_spared() {
+    const CALLS: u64 = 10_000;
+    for (status, bound) in [(503, CALLS + 500 / 14), (429, CALLS + 500 / 5)] {
+        let client = client(2, (0..CALLS * 3).map(|_| answer(status, None)).collect());
+        for _ in 0..CALLS {
+            assert!(call(&client).await.0.is_err());
+        }
+        assert_eq!(client.stats().requests.get(), bound);
+        assert_eq!(client.stats().failures.get(), CALLS);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_in_the_queue_ends_at_its_deadline_without_a_request() {
+    let client = client(0, vec![]);
+    let first = begin(&client, "u", None).unwrap();
+    let short = begin(&client, "v", Some(Duration::from_millis(70))).unwrap();
+    assert_eq!(client.stats().queued.get(), 2);
+    let mut first = Box::pin(first.run());
+    tokio::select! {
+        biased;
+        _ = &mut first => panic!("the first call hangs"),
+        outcome = short.run() => {
+            assert_eq!(outcome.result.unwrap_err().kind, Kind::Timeout);
+            assert_eq!(outcome.attempts, 0);
+        }
+    }
+    drop(first);
+    assert_eq!((client.stats().in_flight.get(), client.stats().queued.get()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn calls_beyond_the_queue_are_refused() {
+    let client = client(0, vec![]);
+    let taken: Vec<_> = (0..20_000).map(|id| begin(&client, &id.to_string(), None).unwrap()).collect();
+    let refused = begin(&client, "u", None).unwrap_err();
+    assert_eq!((refused.kind, refused.retryable), (Kind::Overloaded, true));
+    drop(taken);
+    assert!(begin(&client, "u", None).is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_refuses_new_calls_and_waits_for_those_under_way() {
+    let client = client(0, vec![answer(200, None)]);
+    let under_way = begin(&client, "u", None).unwrap();
+    let closed = client.close().unwrap();
+    assert_eq!(begin(&client, "u", None).unwrap_err().kind, Kind::Closed);
+    let (outcome, ()) = tokio::join!(under_way.run(), closed);
+    assert!(outcome.result.is_ok());
+    assert!(client.close().is_none());
+}
+
+/// Hands out a new token at each request, once it gets leave to.
+#[derive(Clone, Debug)]
+struct Tap(Arc<TapState>);
+
+#[derive(Debug)]
+struct TapState {
+    requests: AtomicU32,
+    cancelled: Arc<AtomicU32>,
+    leave: Semaphore,
+    status: AtomicU32,
+}
+
+struct Cancelled(Arc<AtomicU32>);
+
+impl Drop for Cancelled {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Exchange for Tap {
+    async fn exchange(&self, _: Uri) -> Result<Answer, Fault> {
+        let number = self.0.requests.fetch_add(1, Ordering::Relaxed) + 1;
+        let cancelled = Cancelled(Arc::clone(&self.0.cancelled));
+        self.0.leave.acquire().await.unwrap().forget();
+        std::mem::forget(cancelled);
+        let status = self.0.status.load(Ordering::Relaxed) as u16;
+        assert_ne!(status, 0, "a defect");
+        let body = TOKEN.replace("\"t\"", &format!("\"token-{number}\""));
+        Ok(Answer { status, body: Zeroizing::new(body.into_bytes()), retry_after: None, request_id: None })
+    }
+
+    fn leave_pool(&self) {}
+}
+
+struct Rig {
+    client: Client,
+    tap: Tap,
+    now: Arc<Mutex<Now>>,
+}
+
+impl Rig {
+    /// With a cache of 60 s, or none.
+    fn new(cached: bool) -> Self {
+        let now = Arc::new(Mutex::new(Now { wall: 1.7e12, boot: Duration::from_secs(1_000) }));
+        let read = Arc::clone(&now);
+        let tap = Tap(Arc::new(TapState {
+            requests: AtomicU32::new(0),
+            cancelled: Arc::default(),
+            leave: Semaphore::new(0),
+            status: AtomicU32::new(200),
+        }));
+        let cache = cached.then_some(cache::Limits { ttl: Duration::from_secs(60), max_entries: 100 });
+        let clock = Clock::new(move || *read.lock().unwrap());
+        Self { client: client_of(tap.clone(), (0, 100), cache, || 0.0, clock), tap, now }
+    }
+
+    fn answers(&self, times: usize) {
+        self.tap.0.leave.add_permits(times);
+    }
+
+    fn fails_with(&self, status: u32) {
+        self.tap.0.status.store(status, Ordering::Relaxed);
+    }
+
+    fn requests(&self) -> u32 {
+        self.tap.0.requests.load(Ordering::Relaxed)
+    }
+
+    fn cancelled(&self) -> u32 {
+        self.tap.0.cancelled.load(Ordering::Relaxed)
+    }
+
+    fn passes(&self, seconds: u64) {
+        let mut now = self.now.lock().unwrap();
+        now.wall += seconds as f64 * 1e3;
+        now.boot += Duration::from_secs(seconds);
+    }
+
+    fn under_way(&self) -> usize {
+        let key = Key::new(OwnerKind::User, "u", "s").unwrap();
+        usize::from(self.client.shared.tokens().is_under_way(&key))
+    }
+
+    fn hit(&self) -> Option<(String, Option<BoxFuture<'static, ()>>)> {
+        let request = Request {
+            kind: OwnerKind::User,
+            id: "u",
+            slug: "s",
+            timeout: None,
+            fresh: false,
+            rejected: None,
+        };
+        match self.client.begin(request).unwrap() {
+            Begun::Known(Known { connection, background, .. }) => {
+                Some((connection.token().unwrap().to_owned(), background))
+            }
+            Begun::Call(_) => None,
+        }
+    }
+
+    fn fresh(&self) -> Call {
+        let request =
+            Request { kind: OwnerKind::User, id: "u", slug: "s", timeout: None, fresh: true, rejected: None };
+        match self.client.begin(request).unwrap() {
+            Begun::Call(call) => call,
+            Begun::Known(_) => panic!("not fresh"),
+        }
+    }
+
+    /// A call for another token than this one: what is known already, or the call.
+    fn instead_of(&self, rejected: &str) -> Result<String, Call> {
+        let rejected = Some(rejected);
+        let request =
+            Request { kind: OwnerKind::User, id: "u", slug: "s", timeout: None, fresh: false, rejected };
+        match self.client.begin(request).unwrap() {
+            Begun::Known(known) => Ok(known.connection.token().unwrap().to_owned()),
+            Begun::Call(call) => Err(call),
+        }
+    }
+
+    async fn replaced(&self, rejected: &str) -> String {
+        match self.instead_of(rejected) {
+            Ok(token) => token,
+            Err(call) => token(&call.run().await).to_owned(),
+        }
+    }
+
+    fn invalidate(&self, rejected: Option<&str>) {
+        assert!(self.client.invalidate(&[OwnerKind::User], "u", "s", rejected).unwrap().is_none());
+    }
+}
+
+fn token(outcome: &Outcome) -> &str {
+    outcome.result.as_ref().unwrap().token().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn identical_calls_share_one_request() {
+    for calls in [50, 10_000] {
+        let rig = Rig::new(false);
+        rig.answers(2);
+        let taken: Vec<_> = (0..calls).map(|_| begin(&rig.client, "u", None).unwrap().run()).collect();
+        for (number, outcome) in join_all(taken).await.iter().enumerate() {
+            assert_eq!((token(outcome), outcome.attempts), ("token-1", 1));
+            assert_eq!(outcome.coalesced, number > 0);
+        }
+        assert_eq!((rig.requests(), rig.client.stats().coalesced.get()), (1, calls - 1));
+        assert_eq!(rig.under_way(), 0);
+        assert_eq!(token(&begin(&rig.client, "u", None).unwrap().run().await), "token-2");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_differs_in_kind_id_or_slug_shares_nothing() {
+    let rig = Rig::new(true);
+    rig.answers(6);
+    let parts = [
+        (OwnerKind::User, "1", "s"),
+        (OwnerKind::Group, "1", "s"),
+        (OwnerKind::Context, "1", "s"),
+        (OwnerKind::User, "1", "t"),
+        (OwnerKind::User, "a:b", "c"),
+        (OwnerKind::User, "a", "b:c"),
+    ];
+    let calls = parts.map(|(kind, id, slug)| {
+        match rig
+            .client
+            .begin(Request { kind, id, slug, timeout: None, fresh: false, rejected: None })
+            .unwrap()
+        {
+            Begun::Call(call) => call.run(),
+            Begun::Known(_) => panic!("answered from the cache"),
+        }
+    });
+    let tokens: HashSet<_> = join_all(calls).await.iter().map(|outcome| token(outcome).to_owned()).collect();
+    assert_eq!((tokens.len(), rig.requests()), (6, 6));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_leaves_or_runs_out_of_time_touches_no_other() {
+    let rig = Rig::new(false);
+    let mut first = Box::pin(begin(&rig.client, "u", None).unwrap().run());
+    let short = begin(&rig.client, "u", Some(Duration::from_millis(10))).unwrap().run();
+    let last = begin(&rig.client, "u", None).unwrap().run();
+    assert!(futures_util::poll!(&mut first).is_pending());
+    let outcome = short.await;
+    assert_eq!(outcome.result.unwrap_err().kind, Kind::Timeout);
+    drop(first);
+    rig.answers(1);
+    assert_eq!(token(&last.await), "token-1");
+    assert_eq!((rig.requests(), rig.cancelled()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn when_all_have_left_the_request_is_cancelled_and_the_next_call_asks_again() {
+    let rig = Rig::new(false);
+    let mut calls: Vec<_> = (0..3).map(|_| Box::pin(begin(&rig.client, "u", None).unwrap().run())).collect();
+    for call in &mut calls {
+        assert!(futures_util::poll!(call).is_pending());
+    }
+    assert_eq!((rig.requests(), rig.under_way()), (1, 1));
+    drop(calls);
+    assert_eq!((rig.cancelled(), rig.under_way()), (1, 0));
+    rig.answers(1);
+    assert_eq!(token(&begin(&rig.client, "u", None).unwrap().run().await), "token-2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shared_failure_reaches_everyone_and_is_not_kept() {
+    let rig = Rig::new(true);
+    rig.fails_with(503);
+    rig.answers(1);
+    let calls: Vec<_> = (0..5).map(|_| begin(&rig.client, "u", None).unwrap().run()).collect();
+    for outcome in join_all(calls).await {
+        assert_eq!(outcome.result.unwrap_err().kind, Kind::Server);
+    }
+    assert_eq!((rig.requests(), rig.client.stats().failures.get()), (1, 5));
+    rig.fails_with(200);
+    rig.answers(1);
+    assert_eq!(token(&begin(&rig.client, "u", None).unwrap().run().await), "token-2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_leaves_no_flight_behind() {
+    let rig = Rig::new(false);
+    rig.fails_with(0);
+    rig.answers(1);
+    let call = begin(&rig.client, "u", None).unwrap();
+    let panicked = std::panic::AssertUnwindSafe(call.run()).catch_unwind().await;
+    assert!(panicked.is_err());
+    assert_eq!(rig.under_way(), 0);
+    rig.fails_with(200);
+    rig.answers(1);
+    assert_eq!(token(&begin(&rig.client, "u", None).unwrap().run().await), "token-2");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cached_token_is_served_until_its_end_and_fetched_anew_before() {
+    let rig = Rig::new(true);
+    rig.answers(1);
+    begin(&rig.client, "u", None).unwrap().run().await;
+    assert!(matches!(rig.hit(), Some((token, None)) if token == "token-1"));
+    rig.passes(46);
+    let refreshes: Vec<_> = (0..1_000).filter_map(|_| rig.hit().unwrap().1).collect();
+    assert_eq!(refreshes.len(), 1);
+    rig.answers(1);
+    for refresh in refreshes {
+        refresh.await;
+    }
+    assert!(matches!(rig.hit(), Some((token, None)) if token == "token-2"));
+    rig.passes(60);
+    assert!(rig.hit().is_none());
+    assert_eq!(rig.client.stats().cache_hits.get(), 1_002);
+    assert_eq!(rig.client.stats().cache_misses.get(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failed_refresh_keeps_the_token_and_a_refusal_evicts_it() {
+    for (status, is_kept) in [(503, true), (429, true), (401, false), (403, false), (404, false)] {
+        let rig = Rig::new(true);
+        rig.answers(2);
+        begin(&rig.client, "u", None).unwrap().run().await;
+        rig.passes(50);
+        rig.fails_with(status);
+        rig.hit().unwrap().1.unwrap().await;
+        assert_eq!(rig.hit().is_some(), is_kept, "{status}");
+        if is_kept {
+            assert!(rig.hit().unwrap().1.is_none());
+            rig.passes(5);
+            assert!(rig.hit().unwrap().1.is_some());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_invalidation_or_a_fresh_call_beats_what_is_under_way() {
+    for by_fresh in [false, true] {
+        let rig = Rig::new(true);
+        let old = begin(&rig.client, "u", None).unwrap();
+        let mut old = Box::pin(old.run());
+        assert!(futures_util::poll!(&mut old).is_pending());
+        let new = if by_fresh {
+            rig.fresh()
+        } else {
+            rig.invalidate(None);
+            begin(&rig.client, "u", None).unwrap()
+        };
+        let mut new = Box::pin(new.run());
+        assert!(futures_util::poll!(&mut new).is_pending());
+        rig.answers(1);
+        assert_eq!(token(&old.await), "token-1");
+        assert!(rig.hit().is_none(), "the older result is not kept");
+        rig.answers(1);
+        assert_eq!(token(&new.await), "token-2");
+        assert!(matches!(rig.hit(), Some((token, _)) if token == "token-2"));
+        assert_eq!(rig.requests(), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejected_token_is_dropped_by_its_value() {
+    let rig = Rig::new(true);
+    rig.answers(2);
+    begin(&rig.client, "u", None).unwrap().run().await;
+    rig.invalidate(Some("another"));
+    assert!(rig.hit().is_some());
+    rig.invalidate(Some("token-1"));
+    assert!(rig.hit().is_none());
+    assert_eq!(token(&begin(&rig.client, "u", None).unwrap().run().await), "token-2");
+    rig.invalidate(Some("token-1"));
+    assert!(rig.hit().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_replaced_a_token_is_remembered_for_five_seconds() {
+    for cached in [false, true] {
+        let rig = Rig::new(cached);
+        rig.answers(3);
+        let _ = begin(&rig.client, "u", None).unwrap().run().await;
+        assert_eq!(rig.replaced("token-1").await, "token-2");
+        rig.passes(4);
+        assert!(matches!(rig.instead_of("token-1"), Ok(token) if token == "token-2"));
+        rig.passes(1);
+        let expected = if cached { "token-2" } else { "token-3" };
+        assert_eq!(rig.replaced("token-1").await, expected);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_is_rejected_in_turn_leads_on_to_what_replaced_it() {
+    let rig = Rig::new(true);
+    rig.answers(3);
+    let _ = begin(&rig.client, "u", None).unwrap().run().await;
+    assert_eq!(rig.replaced("token-1").await, "token-2");
+    assert_eq!(rig.replaced("token-2").await, "token-3");
+    assert!(matches!(rig.instead_of("token-1"), Ok(token) if token == "token-3"));
+    assert_eq!(rig.requests(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_who_were_refused_with_one_token_share_one_request_however_late_they_come() {
+    let rig = Rig::new(false);
+    rig.answers(1);
+    let _ = begin(&rig.client, "u", None).unwrap().run().await;
+    let repairs = std::iter::repeat_with(|| {
+        rig.invalidate(Some("token-1"));
+        let Err(call) = rig.instead_of("token-1") else { panic!("nothing is known yet") };
+        call
+    });
+    let mut repairs: Vec<_> = repairs.take(25).map(|call| Box::pin(call.run())).collect();
+    for repair in &mut repairs {
+        assert!(futures_util::poll!(repair).is_pending());
+    }
+    rig.passes(10);
+    rig.invalidate(Some("token-1"));
+    let Err(late) = rig.instead_of("token-1") else { panic!("nothing is known yet") };
+    rig.answers(1);
+    assert!(join_all(repairs).await.iter().all(|outcome| token(outcome) == "token-2"));
+    assert_eq!((token(&late.run().await), rig.requests()), ("token-2", 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_invalidation_ends_what_is_known_of_replacements() {
+    let rig = Rig::new(false);
+    rig.answers(3);
+    let _ = begin(&rig.client, "u", None).unwrap().run().await;
+    assert_eq!(rig.replaced("token-1").await, "token-2");
+    rig.invalidate(None);
+    assert_eq!(rig.replaced("token-1").await, "token-3");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_from_before_a_rejection_replaces_nothing() {
+    let rig = Rig::new(true);
+    rig.answers(1);
+    let _ = begin(&rig.client, "u", None).unwrap().run().await;
+    let mut older = Box::pin(rig.fresh().run());
+    assert!(futures_util::poll!(&mut older).is_pending());
+    let Err(repair) = rig.instead_of("token-1") else { panic!("nothing is known yet") };
+    rig.answers(2);
+    assert_eq!(token(&older.await), "token-2");
+    assert_eq!(token(&repair.run().await), "token-3");
+    assert!(matches!(rig.hit(), Some((token, _)) if token == "token-3"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn closing_does_not_wait_for_what_runs_in_the_background() {
+    let rig = Rig::new(true);
+    rig.answers(1);
+    let _ = begin(&rig.client, "u", None).unwrap().run().await;
+    rig.passes(50);
+    let mut refresh = rig.hit().unwrap().1.unwrap();
+    assert!(futures_util::poll!(&mut refresh).is_pending());
+    assert!(rig.client.close().is_none());
+    refresh.await;
+    assert_eq!((rig.requests(), rig.cancelled()), (2, 1));
+}

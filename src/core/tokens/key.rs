@@ -1,0 +1,112 @@
+//! What names a connection: an owner of a kind, and a connector. Two different ones never share anything.
+//!
+//! An id is one path segment that decodes to exactly that id, or it is refused: nothing is trimmed, normalised or guessed.
+
+use std::sync::Arc;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::core::error::Error;
+
+/// Longest owner id or slug, in bytes of UTF-8.
+pub const MAX_ID_BYTES: usize = 1024;
+
+/// Everything but the characters that RFC 3986 leaves unreserved is encoded.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
+/// Whose connection is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum OwnerKind {
+    /// A user, under the id with which the user was provisioned.
+    User,
+    /// A group.
+    Group,
+    /// A context: the one kind of the platform's newer pages.
+    Context,
+}
+
+impl OwnerKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::User, Self::Group, Self::Context];
+
+    /// What messages call the owner's id.
+    pub fn id_name(self) -> &'static str {
+        match self {
+            Self::User => "user id",
+            Self::Group => "group id",
+            Self::Context => "context id",
+        }
+    }
+}
+
+/// An owner's id or a slug that may go on the wire.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Segment(Arc<str>);
+
+impl Segment {
+    /// Accepts whatever can be one path segment; `name` is what the message calls it.
+    pub fn new(text: &str, name: &str) -> Result<Self, Error> {
+        let problem = if text.is_empty() {
+            "must not be empty"
+        } else if text.len() > MAX_ID_BYTES {
+            "must not be longer than 1,024 bytes"
+        } else if text.chars().any(char::is_control) {
+            "must not contain control characters"
+        } else if text == "." || text == ".." {
+            "must not be a dot segment (\".\" or \"..\")"
+        } else if text.trim().is_empty() {
+            "must not be blank"
+        } else {
+            return Ok(Self(text.into()));
+        };
+        Err(Error::argument(format!("The {name} {problem}")))
+    }
+
+    /// The text, as it was given.
+    pub fn text(&self) -> &str {
+        &self.0
+    }
+
+    /// The text as one path segment decodes to it.
+    pub fn push_encoded(&self, target: &mut String) {
+        target.extend(utf8_percent_encode(&self.0, SEGMENT));
+    }
+}
+
+/// One owner's connection to one connector.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// Which kind of owner.
+    pub kind: OwnerKind,
+    /// The owner's id.
+    pub id: Segment,
+    /// The connector's slug.
+    pub slug: Segment,
+}
+
+impl Key {
+    /// Accepts what can go on the wire.
+    pub fn new(kind: OwnerKind, id: &str, slug: &str) -> Result<Self, Error> {
+        Ok(Self { kind, id: Segment::new(id, kind.id_name())?, slug: Segment::new(slug, "slug")? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::error::Kind;
+
+    #[test]
+    fn what_cannot_be_one_segment_is_refused_without_repeating_it() {
+        let long = "x".repeat(MAX_ID_BYTES + 1);
+        for id in
+            ["", " ", "\u{a0}\u{3000}", ".", "..", "a\nb", "secret\0", "\u{7f}", "\u{85}x", long.as_str()]
+        {
+            let error = Segment::new(id, "owner id").unwrap_err();
+            assert_eq!(error.kind, Kind::InvalidArgument);
+            assert!(error.message.starts_with("The owner id must not "), "{}", error.message);
+            assert!(!error.message.contains("secret"));
+        }
+        assert!(Segment::new(&"x".repeat(MAX_ID_BYTES), "slug").is_ok());
+    }
+}

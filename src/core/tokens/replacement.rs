@@ -1,0 +1,148 @@
+//! Which tokens services rejected, and what came in their place: one fetch for all who were refused with the same one.
+//!
+//! Fetches are told apart by their numbers, which only grow: what a fetch brings that began before a rejection is no
+//! replacement.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use lru::LruCache;
+
+use crate::core::clock::Now;
+use crate::core::secret::Secret;
+use crate::core::tokens::kept::Kept;
+use crate::core::tokens::key::Key;
+
+/// The refusals of one burst of calls come in over seconds, and those who come late shall not ask again.
+pub const MEMORY: Duration = Duration::from_secs(5);
+/// Connections of which rejected tokens are remembered.
+const MAX_KEYS: NonZeroUsize = NonZeroUsize::new(1_000).expect("not zero");
+/// Tokens of one connection that are remembered: a group's calls may hold those of several members.
+const MAX_TOKENS: usize = 16;
+
+/// The number of a fetch of a client: each has a greater one than those that began before it.
+pub type FetchNumber = u64;
+
+/// What is remembered.
+#[derive(Debug)]
+pub struct Replacements(LruCache<Key, Rejected>);
+
+/// The rejected tokens of one connection, the latest last.
+#[derive(Debug, Default)]
+struct Rejected {
+    tokens: Vec<Rejection>,
+    /// When all of it is forgotten, by the clock that runs on during suspension; `None` while a fetch is under way.
+    until: Option<Duration>,
+}
+
+#[derive(Debug)]
+struct Rejection {
+    token: Secret,
+    /// The last fetch that had begun by then.
+    after: FetchNumber,
+    replacement: Option<Kept>,
+}
+
+impl Replacements {
+    /// Nothing is known to be rejected.
+    pub fn new() -> Self {
+        Self(LruCache::new(MAX_KEYS))
+    }
+
+    /// Notes that a service rejected a token. `false` if that was known.
+    pub fn reject(&mut self, key: &Key, token: &str, last: FetchNumber, now: Now) -> bool {
+        self.forget(now);
+        let rejected = self.0.get_or_insert_mut(key.clone(), Rejected::default);
+        if rejected.is_over(now) {
+            rejected.tokens.clear();
+        }
+        if rejected.find(token).is_some() {
+            return false;
+        }
+        if rejected.tokens.len() == MAX_TOKENS {
+            rejected.tokens.remove(0);
+        }
+        let token = Secret::new(token.to_owned());
+        rejected.tokens.push(Rejection { token, after: last, replacement: None });
+        rejected.until = Some(now.boot + MEMORY);
+        true
+    }
+
+    /// What came in the place of a rejected token: perhaps the same once more, if the platform has no other. What replaced
+    /// it may have been rejected in turn; then it is what came in the place of that.
+    pub fn replacement(&self, key: &Key, token: &str, is_good: impl Fn(&Kept) -> bool) -> Option<&Kept> {
+        let rejected = self.0.peek(key)?;
+        let mut seen = vec![token];
+        let mut found = rejected.find(token)?.replacement.as_ref().filter(|kept| is_good(kept))?;
+        while let Some(token) = found.connection.token()
+            && !seen.contains(&token)
+            && let Some(rejection) = rejected.find(token)
+        {
+            seen.push(token);
+            // Without one, it is being replaced, or is yet to be.
+            let next = rejection.replacement.as_ref().filter(|kept| is_good(kept))?;
+            if next.connection.token().is_some_and(|token| seen.contains(&token)) {
+                break;
+            }
+            found = next;
+        }
+        Some(found)
+    }
+
+    /// Whether a service is known to have rejected this token.
+    pub fn is_rejected(&self, key: &Key, token: &str) -> bool {
+        self.0.peek(key).is_some_and(|rejected| rejected.find(token).is_some())
+    }
+
+    /// A fetch has begun: what is known lasts until it ends.
+    pub fn begin(&mut self, key: &Key, now: Now) {
+        if let Some(rejected) = self.0.peek_mut(key)
+            && !rejected.is_over(now)
+        {
+            rejected.until = None;
+        }
+    }
+
+    /// A fetch has brought a token.
+    pub fn replace(&mut self, key: &Key, fetch: FetchNumber, kept: &Kept) {
+        let Some((rejected, token)) = self.0.peek_mut(key).zip(kept.connection.token()) else { return };
+        for rejection in rejected.tokens.iter_mut().filter(|rejection| rejection.after < fetch) {
+            // Where two members of a group take turns, the other one's token is still the better answer.
+            if rejection.replacement.is_none() || rejection.token.expose() != token {
+                rejection.replacement = Some(kept.clone());
+            }
+        }
+    }
+
+    /// The last fetch of a connection has ended.
+    pub fn end(&mut self, key: &Key, now: Now) {
+        if let Some(rejected) = self.0.peek_mut(key) {
+            rejected.until.get_or_insert(now.boot + MEMORY);
+        }
+    }
+
+    /// The connection was invalidated: what was fetched before is in nobody's place any more.
+    pub fn invalidate(&mut self, key: &Key, last: FetchNumber) {
+        let Some(rejected) = self.0.peek_mut(key) else { return };
+        for rejection in &mut rejected.tokens {
+            (rejection.after, rejection.replacement) = (last, None);
+        }
+    }
+
+    /// Forgets what is over, the least recently used first.
+    fn forget(&mut self, now: Now) {
+        while self.0.peek_lru().is_some_and(|(_, rejected)| rejected.is_over(now)) {
+            self.0.pop_lru();
+        }
+    }
+}
+
+impl Rejected {
+    fn is_over(&self, now: Now) -> bool {
+        self.until.is_some_and(|until| until <= now.boot)
+    }
+
+    fn find(&self, token: &str) -> Option<&Rejection> {
+        self.tokens.iter().find(|rejection| rejection.token.expose() == token)
+    }
+}
