@@ -2,6 +2,7 @@
 //!
 //! Everything that a fetch holds is given back when its future is dropped, so dropping it is how a request is cancelled.
 
+mod answer;
 pub mod catalog;
 pub mod endpoint;
 pub mod retry;

@@ -1,21 +1,16 @@
 //! From an answer of the platform to a connection or an error. Pure: no clock, no network, no retry.
 //!
 //! Only a well-formed answer may become one of the four unavailable states: whatever else comes, from whatever
-//! stands in the platform's place, is an error. Both documented shapes are read: `authorization` and `connector`
-//! beside `connection` (source: given) and inside it (source: found).
+//! stands in the platform's place, is an error.
 
 use std::time::Duration;
 
-use serde::Deserialize;
-use serde_json::Value;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 use zeroize::Zeroizing;
 
 use crate::core::connection::{Connection, Details, EpochMillis, State, Unavailable};
 use crate::core::error::{Error, Kind};
 use crate::core::json::Object;
-use crate::core::secret::Secret;
+use crate::core::platform::answer;
 
 /// What the platform answered, as far as the verdict depends on it.
 #[derive(Debug)]
@@ -47,7 +42,7 @@ pub fn judge(answer: &Answer, origin: &str, now: EpochMillis) -> Result<Connecti
                 answer,
             )
         }),
-        404 if is_json_object(&answer.body) => Ok(Connection {
+        404 if answer::read::<answer::Any>(&answer.body).is_some() => Ok(Connection {
             state: State::Unavailable {
                 reason: Unavailable::NotProvisioned,
                 error_code: None,
@@ -115,19 +110,11 @@ pub fn is_passing(status: u16) -> bool {
     matches!(status, 408 | 409 | 425 | 429 | 500 | 502 | 503 | 504 | 520..=529)
 }
 
-fn is_json_object(body: &[u8]) -> bool {
-    #[derive(Deserialize)]
-    struct Any {}
-    str::from_utf8(body).is_ok_and(|text| serde_json::from_str::<Object<Any>>(text).is_ok())
-}
-
 /// The `Err` side completes the sentence "answered 200 with …".
 fn judge_success(body: &[u8], now: EpochMillis) -> Result<Connection, &'static str> {
     const FOREIGN: &str = "what is no answer of the platform";
-    // As text, since serde_json does not look into strings that it skips.
-    let Object(body): Object<Body> =
-        str::from_utf8(body).ok().and_then(|text| serde_json::from_str(text).ok()).ok_or(FOREIGN)?;
-    if !matches!(body.error, Value::Null | Value::Bool(false)) && body.error != "" {
+    let body: answer::Body<'_> = answer::read(body).ok_or(FOREIGN)?;
+    if body.error.says_something() {
         return Err("an error in place of a connection");
     }
     let Object(connection) = body.connection.ok_or(FOREIGN)?;
@@ -136,9 +123,9 @@ fn judge_success(body: &[u8], now: EpochMillis) -> Result<Connection, &'static s
     let authorization = body.authorization.or(connection.authorization);
 
     let mut details = Details {
-        slug: text(connector.slug),
-        connector_name: text(connector.name),
-        connection_id: text(connection.id),
+        slug: connector.slug.text(),
+        connector_name: connector.name.text(),
+        connection_id: connection.id.text(),
         ..Details::default()
     };
     let Some(Object(authorization)) = authorization else {
@@ -148,14 +135,15 @@ fn judge_success(body: &[u8], now: EpochMillis) -> Result<Connection, &'static s
             Ok(unavailable(Unavailable::NotEnabled, details, None, None))
         };
     };
-    details.authorization_id = text(authorization.id);
-    details.display_label = text(authorization.display_label);
+    details.authorization_id = authorization.id.text();
+    details.display_label = authorization.display_label.text();
     details.authorization_status.clone_from(&authorization.status);
 
     let reason = match authorization.status.as_deref() {
         _ if !enabled => Unavailable::NotEnabled,
         None | Some("") => return Err("an enabled connection whose authorization has no status"),
         Some("active") => {
+            let expires_at = authorization.expiry(now);
             let token =
                 [authorization.access_token, authorization.credential, authorization.access_credential]
                     .into_iter()
@@ -166,13 +154,12 @@ fn judge_success(body: &[u8], now: EpochMillis) -> Result<Connection, &'static s
             if token.expose().chars().all(blank) || token.expose().chars().any(char::is_control) {
                 return Err("an active connection whose token is unusable");
             }
-            let expires_at = expiry(authorization.expires_at, authorization.expires_in, now);
             return Ok(Connection { state: State::Active { access_token: token, expires_at }, details });
         }
         Some("awaiting_callback" | "retrieving_tokens") => Unavailable::Pending,
         Some(_) => Unavailable::NeedsReauthorization,
     };
-    Ok(unavailable(reason, details, text(authorization.error_code), text(authorization.error_message)))
+    Ok(unavailable(reason, details, authorization.error_code.text(), authorization.error_message.text()))
 }
 
 fn unavailable(
@@ -184,413 +171,5 @@ fn unavailable(
     Connection { state: State::Unavailable { reason, error_code, error_message, connect_url: None }, details }
 }
 
-#[derive(Deserialize)]
-struct Body {
-    #[serde(default)]
-    error: Value,
-    connection: Option<Object<BodyConnection>>,
-    connector: Option<Object<Connector>>,
-    authorization: Option<Object<Authorization>>,
-}
-
-// What a verdict hangs on is typed: a wrong type there is no answer of the platform. Details are any `Value`.
-
-#[derive(Deserialize)]
-struct BodyConnection {
-    enabled: Option<bool>,
-    #[serde(default)]
-    id: Value,
-    connector: Option<Object<Connector>>,
-    authorization: Option<Object<Authorization>>,
-}
-
-#[derive(Default, Deserialize)]
-struct Connector {
-    #[serde(default)]
-    slug: Value,
-    #[serde(default)]
-    name: Value,
-}
-
-#[derive(Deserialize)]
-struct Authorization {
-    status: Option<String>,
-    access_token: Option<Secret>,
-    credential: Option<Secret>,
-    access_credential: Option<Secret>,
-    #[serde(default)]
-    id: Value,
-    #[serde(default)]
-    display_label: Value,
-    #[serde(default)]
-    error_code: Value,
-    #[serde(default)]
-    error_message: Value,
-    #[serde(default)]
-    expires_at: Value,
-    #[serde(default)]
-    expires_in: Value,
-}
-
-/// A text or a number as text; anything else counts as absent.
-fn text(value: Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    }
-}
-
-/// Above this many, a number of an `expires_at` counts milliseconds, not seconds: as seconds it is the year 5138.
-const MILLIS_FROM: f64 = 1e11;
-
-/// The farthest moment that a JavaScript `Date` can hold.
-const MAX_DATE: EpochMillis = 8.64e15;
-
-/// When the token ends, in the forms that are in use: RFC 3339, epoch seconds, epoch milliseconds, seconds from now.
-/// What cannot be read is unknown, not an error. Source: open.
-fn expiry(expires_at: Value, expires_in: Value, now: EpochMillis) -> Option<EpochMillis> {
-    let at = text(expires_at).and_then(|at| match OffsetDateTime::parse(at.trim(), &Rfc3339) {
-        Ok(time) => Some((time.unix_timestamp_nanos() / 1_000_000) as EpochMillis),
-        Err(_) => finite(&at).map(|number| if number.abs() < MILLIS_FROM { number * 1e3 } else { number }),
-    });
-    at.or_else(|| text(expires_in).and_then(|left| finite(&left)).map(|seconds| now + seconds * 1e3))
-        .filter(|millis| millis.abs() <= MAX_DATE)
-}
-
-fn finite(text: &str) -> Option<f64> {
-    text.trim().parse().ok().filter(|number: &f64| number.is_finite())
-}
-
 #[cfg(test)]
-mod tests {
-    use proptest::collection::vec;
-    use proptest::prelude::*;
-    use proptest::{option, sample};
-
-    use super::*;
-
-    const NOW: EpochMillis = 1_700_000_000_000.0;
-
-    fn answer(status: u16, body: &str) -> Answer {
-        Answer {
-            status,
-            body: Zeroizing::new(body.as_bytes().to_vec()),
-            retry_after: Some(Duration::from_secs(7)),
-            request_id: Some("req-1".to_owned()),
-        }
-    }
-
-    fn verdict(body: &str) -> Result<Connection, Error> {
-        judge(&answer(200, body), "https://p.test", NOW)
-    }
-
-    fn reason(body: &str) -> Unavailable {
-        match verdict(body).unwrap().state {
-            State::Unavailable { reason, .. } => reason,
-            State::Active { .. } => panic!("active: {body}"),
-        }
-    }
-
-    fn token(body: &str) -> (String, Option<EpochMillis>) {
-        match verdict(body).unwrap().state {
-            State::Active { access_token, expires_at } => (access_token.expose().to_owned(), expires_at),
-            State::Unavailable { reason, .. } => panic!("{reason:?}: {body}"),
-        }
-    }
-
-    /// An enabled connection with this authorization, in the flat and in the nested shape.
-    fn shapes(authorization: &str) -> [String; 2] {
-        [
-            format!(r#"{{"connection":{{"enabled":true}},"authorization":{authorization}}}"#),
-            format!(r#"{{"connection":{{"enabled":true,"authorization":{authorization}}}}}"#),
-        ]
-    }
-
-    #[test]
-    fn a_token_is_found_in_both_shapes_under_every_name() {
-        for name in ["access_token", "credential", "access_credential"] {
-            for body in shapes(&format!(r#"{{"status":"active","{name}":"tok"}}"#)) {
-                assert_eq!(token(&body), ("tok".to_owned(), None));
-            }
-        }
-        let [body, _] = shapes(r#"{"status":"active","access_token":"","credential":"tok"}"#);
-        assert_eq!(token(&body).0, "tok");
-    }
-
-    #[test]
-    fn details_come_from_either_shape_and_ids_may_be_numbers() {
-        let flat = r#"{"connection":{"enabled":true,"id":12,"x":[{}]},"connector":{"slug":"slack","name":"Slack"},
-            "authorization":{"id":"a1","status":"active","access_token":"t","display_label":"me"},"more":1}"#;
-        let nested = r#"{"connection":{"enabled":true,"id":"12","connector":{"slug":"slack","name":"Slack"},
-            "authorization":{"id":"a1","status":"active","access_token":"t","display_label":"me"}}}"#;
-        let expected = Details {
-            slug: Some("slack".to_owned()),
-            connection_id: Some("12".to_owned()),
-            connector_name: Some("Slack".to_owned()),
-            authorization_id: Some("a1".to_owned()),
-            authorization_status: Some("active".to_owned()),
-            display_label: Some("me".to_owned()),
-        };
-        for body in [flat, nested] {
-            assert_eq!(verdict(body).unwrap().details, expected);
-        }
-    }
-
-    #[test]
-    fn every_state_of_the_platform_has_its_status() {
-        for (status, expected) in [
-            ("awaiting_callback", Unavailable::Pending),
-            ("retrieving_tokens", Unavailable::Pending),
-            ("error", Unavailable::NeedsReauthorization),
-            ("one nobody knows", Unavailable::NeedsReauthorization),
-        ] {
-            for body in shapes(&format!(r#"{{"status":"{status}","access_token":""}}"#)) {
-                assert_eq!(reason(&body), expected);
-            }
-        }
-        for body in [
-            r#"{"connection":{"enabled":false}}"#,
-            r#"{"connection":{"enabled":false},"authorization":null}"#,
-            r#"{"connection":{"enabled":false},"authorization":{"status":"active","access_token":"t"}}"#,
-        ] {
-            assert_eq!(reason(body), Unavailable::NotEnabled);
-        }
-        let unknown_owner =
-            judge(&answer(404, r#" {"message":"not found"}"#), "https://p.test", NOW).unwrap();
-        assert!(matches!(
-            unknown_owner.state,
-            State::Unavailable { reason: Unavailable::NotProvisioned, .. }
-        ));
-    }
-
-    #[test]
-    fn what_broke_is_passed_on() {
-        let [body, _] = shapes(r#"{"status":"error","error_code":17,"error_message":"revoked"}"#);
-        let State::Unavailable { error_code, error_message, .. } = verdict(&body).unwrap().state else {
-            panic!("active");
-        };
-        assert_eq!((error_code.as_deref(), error_message.as_deref()), (Some("17"), Some("revoked")));
-    }
-
-    #[test]
-    fn what_is_no_answer_of_the_platform_is_an_error_and_is_not_repeated() {
-        let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
-        let deep_inside = format!(r#"{{"connection":{{"enabled":false,"id":{deep}}}}}"#);
-        let mut bodies = vec![
-            "",
-            " ",
-            "null",
-            "true",
-            "[]",
-            "\"tok-secret\"",
-            "{}",
-            "<html>tok-secret</html>",
-            "{\"connection\":",
-            r#"{"connection":null}"#,
-            r#"{"connection":[]}"#,
-            r#"{"connection":{}}"#,
-            r#"[null,{"enabled":false}]"#,
-            r#"{"connection":[false,1,null,null]}"#,
-            r#"{"connection":{"enabled":true},"authorization":["active","tok-secret",null,null]}"#,
-            r#"{"connection":{"enabled":"true"}}"#,
-            r#"{"connection":{"enabled":1}}"#,
-            r#"{"connection":{"enabled":true}}"#,
-            r#"{"connection":{"enabled":true},"authorization":"tok-secret"}"#,
-            r#"{"connection":{"enabled":true},"authorization":{}}"#,
-            r#"{"connection":{"enabled":true},"authorization":{"status":7}}"#,
-            r#"{"connection":{"enabled":true},"authorization":{"access_token":"tok-secret"}}"#,
-            r#"{"error":"tok-secret"}"#,
-            r#"{"error":{"code":1},"connection":{"enabled":false}}"#,
-            &deep,
-            &deep_inside,
-        ];
-        let unusable: Vec<String> =
-            ["null", "\"\"", "\"  \"", "7", "{}", r#""tok\nsecret""#, r#""tok\u0000""#, r#""\ud800""#]
-                .iter()
-                .flat_map(|token| shapes(&format!(r#"{{"status":"active","access_token":{token}}}"#)))
-                .collect();
-        bodies.extend(unusable.iter().map(String::as_str));
-        for body in bodies {
-            let error = verdict(body).unwrap_err();
-            assert_eq!(error.kind, Kind::InvalidResponse, "{body:.80}");
-            assert!(!error.message.contains("secret") && !error.retryable);
-        }
-        let invalid_utf8 = Answer {
-            body: Zeroizing::new(b"{\"connection\":{\"enabled\":false},\"x\":\"\xff\"}".to_vec()),
-            ..answer(200, "")
-        };
-        assert!(judge(&invalid_utf8, "https://p.test", NOW).is_err());
-    }
-
-    #[test]
-    fn an_error_field_that_says_no_error_is_none() {
-        for error in ["null", "false", "\"\""] {
-            let body = format!(r#"{{"error":{error},"connection":{{"enabled":false}}}}"#);
-            assert_eq!(reason(&body), Unavailable::NotEnabled);
-        }
-    }
-
-    #[test]
-    fn every_other_status_is_an_error_with_its_code() {
-        for (status, kind, retryable) in [
-            (301, Kind::Redirect, false),
-            (304, Kind::Redirect, false),
-            (400, Kind::Http, false),
-            (401, Kind::InvalidApiKey, false),
-            (403, Kind::Forbidden, false),
-            (404, Kind::Http, false),
-            (408, Kind::Http, true),
-            (409, Kind::Http, true),
-            (418, Kind::Http, false),
-            (425, Kind::Http, true),
-            (429, Kind::RateLimited, true),
-            (500, Kind::Server, true),
-            (501, Kind::Server, false),
-            (503, Kind::Server, true),
-            (505, Kind::Server, false),
-            (524, Kind::Server, true),
-        ] {
-            let error = judge(&answer(status, "<html>"), "https://p.test", NOW).unwrap_err();
-            assert_eq!((error.kind, error.retryable), (kind, retryable), "{status}");
-            assert_eq!(error.status, Some(status));
-            assert_eq!(error.retry_after, Some(Duration::from_secs(7)));
-            assert_eq!(error.request_id.as_deref(), Some("req-1"));
-        }
-    }
-
-    #[test]
-    fn an_expiry_is_read_in_every_form_in_use() {
-        for (field, expected) in [
-            (r#""expires_at":"2023-11-14T22:13:20Z""#, Some(NOW)),
-            (r#""expires_at":"2023-11-14T23:13:20.000+01:00""#, Some(NOW)),
-            (r#""expires_at":1700000000"#, Some(NOW)),
-            (r#""expires_at":"1700000000""#, Some(NOW)),
-            (r#""expires_at":1700000000000"#, Some(NOW)),
-            (r#""expires_in":60"#, Some(NOW + 60_000.0)),
-            (r#""expires_in":"60""#, Some(NOW + 60_000.0)),
-            (r#""expires_at":null,"expires_in":0.5"#, Some(NOW + 500.0)),
-            (r#""expires_at":"soon","expires_in":[1]"#, None),
-            (r#""expires_in":1e300"#, None),
-        ] {
-            let [body, _] = shapes(&format!(r#"{{"status":"active","access_token":"t",{field}}}"#));
-            assert_eq!(token(&body).1, expected, "{field}");
-        }
-    }
-
-    /// What a hostile or careless platform could put in the place of any part of an answer.
-    fn anything() -> impl Strategy<Value = Value> {
-        let leaf = prop_oneof![
-            1 => Just(Value::Null),
-            3 => any::<bool>().prop_map(Value::from),
-            1 => any::<i64>().prop_map(Value::from),
-            1 => any::<f64>().prop_map(Value::from),
-            1 => any::<String>().prop_map(Value::from),
-            8 => sample::select(vec![
-                "",
-                " ",
-                "active",
-                "error",
-                "awaiting_callback",
-                "tok-other",
-                "tok\n",
-                "\u{7f}"
-            ])
-            .prop_map(Value::from),
-        ];
-        leaf.prop_recursive(3, 16, 4, |inner| {
-            let name = sample::select(vec!["enabled", "status", "access_token", "credential", "error", "x"]);
-            prop_oneof![
-                vec(inner.clone(), 0..4).prop_map(Value::from),
-                vec((name, inner), 0..4).prop_map(|fields| {
-                    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<Value>()
-                }),
-            ]
-        })
-    }
-
-    /// A documented answer in which some places hold something else, or nothing.
-    fn mutated_answer() -> impl Strategy<Value = Value> {
-        let mutation = (any::<sample::Index>(), option::of(anything()));
-        (any::<bool>(), vec(mutation, 0..4)).prop_map(|(is_nested, mutations)| {
-            let mut body = documented(is_nested);
-            for (index, replacement) in mutations {
-                let mut places = Vec::new();
-                list_places(&body, &mut String::new(), &mut places);
-                let Some((parent, name)) = places.get(index.index(places.len().max(1))) else { continue };
-                let Some(Value::Object(fields)) = body.pointer_mut(parent) else { continue };
-                match replacement {
-                    Some(value) => fields.insert(name.clone(), value),
-                    None => fields.remove(name),
-                };
-            }
-            body
-        })
-    }
-
-    fn documented(is_nested: bool) -> Value {
-        let [flat, nested] = shapes(
-            r#"{"id":4711,"status":"active","access_token":"tok-secret","credential":null,"expires_in":60}"#,
-        );
-        serde_json::from_str(if is_nested { &nested } else { &flat }).unwrap()
-    }
-
-    /// Each field of each object, as the pointer to the object and the field's name.
-    fn list_places(value: &Value, pointer: &mut String, places: &mut Vec<(String, String)>) {
-        let Value::Object(fields) = value else { return };
-        for (name, value) in fields {
-            places.push((pointer.clone(), name.clone()));
-            let length = pointer.len();
-            pointer.push('/');
-            pointer.push_str(name);
-            list_places(value, pointer, places);
-            pointer.truncate(length);
-        }
-    }
-
-    proptest! {
-        // Most answers stay answers after a change or two, so that it takes many to meet the rare ones.
-        #![proptest_config(ProptestConfig::with_cases(4096))]
-
-        #[test]
-        fn no_bytes_make_the_parser_panic(status in any::<u16>(), body in any::<Vec<u8>>()) {
-            let answer = Answer { body: Zeroizing::new(body), ..answer(status, "") };
-            let _ = judge(&answer, "https://p.test", NOW);
-        }
-
-        #[test]
-        fn a_verdict_says_no_more_than_the_answer(body in mutated_answer()) {
-            let [authorization, connection] = ["authorization", "connection"].map(|name| &body[name]);
-            let authorization =
-                if authorization.is_null() { &connection["authorization"] } else { authorization };
-            match verdict(&body.to_string()) {
-                Ok(Connection { state: State::Active { access_token, expires_at }, .. }) => {
-                    let token = access_token.expose();
-                    prop_assert_eq!(&connection["enabled"], &Value::Bool(true));
-                    prop_assert_eq!(&authorization["status"], "active");
-                    prop_assert!(
-                        ["access_token", "credential", "access_credential"]
-                            .iter()
-                            .any(|name| authorization[name] == token)
-                    );
-                    prop_assert!(!token.trim().is_empty() && !token.chars().any(char::is_control));
-                    prop_assert!(expires_at.is_none_or(|at| at.abs() <= MAX_DATE));
-                }
-                Ok(Connection { state: State::Unavailable { reason, .. }, .. }) => {
-                    let is_enabled = connection["enabled"].as_bool();
-                    prop_assert_eq!(is_enabled, Some(reason != Unavailable::NotEnabled));
-                    prop_assert_ne!(reason, Unavailable::NotProvisioned);
-                    if is_enabled == Some(true) {
-                        let status = authorization["status"].as_str();
-                        prop_assert!(status.is_some_and(|status| !status.is_empty() && status != "active"));
-                    }
-                }
-                Err(error) => {
-                    prop_assert_eq!(error.kind, Kind::InvalidResponse);
-                    prop_assert!(!error.retryable && error.cause.is_none());
-                    prop_assert!(!error.message.contains("tok-"));
-                }
-            }
-        }
-    }
-}
+mod tests;
