@@ -1,5 +1,5 @@
-// The panic test: `npm run test:panic`. Builds the addon with a defect that an answer can provoke, and checks that a panic
-// in the core reaches every caller of that request as ERR_XKIT_INTERNAL, in fixed words, while the client goes on.
+// The panic test: `npm run test:panic`. Builds the addon with a defect that an answer or a slug can provoke, and checks that a
+// panic in the core reaches whoever asked as ERR_XKIT_INTERNAL, in fixed words, while the client goes on.
 'use strict'
 
 const assert = require('node:assert/strict')
@@ -13,6 +13,8 @@ const ROOT = path.join(__dirname, '..', '..')
 const LIMIT_MS = 30_000
 /** The status at which the addon of this test panics. */
 const PROVOKES = 299
+/** The slug at which it panics. */
+const PROBE = 'panic-probe'
 const KEYS = { publishableKey: 'pk_panic', secretKey: 'sk_panic_8d1c' }
 const TOKEN = 'xoxb-panic-4410'
 const BODY = JSON.stringify({
@@ -59,12 +61,17 @@ async function check() {
   assert.equal(outcomes[2].value, TOKEN)
 
   await assert.rejects(client.getAccessToken('defect', 'slack'), { code: 'ERR_XKIT_INTERNAL' })
+  // While a call is taken on, on Node's own thread.
+  await assert.rejects(client.getAccessToken('u1', PROBE), { code: 'ERR_XKIT_INTERNAL' })
+  for (const ask of [() => client.invalidate('u1', PROBE), () => client.connectorUrl(PROBE)]) {
+    assert.throws(ask, error => error instanceof XkitError && error.code === 'ERR_XKIT_INTERNAL')
+  }
   assert.equal(await client.getAccessToken('well again', 'slack'), TOKEN)
   const { inFlight, queued } = client.stats()
   assert.deepEqual({ inFlight, queued }, { inFlight: 0, queued: 0 })
   await client.close()
   server.close()
-  console.log('panics:', reasons.length + 1)
+  console.log('panics:', reasons.length + 4)
 }
 
 function main() {
@@ -78,7 +85,7 @@ function main() {
       timeout: LIMIT_MS,
     })
     assert.equal(status, 0, `${stdout}${stderr}`)
-    assert.equal(stdout, 'panics: 3\n')
+    assert.equal(stdout, 'panics: 6\n')
     // What Rust itself prints of a panic must hold no secret either.
     assert.match(stderr, /panicked at/)
     for (const secret of [...Object.values(KEYS), TOKEN, 'defect']) assert.ok(!stderr.includes(secret))

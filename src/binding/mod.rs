@@ -6,6 +6,7 @@ mod bridge;
 mod convert;
 mod runtime;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -59,13 +60,18 @@ pub fn create_client(
     #[napi(ts_arg_type = "() => void")] drain: FunctionRef<(), ()>,
 ) -> napi::Result<Either<External<BindingClient>, BindingError>> {
     let fleet = options.take_fleet();
-    Ok(match core::open(&options.into(), fleet.as_ref()) {
+    Ok(match contain(|| core::open(&options.into(), fleet.as_ref())) {
         Ok((client, catalog)) => {
             let bridge = Bridge::of(env, Settlement::into_js, DrainLater { set_immediate, drain })?;
             Either::A(External::new(BindingClient { client, catalog, bridge }))
         }
         Err(error) => Either::B(error.into()),
     })
+}
+
+/// A panic could not unwind into Node and would end the process: it becomes the failure of what was asked for.
+fn contain<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(Error::internal()))
 }
 
 /// Settles the promises of the environment whose results wait.
@@ -104,7 +110,7 @@ pub fn call<'env>(
         fresh,
         rejected: rejected_token.as_deref(),
     };
-    let call = match client.client.begin(request) {
+    let call = match contain(|| client.client.begin(request)) {
         Ok(Begun::Call(call)) => call,
         Ok(Begun::Known(Known { connection, valid_for, background })) => {
             if let (Some(background), Some(runtime)) = (background, runtime::handle()) {
@@ -163,7 +169,7 @@ pub fn invalidate(
 ) -> Option<BindingError> {
     let one = owner_kind.map(|kind| [kind.into()]);
     let kinds = one.as_ref().map_or(&OwnerKind::ALL[..], |one| one);
-    match client.client.invalidate(kinds, &owner_id, &slug, rejected_token.as_deref()) {
+    match contain(|| client.client.invalidate(kinds, &owner_id, &slug, rejected_token.as_deref())) {
         Ok(background) => {
             if let (Some(background), Some(runtime)) = (background, runtime::handle()) {
                 runtime.spawn(background);
@@ -179,11 +185,13 @@ pub fn connector_url(
     client: &External<BindingClient>,
     slug: String,
 ) -> Either3<String, Undefined, BindingError> {
-    match Segment::new(&slug, "slug") {
-        Ok(slug) => match &client.catalog {
-            Some(catalog) => Either3::A(catalog.connector_url(&slug)),
-            None => Either3::B(()),
-        },
+    let url = contain(|| {
+        let slug = Segment::new(&slug, "slug")?;
+        Ok(client.catalog.as_ref().map(|catalog| catalog.connector_url(&slug)))
+    });
+    match url {
+        Ok(Some(url)) => Either3::A(url),
+        Ok(None) => Either3::B(()),
         Err(error) => Either3::C(error.into()),
     }
 }

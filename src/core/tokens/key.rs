@@ -46,6 +46,8 @@ pub struct Segment(Arc<str>);
 impl Segment {
     /// Accepts whatever can be one path segment; `name` is what the message calls it.
     pub fn new(text: &str, name: &str) -> Result<Self, Error> {
+        #[cfg(feature = "panic-probe")]
+        assert!(text != "panic-probe", "provoked");
         let problem = if text.is_empty() {
             "must not be empty"
         } else if text.len() > MAX_ID_BYTES {
