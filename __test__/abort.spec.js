@@ -332,5 +332,5 @@ describe('a signal that is not aborted in time', () => {
       await client.getAccessToken(`user-${call}`, 'slack', { signal: controller.signal })
       expect(listenersOn(controller.signal)).toBe(0)
     }
-  }, 30_000)
+  })
 })

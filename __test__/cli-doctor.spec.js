@@ -24,8 +24,6 @@ const SECRETS = [
 const LINE = /^(ok {2}|FAIL|skip|note) {2}(\S[^\n]{10}) {2}(\S[^\n]*)$/
 const DAY = 24 * 60 * 60 * 1000
 
-jest.setTimeout(30_000)
-
 const authority = createAuthority()
 const identity = authority.issue({ hosts: ['localhost', '127.0.0.1'] })
 let folder

@@ -8,8 +8,6 @@ const { version } = require('../package.json')
 
 const COMMAND = path.join(__dirname, '..', 'bin', 'xkit.js')
 
-jest.setTimeout(20_000)
-
 function run(args, env = {}) {
   const options = { env: { ...process.env, ...env } }
   return new Promise(resolve => {

@@ -12,8 +12,6 @@ const KEYS = { publishableKey: 'pk_cli_71c0aa', secretKey: 'sk_cli_9be2d4' }
 const TOKEN = 'xoxb-cli-5e81'
 const DOCTOR_LINE = 'xkit: `npx xkit doctor` checks the set-up step by step\n'
 
-jest.setTimeout(20_000)
-
 let emulator
 let environment
 const outputs = []

@@ -7,10 +7,8 @@ const path = require('node:path')
 
 const ROOT = path.join(__dirname, '..')
 const DEMO = path.join(ROOT, 'demo', 'demo.js')
-const MAX_RUN_MS = 2000
 
 function run(...args) {
-  const started = performance.now()
   // A set-up of the reader's own, with real keys in it, must not be what the demo talks to.
   const env = {
     ...process.env,
@@ -22,7 +20,7 @@ function run(...args) {
     env,
     encoding: 'utf8',
   })
-  return { status, signal, stdout, stderr, elapsedMs: performance.now() - started }
+  return { status, signal, stdout, stderr }
 }
 
 /** The lines below a title, without the indentation. */
@@ -40,10 +38,9 @@ describe('a run', () => {
     demo = run(DEMO)
   })
 
-  test('ends by itself, soon, with exit code 0 and without a word on stderr', () => {
+  test('ends by itself, with exit code 0 and without a word on stderr', () => {
     expect(demo).toMatchObject({ status: 0, signal: null, stderr: '' })
     expect(demo.stdout).toMatch(/\nEverything went as expected\.\n$/)
-    expect(demo.elapsedMs).toBeLessThan(MAX_RUN_MS)
   })
 
   test('shows the steps in their order', () => {

@@ -148,6 +148,7 @@ describe('the events of a call', () => {
     platform.replyWith(step)
     const seen = record('asyncEnd')
     const arrived = platform.nextRequest()
+    const began = performance.now()
     const call = platform.client().getAccessToken('u1', 'slack')
     await arrived
     const waited = performance.now()
@@ -156,7 +157,7 @@ describe('the events of a call', () => {
     await call
 
     expect(seen.entries[0].fields.durationMs).toBeGreaterThan(20)
-    expect(seen.entries[0].fields.durationMs).toBeLessThan(20_000)
+    expect(seen.entries[0].fields.durationMs).toBeLessThan(performance.now() - began)
   })
 })
 

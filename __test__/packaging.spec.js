@@ -91,7 +91,7 @@ describe('the tarballs', () => {
   beforeAll(() => {
     main = packMain(folder)
     platform = packPlatform(ownPlatform(), folder)
-  }, 60_000)
+  })
 
   const filesBelow = folder =>
     readdirSync(folder, { recursive: true, withFileTypes: true })

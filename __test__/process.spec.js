@@ -190,7 +190,7 @@ describe('a process that ends with calls under way', () => {
     const { value } = await settlesWithin(5000, startChild(callOnExit, { baseUrl }).ended)
 
     expect(value).toEqual({ code: 7, signal: null, stdout: '', stderr: '' })
-  }, 10_000)
+  })
 })
 
 describe('worker threads', () => {
@@ -239,7 +239,7 @@ describe('worker threads', () => {
     })
     const ofMain = platform.requests.entries.filter(({ path }) => path.includes('/main-'))
     expect(ofMain).toHaveLength(60)
-  }, 60_000)
+  })
 
   test('call at the same time as the main thread, and end by themselves', async () => {
     const platform = await startPlatform()
@@ -268,7 +268,7 @@ describe('worker threads', () => {
 
     expect(ended).toEqual({ code: 0, signal: null, stdout: '[0,0,0]\n', stderr: '' })
     expect(platform.requests.count).toBe(401)
-  }, 30_000)
+  })
 
   test('load the package while the main thread has not', async () => {
     const { baseUrl } = await startPlatform()
@@ -288,7 +288,7 @@ describe('worker threads', () => {
     const ended = await startChild(script, { baseUrl }).ended
 
     expect(ended).toEqual({ code: 0, signal: null, stdout: '0\n'.repeat(5), stderr: '' })
-  }, 30_000)
+  })
 
   test('have their own process.env, and that is the one that counts', async () => {
     const platform = await startPlatform()

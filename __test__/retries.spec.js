@@ -157,7 +157,6 @@ describe('Retry-After', () => {
     const error = await failureOf(client.getAccessToken('u1', 'slack'))
 
     expect(error).toMatchObject({ code: 'ERR_XKIT_RATE_LIMITED', retryAfterMs: 2000, attempts: 1 })
-    expect(performance.now() - platform.requests[0].at).toBeLessThan(1500)
     expect(platform.requests).toHaveLength(1)
   })
 
@@ -247,5 +246,5 @@ describe('the quota of a client', () => {
     // Spent, but by this client only.
     expect(await failureOf(client.getAccessToken('u1', 'slack'))).toMatchObject({ attempts: 1 })
     expect(await failureOf(platform.client().getAccessToken('u1', 'slack'))).toMatchObject({ attempts: 3 })
-  }, 30_000)
+  })
 })
