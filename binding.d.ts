@@ -159,11 +159,8 @@ export declare function close(client: ExternalObject<BindingClient>): Promise<tr
 
 export declare function connectorUrl(client: ExternalObject<BindingClient>, slug: string): string | undefined | BindingError
 
-/** `set_immediate` and `drain` are Node's own function and the one below. */
-export declare function createClient(options: BindingClientOptions, setImmediate: (callback: () => void) => unknown, drain: () => void): ExternalObject<BindingClient> | BindingError
-
-/** Settles the promises of the environment whose results wait. */
-export declare function drain(): void
+/** `set_immediate` and `settle` are Node's own function and the one below. */
+export declare function createClient(options: BindingClientOptions, setImmediate: (callback: () => void) => unknown, settle: () => void): ExternalObject<BindingClient> | BindingError
 
 /**
  * Drops what is cached of a connection and supersedes what is under way; with a rejected token, only what that concerns. A
@@ -171,5 +168,8 @@ export declare function drain(): void
  * the arguments.
  */
 export declare function invalidate(client: ExternalObject<BindingClient>, ownerKind: BindingOwnerKind | undefined | null, ownerId: string, slug: string, rejectedToken?: string | undefined | null): BindingError | null
+
+/** Settles the promises of the environment whose results wait. */
+export declare function settle(): void
 
 export declare function stats(client: ExternalObject<BindingClient>): BindingStats

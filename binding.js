@@ -841,6 +841,6 @@ module.exports.cancel = nativeBinding.cancel
 module.exports.close = nativeBinding.close
 module.exports.connectorUrl = nativeBinding.connectorUrl
 module.exports.createClient = nativeBinding.createClient
-module.exports.drain = nativeBinding.drain
 module.exports.invalidate = nativeBinding.invalidate
+module.exports.settle = nativeBinding.settle
 module.exports.stats = nativeBinding.stats

@@ -5,7 +5,7 @@ const { answer, startServer, tokenFor } = require('./support/http-rigs')
 const { CREDENTIALS, KEYS, closeRigs, rejection, settlesWithin, startChild } = require('./support/rigs')
 
 /** How soon a process with nothing left to do is gone. The pool would keep an idle connection for 15 s. */
-const SOON_MS = 2000
+const SOON_MS = 10_000
 const TOKEN = tokenFor('/connections/u1/slack')
 
 afterEach(closeRigs)
@@ -368,5 +368,28 @@ describe('the package loaded twice in one process', () => {
       const error = await rejection(client.getAccessToken('stuck', 'slack', { timeoutMs: 50 }))
       expect([isXkitError(error), second.isXkitError(error)]).toEqual([true, true])
     }
+  })
+})
+
+test('fake timers that are on before the package is loaded keep no call waiting', async () => {
+  const { baseUrl } = await startPlatform()
+  async function callUnderFakeTimers({ root, keys, baseUrl }) {
+    const timers = require('node:timers')
+    // As tools for fake timers replace them: in the module and in the global scope, to fire when they are told to.
+    for (const name of ['setTimeout', 'setInterval', 'setImmediate'])
+      timers[name] = globalThis[name] = () => ({})
+    const { XkitClient } = require(root)
+    const client = new XkitClient({ ...keys, baseUrl })
+    for (let round = 0; round < 3; round++) {
+      await Promise.all(Array.from({ length: 50 }, (_, call) => client.getAccessToken(`u${call}`, 'slack')))
+    }
+    console.log('done')
+  }
+
+  expect(await startChild(callUnderFakeTimers, { baseUrl }).ended).toEqual({
+    code: 0,
+    signal: null,
+    stdout: 'done\n',
+    stderr: '',
   })
 })

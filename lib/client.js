@@ -40,7 +40,7 @@ class XkitClient {
 
   constructor(options) {
     const nativeOptions = readClientOptions(options)
-    const native = binding.createClient(nativeOptions, setImmediate, binding.drain)
+    const native = binding.createClient(nativeOptions, setImmediate, binding.settle)
     if (isFailure(native)) throw toError(native)
     this.#native = native
     if (nativeOptions.cache !== undefined) {

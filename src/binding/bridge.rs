@@ -1,7 +1,7 @@
 //! Settles promises from other threads, any number per wake-up of the event loop. The only module with `unsafe`.
 //!
 //! napi's own async functions make a thread-safe function per call; here one serves an environment (the main thread
-//! or a worker) for its whole life. Results wait in a queue; the first one wakes the event loop, which then settles
+//! or a worker) for its whole life. Results wait in a `queue`; the first one wakes the event loop, which then settles
 //! whatever the queue holds. The thread-safe function is referenced only while promises are pending, so an idle
 //! client never keeps the process alive. When the environment goes, pending work is aborted and late results are
 //! dropped: the queue's lock keeps both from meeting.
@@ -11,15 +11,14 @@ use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use napi::bindgen_prelude::{FromNapiValue, FunctionRef, Unknown};
 use napi::{Env, JsValue, check_status, sys};
 use rustc_hash::FxHashMap;
 use tokio::task::{AbortHandle, yield_now};
 
-/// Names one pending promise of an environment. Never used twice.
-pub type Key = u64;
+use super::queue::{Key, Queue, Wake};
 
 /// Turns a result into what the promise resolves with.
 pub type Convert<T> = for<'env> fn(&'env Env, T) -> napi::Result<Unknown<'env>>;
@@ -27,21 +26,30 @@ pub type Convert<T> = for<'env> fn(&'env Env, T) -> napi::Result<Unknown<'env>>;
 /// What tools that watch asynchronous resources call the bridge.
 const RESOURCE_NAME: &str = "xkit-node";
 
-/// How `Bridge::drain` is called in the next turn of the event loop: by Node's `setImmediate`, and a function that calls
-/// it. Both are Node's own and native: one of the package's would keep the test file alive, in jest, that brought it.
-pub struct DrainLater {
+/// How `Bridge::settle_in_turn` is called in the next turn of the event loop: by Node's `setImmediate`, and a function that
+/// calls it. Both are Node's own and native: one of the package's would keep the test file alive, in jest, that brought it.
+pub struct SettleLater {
     pub set_immediate: FunctionRef<Unknown<'static>, Unknown<'static>>,
-    pub drain: FunctionRef<(), ()>,
+    pub settle: FunctionRef<(), ()>,
+}
+
+/// Whether `setImmediate` fires. Fake timers that are on before this package is loaded are handed over as Node's own.
+#[derive(Clone, Copy)]
+enum Immediates {
+    Unknown,
+    Awaited,
+    Fire,
 }
 
 /// The promises of one environment. Lives on the environment's thread.
 pub struct Bridge<T: Send + 'static> {
-    queue: Arc<Queue<T>>,
+    queue: Arc<Results<T>>,
     pending: RefCell<FxHashMap<Key, Pending>>,
     last_key: Cell<Key>,
     wake: Cell<sys::napi_threadsafe_function>,
     convert: Convert<T>,
-    drain_later: DrainLater,
+    settle_later: SettleLater,
+    immediates: Cell<Immediates>,
 }
 
 struct Pending {
@@ -49,59 +57,31 @@ struct Pending {
     work: AbortHandle,
 }
 
-/// Results on their way to the environment.
-struct Queue<T>(Mutex<Waiting<T>>);
-
-struct Waiting<T> {
-    results: Vec<(Key, T)>,
-    /// Whether the event loop has been asked to come, or comes by itself.
-    woken: bool,
-    /// `None` once the environment is going.
-    wake: Option<Wake>,
-}
-
-struct Wake(sys::napi_threadsafe_function);
+/// The thread-safe function by which the event loop is woken.
+struct WakeFunction(sys::napi_threadsafe_function);
 
 // SAFETY: a thread-safe function is made to be called from any thread; the pointer is used for nothing else.
-unsafe impl Send for Wake {}
+unsafe impl Send for WakeFunction {}
 
-impl<T> Queue<T> {
-    fn lock(&self) -> MutexGuard<'_, Waiting<T>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// `true` for the first of a batch: whoever put it there has to `wake` the event loop.
-    fn push(&self, key: Key, result: T) -> bool {
-        let mut waiting = self.lock();
-        if waiting.wake.is_none() {
-            return false;
-        }
-        waiting.results.push((key, result));
-        !waiting.woken && waiting.results.len() == 1
-    }
-
-    /// Has the event loop come for the results, unless it is on its way or has them already.
-    fn wake(&self) {
-        let mut waiting = self.lock();
-        let Some(Wake(wake)) = waiting.wake else { return };
-        if waiting.woken || waiting.results.is_empty() {
-            return;
-        }
-        // SAFETY: `wake` is alive, since the environment takes it out under this lock before Node frees it.
+impl Wake for WakeFunction {
+    fn wake(&self) -> bool {
+        // SAFETY: the function is alive, since the environment closes the queue, which holds this, before Node frees it.
         let status = unsafe {
             sys::napi_call_threadsafe_function(
-                wake,
+                self.0,
                 ptr::null_mut(),
                 sys::ThreadsafeFunctionCallMode::nonblocking,
             )
         };
-        waiting.woken = status == sys::Status::napi_ok;
+        status == sys::Status::napi_ok
     }
 }
 
+type Results<T> = Queue<T, WakeFunction>;
+
 /// Where the work on a promise puts its result. Dropped without one, by a panic say, it sends the fallback.
 pub struct Completion<T: Send + 'static> {
-    queue: Arc<Queue<T>>,
+    queue: Arc<Results<T>>,
     key: Key,
     fallback: Option<fn() -> T>,
 }
@@ -128,7 +108,7 @@ impl<T: Send + 'static> Drop for Completion<T> {
 }
 
 /// Wakes the event loop however the task ends that owes it.
-struct Wakes<'a, T>(&'a Queue<T>);
+struct Wakes<'a, T>(&'a Results<T>);
 
 impl<T> Drop for Wakes<'_, T> {
     fn drop(&mut self) {
@@ -149,23 +129,24 @@ impl<T: Send + 'static> Bridge<T> {
     }
 
     /// The environment's bridge; made at the first call and kept until the environment goes.
-    pub fn of(env: &Env, convert: Convert<T>, drain_later: DrainLater) -> napi::Result<Rc<Self>> {
+    pub fn of(env: &Env, convert: Convert<T>, settle_later: SettleLater) -> napi::Result<Rc<Self>> {
         if let Some(bridge) = Self::existing(env)? {
             return Ok(bridge);
         }
-        let bridge = Self::new(env, convert, drain_later)?;
+        let bridge = Self::new(env, convert, settle_later)?;
         env.set_instance_data(Rc::clone(&bridge), (), |_| {})?;
         Ok(bridge)
     }
 
-    fn new(env: &Env, convert: Convert<T>, drain_later: DrainLater) -> napi::Result<Rc<Self>> {
+    fn new(env: &Env, convert: Convert<T>, settle_later: SettleLater) -> napi::Result<Rc<Self>> {
         let bridge = Rc::new(Self {
-            queue: Arc::new(Queue(Mutex::new(Waiting { results: Vec::new(), woken: false, wake: None }))),
+            queue: Arc::new(Queue::new()),
             pending: RefCell::default(),
             last_key: Cell::new(0),
             wake: Cell::new(ptr::null_mut()),
             convert,
-            drain_later,
+            settle_later,
+            immediates: Cell::new(Immediates::Unknown),
         });
         let name = env.create_string(RESOURCE_NAME)?;
         let context = Rc::into_raw(Rc::clone(&bridge)).cast_mut().cast::<c_void>();
@@ -195,7 +176,7 @@ impl<T: Send + 'static> Bridge<T> {
         // SAFETY: `wake` was made just above, on this thread.
         check_status!(unsafe { sys::napi_unref_threadsafe_function(env.raw(), wake) })?;
         bridge.wake.set(wake);
-        bridge.queue.lock().wake = Some(Wake(wake));
+        bridge.queue.open(WakeFunction(wake));
         // Hooks run last in, first out: this one comes before the one by which Node frees the function.
         env.add_env_cleanup_hook(Rc::clone(&bridge), |bridge| bridge.leave())?;
         Ok(bridge)
@@ -242,9 +223,9 @@ impl<T: Send + 'static> Bridge<T> {
         Some(taken)
     }
 
-    /// Settles what waits. Called in the next turn of the event loop after it was left with promises pending.
-    pub fn drain(&self, env: &Env) {
-        let results = std::mem::take(&mut self.queue.lock().results);
+    /// Settles what waits, and sees to it that somebody comes for what will.
+    fn settle(&self, env: &Env) {
+        let results = self.queue.take();
         let is_idle = results.is_empty();
         for (key, result) in results {
             let Some(pending) = self.take(env, key) else { continue };
@@ -252,26 +233,38 @@ impl<T: Send + 'static> Bridge<T> {
             // A promise that cannot be settled has no one left to tell.
             let _ = resolve(env, pending.deferred, value);
         }
-        let looks_again = !is_idle && !self.pending.borrow().is_empty() && self.drain_later(env).is_ok();
-        if !looks_again {
-            self.queue.lock().woken = false;
-            self.queue.wake();
+        let has_pending = !self.pending.borrow().is_empty();
+        let comes_back = match self.immediates.get() {
+            Immediates::Fire => !is_idle && has_pending && self.settle_later(env).is_ok(),
+            Immediates::Unknown => {
+                self.immediates.set(Immediates::Awaited);
+                // Whether it fires is seen by the next call of `settle_in_turn`; nobody relies on it.
+                let _ = self.settle_later(env);
+                false
+            }
+            Immediates::Awaited => false,
+        };
+        if !comes_back {
+            self.queue.rest();
         }
     }
 
-    fn drain_later(&self, env: &Env) -> napi::Result<()> {
-        let DrainLater { set_immediate, drain } = &self.drain_later;
+    /// As it was asked for with `setImmediate`, which fires then.
+    pub fn settle_in_turn(&self, env: &Env) {
+        self.immediates.set(Immediates::Fire);
+        self.settle(env);
+    }
+
+    fn settle_later(&self, env: &Env) -> napi::Result<()> {
+        let SettleLater { set_immediate, settle } = &self.settle_later;
         // SAFETY: a value of this environment and of the current handle scope, which the call does not outlive.
-        let drain = unsafe { Unknown::from_raw_unchecked(env.raw(), drain.borrow_back(env)?.raw()) };
-        set_immediate.borrow_back(env)?.call(drain).map(drop)
+        let settle = unsafe { Unknown::from_raw_unchecked(env.raw(), settle.borrow_back(env)?.raw()) };
+        set_immediate.borrow_back(env)?.call(settle).map(drop)
     }
 
     /// The environment goes: nothing may be settled any more.
     fn leave(&self) {
-        let mut waiting = self.queue.lock();
-        waiting.wake = None;
-        waiting.results.clear();
-        drop(waiting);
+        self.queue.close();
         for (_, pending) in self.pending.take() {
             pending.work.abort();
         }
@@ -306,7 +299,7 @@ unsafe extern "C" fn settle<T: Send + 'static>(
     }
     // SAFETY: `context` holds a count of the bridge until `release`, which Node calls after the last of these calls.
     let bridge = unsafe { &*context.cast_const().cast::<Bridge<T>>() };
-    bridge.drain(&Env::from_raw(env));
+    bridge.settle(&Env::from_raw(env));
 }
 
 /// Called by Node when it frees the thread-safe function.

@@ -4,6 +4,7 @@
 
 mod bridge;
 mod convert;
+mod queue;
 mod runtime;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,10 +15,11 @@ use napi::Env;
 use napi::bindgen_prelude::{Either, Either3, Either4, External, FunctionRef, Undefined, Unknown};
 use napi_derive::napi;
 
-use self::bridge::{Bridge, DrainLater, Key, Started};
+use self::bridge::{Bridge, SettleLater, Started};
 use self::convert::{
     BindingClientOptions, BindingError, BindingHit, BindingOutcome, BindingStats, Settlement,
 };
+use self::queue::Key;
 use crate::core;
 use crate::core::client::{Begun, Client, Known, Request};
 use crate::core::error::Error;
@@ -48,7 +50,7 @@ impl From<BindingOwnerKind> for OwnerKind {
     }
 }
 
-/// `set_immediate` and `drain` are Node's own function and the one below.
+/// `set_immediate` and `settle` are Node's own function and the one below.
 #[napi]
 pub fn create_client(
     env: &Env,
@@ -57,12 +59,12 @@ pub fn create_client(
         Unknown<'static>,
         Unknown<'static>,
     >,
-    #[napi(ts_arg_type = "() => void")] drain: FunctionRef<(), ()>,
+    #[napi(ts_arg_type = "() => void")] settle: FunctionRef<(), ()>,
 ) -> napi::Result<Either<External<BindingClient>, BindingError>> {
     let fleet = options.take_fleet();
     Ok(match contain(|| core::open(&options.into(), fleet.as_ref())) {
         Ok((client, catalog)) => {
-            let bridge = Bridge::of(env, Settlement::into_js, DrainLater { set_immediate, drain })?;
+            let bridge = Bridge::of(env, Settlement::into_js, SettleLater { set_immediate, settle })?;
             Either::A(External::new(BindingClient { client, catalog, bridge }))
         }
         Err(error) => Either::B(error.into()),
@@ -76,9 +78,9 @@ fn contain<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
 
 /// Settles the promises of the environment whose results wait.
 #[napi]
-pub fn drain(env: &Env) -> napi::Result<()> {
+pub fn settle(env: &Env) -> napi::Result<()> {
     if let Some(bridge) = Bridge::<Settlement>::existing(env)? {
-        bridge.drain(env);
+        bridge.settle_in_turn(env);
     }
     Ok(())
 }
