@@ -447,7 +447,7 @@ async fn a_shared_failure_reaches_everyone_and_is_not_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_panic_leaves_no_flight_behind() {
+async fn a_panic_leaves_no_fetch_behind() {
     let rig = Rig::new(false);
     rig.fails_with(0);
     rig.answers(1);
