@@ -20,23 +20,27 @@ let installed
 beforeEach(() => {
   folder = mkdtempSync(path.join(tmpdir(), 'xkit-node-load-'))
   installed = path.join(folder, 'node_modules', 'xkit-node')
-  for (const name of ['package.json', 'binding.js', 'index.js', 'lib', 'bin', 'cli', 'emulator']) {
+  for (const name of ['package.json', 'index.js', 'lib', 'bin', 'cli', 'emulator']) {
     cpSync(path.join(ROOT, name), path.join(installed, name), { recursive: true })
   }
 })
 afterEach(() => rmSync(folder, { recursive: true, force: true }))
 
-/** Puts the platform package of this machine beside the package, with these bytes for an addon. */
-function installPlatformPackage(bytes) {
-  const target = path.join(folder, 'node_modules', `xkit-node-${OWN}`)
-  mkdirSync(target)
-  cpSync(path.join(ROOT, 'npm', OWN, 'package.json'), path.join(target, 'package.json'))
-  writeFileSync(path.join(target, ADDON), bytes)
+const ownAddon = () => readFileSync(path.join(ROOT, ADDON))
+
+/** Puts the platform package of a target beside the package, with these bytes for an addon; gives the addon's path. */
+function installPlatformPackage(bytes, target = OWN) {
+  const platformPackage = path.join(folder, 'node_modules', `xkit-node-${target}`)
+  mkdirSync(platformPackage)
+  cpSync(path.join(ROOT, 'npm', target, 'package.json'), path.join(platformPackage, 'package.json'))
+  const addon = path.join(platformPackage, `xkit-node.${target}.node`)
+  writeFileSync(addon, bytes)
+  return addon
 }
 
-/** What `require('xkit-node')` throws in a new process that first runs `before`. */
-function load(before = '') {
-  const script = `${before}
+/** What `require('xkit-node')` does in a new process that first runs `before`. */
+function script(before) {
+  return `${before}
     try {
       require('xkit-node')
       console.log(JSON.stringify({ modules: Object.keys(require.cache) }))
@@ -44,7 +48,16 @@ function load(before = '') {
       const { name, message, code, cause } = error
       console.log(JSON.stringify({ name, message, code, cause: cause.message }))
     }`
-  const { stdout, stderr } = spawnSync(process.execPath, ['-e', script], { cwd: folder, encoding: 'utf8' })
+}
+
+/** The files that it loads, or the error that it throws. */
+function load(before = '', flags = []) {
+  return run([process.execPath, ...flags, '-e', script(before)])
+}
+
+function run([command, ...args]) {
+  const options = { cwd: folder, encoding: 'utf8', env: { ...process.env, NODE_NO_WARNINGS: '1' } }
+  const { stdout, stderr } = spawnSync(command, args, options)
   expect(stderr).toBe('')
   return JSON.parse(stdout)
 }
@@ -82,11 +95,32 @@ function elfHash(name) {
   return bytes
 }
 
-test('what explains failures is not read while all is well', () => {
-  installPlatformPackage(readFileSync(path.join(ROOT, ADDON)))
-  const files = load().modules.map(file => path.basename(file))
-  expect(files).toContain('native.js')
-  expect(files).not.toContain('load-error.js')
+test('what only a failure needs is not read while all is well', () => {
+  const addon = installPlatformPackage(ownAddon())
+  const { modules } = load(`process.report.getReport = () => { throw new Error('asked for a report') }`)
+  expect(modules).toContain(addon)
+  expect(modules).not.toContain(path.join(installed, 'package.json'))
+})
+
+test.each(ALL)('the package for %s is found there', target => {
+  const addon = installPlatformPackage(ownAddon(), target)
+  const [platform, arch] = target.split('-')
+  expect(load(pretend(platform, arch)).modules).toContain(addon)
+})
+
+test('an addon that was built here wins over the platform package', () => {
+  const other = installPlatformPackage(ownAddon())
+  const built = path.join(installed, ADDON)
+  writeFileSync(built, ownAddon())
+  const { modules } = load()
+  expect(modules).toContain(built)
+  expect(modules).not.toContain(other)
+})
+
+test('the environment can name another addon', () => {
+  const other = path.join(folder, 'other.node')
+  writeFileSync(other, ownAddon())
+  expect(load(`process.env.NAPI_RS_NATIVE_LIBRARY_PATH = ${JSON.stringify(other)}`).modules).toContain(other)
 })
 
 test.each([
@@ -104,7 +138,7 @@ test.each([
   expect(error).toMatchObject({ name: 'Error', code: 'ERR_XKIT_UNSUPPORTED_PLATFORM' })
   expect(error.message).toContain(`does not support ${platform} ${arch}`)
   for (const target of ALL) expect(error.message).toContain(target)
-  expect(error.cause).toContain('native binding')
+  expect(error.cause).toContain(`xkit-node-${platform}-${arch}`)
 })
 
 test('the C library is named on Linux', () => {
@@ -152,6 +186,65 @@ testWithGlibc('a binary for a newer glibc names the version that it needs', () =
   installPlatformPackage(bytes)
   const error = load()
   expect(error).toMatchObject({ name: 'Error', code: 'ERR_XKIT_BINARY_NOT_LOADED' })
-  expect(error.message).toContain(`It needs glibc ${version}: run it on a newer system.`)
+  expect(error.message).toContain(`GLIBC_${version}' not found`)
+  expect(error.message).toContain('If that names a version of a library, run it on a newer system;')
   expect(error.message).toContain(`with glibc ${process.report.getReport().header.glibcVersionRuntime}`)
+})
+
+describe('an addon that the process may not load is told by that', () => {
+  const known = process.allowedNodeEnvironmentFlags
+  const permission = known.has('--permission') ? '--permission' : '--experimental-permission'
+
+  function expectRefusal(error) {
+    expect(error).toMatchObject({ name: 'Error', code: 'ERR_XKIT_BINARY_NOT_LOADED' })
+    expect(error.message).toContain('This process is not allowed to: ')
+    for (const flag of ['--allow-addons', '--allow-fs-read', '--no-addons', '--allow-ffi', '--allow-read'])
+      expect(error.message).toContain(flag)
+    expect(error.message).not.toContain('npm install')
+  }
+
+  test.each([
+    ['--no-addons', ['--no-addons']],
+    ['a permission for addons that is missing', [permission, '--allow-fs-read=*']],
+  ])('%s', (_what, flags) => {
+    installPlatformPackage(ownAddon())
+    expectRefusal(load('', flags))
+  })
+
+  // Node asks for the former from version 22 on.
+  test.each([
+    ['a permission to read', `Object.assign(new Error('Restricted'), { code: 'ERR_ACCESS_DENIED' })`],
+    ["Deno's permissions", `Object.assign(new Error('Requires ffi access'), { name: 'NotCapable' })`],
+  ])('%s', (_what, thrown) => {
+    installPlatformPackage(ownAddon())
+    expectRefusal(load(`process.dlopen = () => { throw ${thrown} }`))
+  })
+})
+
+// Only Linux lets a process have mounts of its own, and not everywhere.
+const mounts = [
+  'unshare',
+  ['--map-root-user', '--mount', 'mount', '-t', 'tmpfs', '-o', 'noexec', 'none', tmpdir()],
+]
+const testWithMounts = spawnSync(...mounts).status === 0 ? test : test.skip
+testWithMounts('a file system that is mounted with noexec is named', () => {
+  const addon = installPlatformPackage(ownAddon())
+  cpSync(path.dirname(addon), path.join(folder, 'copy'), { recursive: true })
+  const mount = 'mount -t tmpfs -o noexec none "$0" && cp copy/* "$0" && exec "$@"'
+  const node = [process.execPath, '-e', script('')]
+  const error = run([
+    'unshare',
+    '--map-root-user',
+    '--mount',
+    'sh',
+    '-c',
+    mount,
+    path.dirname(addon),
+    ...node,
+  ])
+  expect(error).toMatchObject({ name: 'Error', code: 'ERR_XKIT_BINARY_NOT_LOADED' })
+  expect(error.message).toContain(': failed to map segment')
+  expect(error.message).toContain(
+    'if it names a segment that cannot be mapped, install it where the file system is not',
+  )
 })

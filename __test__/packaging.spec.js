@@ -105,7 +105,7 @@ describe('the tarballs', () => {
     const code = folders.map(file => path.relative(ROOT, file).replaceAll(path.sep, '/'))
     expect(code.filter(file => !/\.(?:js|d\.ts)$/.test(file))).toEqual([])
     const texts = ['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json']
-    const face = ['binding.d.ts', 'binding.js', 'index.d.ts', 'index.js']
+    const face = ['index.d.ts', 'index.js']
     expect(paths(main)).toEqual([...code, ...face, ...texts].sort())
   })
 

@@ -1,33 +1,87 @@
-// Owns the way to the native side. Where that cannot be loaded, one error says why.
+// Owns the way to the native side: the one loader of the addon, and the one place that says why it cannot be loaded.
 'use strict'
 
 const { existsSync } = require('node:fs')
 const path = require('node:path')
 
-const ABI = { __proto__: null, darwin: '', linux: '-gnu', win32: '-msvc' }
+const PREFIX = 'xkit-node-'
 
-/**
- * What the generated loader would find on most systems, tried before it: to read that takes longer than to load the
- * addon. `undefined` where it is not there, and the loader knows what else to look for.
- */
-function loadUsual() {
-  const { arch, env, platform } = process
-  if (env.NAPI_RS_NATIVE_LIBRARY_PATH || !(platform in ABI)) return undefined
-  const target = `${platform}-${arch}${ABI[platform]}`
-  const built = path.join(__dirname, '..', `xkit-node.${target}.node`)
-  try {
-    return require(existsSync(built) ? built : `xkit-node-${target}`)
-  } catch {
-    return undefined
-  }
-}
+/** How the names of binaries end. On Linux, to try both takes less time than to find out which C library there is. */
+const ENDINGS = { __proto__: null, linux: ['-gnu', '-musl'], win32: ['-msvc'] }
+
+/** The `code`, or else the `name`, of what Node and Deno throw where they are told to load no addon. */
+const REFUSALS = ['ERR_DLOPEN_DISABLED', 'ERR_ACCESS_DENIED', 'NotCapable']
+
+const REINSTALL = 'delete node_modules and package-lock.json and run npm install on this one'
 
 function load() {
-  try {
-    return loadUsual() ?? require('../binding.js')
-  } catch (error) {
-    throw require('./load-error.js').toLoadError(error)
+  const { arch, env, platform } = process
+  const causes = new Map()
+  for (const ending of ENDINGS[platform] ?? ['']) {
+    const target = `${platform}-${arch}${ending}`
+    const built = path.join(__dirname, '..', `xkit-node.${target}.node`)
+    try {
+      // As for every addon that napi-rs builds, the environment may name another one.
+      return require(env.NAPI_RS_NATIVE_LIBRARY_PATH || (existsSync(built) ? built : PREFIX + target))
+    } catch (error) {
+      causes.set(target, error)
+    }
   }
+  const { target, title } = currentPlatform()
+  throw explain(target, title, causes.get(target))
+}
+
+function explain(target, title, cause) {
+  // Read from the manifest: nothing else has to know the list, and nobody reads it while all is well.
+  const packages = Object.keys(require('../package.json').optionalDependencies)
+  if (!packages.includes(PREFIX + target)) {
+    const targets = packages.map(name => name.slice(PREFIX.length)).join(', ')
+    const message = `xkit-node does not support ${title}. There are binaries for ${targets}: run Node.js on one of these.`
+    return loadError('ERR_XKIT_UNSUPPORTED_PLATFORM', message, cause)
+  }
+  if (cause.code === 'MODULE_NOT_FOUND') {
+    const message =
+      `The package ${PREFIX}${target}, which holds the binary of xkit-node for ${title}, is not installed. Install ` +
+      `without --omit=optional. If node_modules or the lockfile was made on another platform, ${REINSTALL}. If a ` +
+      'bundler packed your code, leave xkit-node external.'
+    return loadError('ERR_XKIT_BINARY_MISSING', message, cause)
+  }
+  const remedy = REFUSALS.includes(cause.code ?? cause.name)
+    ? 'This process is not allowed to: let Node.js do it by --allow-addons and --allow-fs-read beside --permission, ' +
+      'and without --no-addons, or Deno by --allow-ffi and --allow-read'
+    : 'If that names a version of a library, run it on a newer system; if it names a segment that cannot be mapped, ' +
+      `install it where the file system is not mounted with noexec; if it was installed on another platform, ${REINSTALL}`
+  const message = `The binary of xkit-node for ${title} cannot be loaded: ${firstLine(cause)}. ${remedy}.`
+  return loadError('ERR_XKIT_BINARY_NOT_LOADED', message, cause)
+}
+
+function firstLine({ message }) {
+  const line = message.split('\n', 1)[0].trim()
+  return line.endsWith('.') ? line.slice(0, -1) : line
+}
+
+function loadError(code, message, cause) {
+  return Object.assign(new Error(message, { cause }), { code })
+}
+
+/** The `target` ends the name of the platform package; the `title` is for people. */
+function currentPlatform() {
+  const { platform, arch } = process
+  const title = `${platform} ${arch}`
+  if (platform !== 'linux') return { target: `${platform}-${arch}${ENDINGS[platform]?.[0] ?? ''}`, title }
+  const glibc = glibcVersion()
+  return glibc === undefined
+    ? { target: `linux-${arch}-musl`, title: `${title} with musl` }
+    : { target: `linux-${arch}-gnu`, title: `${title} with glibc ${glibc}` }
+}
+
+/** Undefined where Node was built for musl. */
+function glibcVersion() {
+  // A runtime that is not Node may have no report; those are built for glibc first of all.
+  if (process.report?.getReport === undefined) return '(version unknown)'
+  // The report would otherwise look up the names of peers on the network.
+  process.report.excludeNetwork = true
+  return process.report.getReport().header.glibcVersionRuntime
 }
 
 module.exports = load()

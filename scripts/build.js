@@ -62,7 +62,7 @@ const triple = targetTriple()
 const flags = [...presentFlags(), ...targetFlags(triple), ...remappings(triple)].filter(flag => flag !== '')
 const { status } = spawnSync(
   process.execPath,
-  [NAPI, 'build', '--platform', '--release', '--js', 'binding.js', '--dts', 'binding.d.ts', ...ARGUMENTS],
+  [NAPI, 'build', '--platform', '--release', '--no-js', '--dts', 'binding.d.ts', ...ARGUMENTS],
   { cwd: ROOT, stdio: 'inherit', env: { ...process.env, CARGO_ENCODED_RUSTFLAGS: flags.join(SEPARATOR) } },
 )
 process.exitCode = status ?? 1

@@ -13,7 +13,7 @@ const { platforms } = require('./manifests.js')
 const ROOT = path.join(__dirname, '..')
 
 /** Left out of the one file, which has to be read for the first token; none shares a class or a state with that. */
-const LATER = ['../binding.js', './connection.js', './leases.js', './load-error.js', './webhook.js']
+const LATER = ['../package.json', './connection.js', './leases.js', './webhook.js']
 
 /** The platform package, by the name of its folder in `npm/`, that this machine would install. */
 function ownPlatform() {
