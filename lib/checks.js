@@ -114,6 +114,7 @@ function requireId(name, value) {
 }
 
 module.exports = {
+  MAX_TIMER_MS,
   invalidType,
   invalidValue,
   ownFields,
