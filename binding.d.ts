@@ -56,8 +56,9 @@ export interface BindingConnection {
   displayLabel?: string
 }
 
-/** The facade picks the class by the code and throws. */
+/** All that there is to say; the facade makes an instance of the class and throws it. */
 export interface BindingError {
+  className: string
   code: string
   message: string
   retryable: boolean
@@ -88,7 +89,10 @@ export interface BindingNodeRoots {
   isComplete: boolean
 }
 
-/** How a call ended, unless it ended with a token: then that is all that crosses. */
+/**
+ * How a call ended, unless it ended with a token: then that is all that crosses. A connection that is unavailable comes
+ * with the error for whoever wants its token.
+ */
 export interface BindingOutcome {
   attempts: number
   coalesced: boolean

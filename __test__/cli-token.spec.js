@@ -82,6 +82,7 @@ describe('an active connection', () => {
     })
     expect(stdout).toMatch(/^[^\n]+\n$/)
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expect(emulator.requests).toHaveLength(1)
   })
 
   test('may have arguments that begin with a dash, behind --', async () => {

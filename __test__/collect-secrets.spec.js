@@ -6,11 +6,14 @@ const { promisify } = require('node:util')
 const { XkitClient, isXkitError } = require('..')
 const { invalidValue, requireOneOf } = require('../lib/checks.js')
 const { toConnection } = require('../lib/connection.js')
-const { toError, toUnavailableError } = require('../lib/errors.js')
+const { toError } = require('../lib/errors.js')
 const { search, watchConsole, watchStream } = require('./support/collect-secrets.js')
 const { announcePassword, announceToken } = require('./support/known-secrets.js')
 const { failureOf, flat, json, startPlatform } = require('./support/platform')
 
+const CONNECT = { className: 'XkitNetworkError', code: 'ERR_XKIT_CONNECT' }
+const SERVER = { className: 'XkitApiError', code: 'ERR_XKIT_SERVER' }
+const PENDING = { className: 'ConnectionUnavailableError', code: 'ERR_XKIT_PENDING', message: 'x' }
 const PASSWORD = 'hunter2-5e0d'
 const TOKEN = 'xoxb-collected-7f3a'
 announcePassword(PASSWORD)
@@ -29,16 +32,10 @@ describe('a secret is found', () => {
   })
 
   test.each([
-    ['the message of an error', () => toError({ code: 'ERR_XKIT_CONNECT', message: `it is ${PASSWORD}` })],
-    [
-      'the cause of an error',
-      () => toError({ code: 'ERR_XKIT_CONNECT', message: 'x', cause: btoa(PASSWORD) }),
-    ],
-    ['a field of an error', () => toError({ code: 'ERR_XKIT_SERVER', message: 'x', requestId: TOKEN })],
-    [
-      'the connection of an error',
-      () => toUnavailableError({ status: 'pending', displayLabel: TOKEN }, 'slack', 1),
-    ],
+    ['the message of an error', () => toError({ ...CONNECT, message: `it is ${PASSWORD}` })],
+    ['the cause of an error', () => toError({ ...CONNECT, message: 'x', cause: btoa(PASSWORD) })],
+    ['a field of an error', () => toError({ ...SERVER, message: 'x', requestId: TOKEN })],
+    ['the connection of an error', () => toError(PENDING, { status: 'pending', displayLabel: TOKEN })],
     ['a refusal that is made', () => invalidValue(encodeURIComponent(PASSWORD))],
     ['a connection', () => toConnection({ status: 'active', accessToken: TOKEN, displayLabel: TOKEN })],
   ])('in %s', (_where, make) => {
@@ -71,7 +68,7 @@ describe('a secret is found', () => {
     ['an encoded password of a proxy', { proxy: 'http://me:sword%2Ffish@127.0.0.1:1' }, 'sword/fish'],
   ])('that a client was given: %s', (_what, options, secret) => {
     new XkitClient({ publishableKey: 'pk_fake', secretKey: 'sk_fake', ...options })
-    toError({ code: 'ERR_XKIT_CONNECT', message: secret })
+    toError({ ...CONNECT, message: secret })
 
     expect(search()).not.toEqual([])
   })
@@ -116,7 +113,7 @@ test('a token that a child process prints as its result is no finding', async ()
 })
 
 test('an error without a secret is no finding', () => {
-  toError({ code: 'ERR_XKIT_CONNECT', message: 'No connection' })
+  toError({ ...CONNECT, message: 'No connection' })
 
   expect(search()).toEqual([])
 })

@@ -367,7 +367,13 @@ describe('a failure', () => {
     const { toError } = require('../lib/errors')
     for (const error of [
       toError(),
-      toError({ code: 'ERR_XKIT_INTERNAL', message: 'm', retryable: false, attempts: 0 }),
+      toError({
+        className: 'XkitError',
+        code: 'ERR_XKIT_INTERNAL',
+        message: 'm',
+        retryable: false,
+        attempts: 0,
+      }),
     ]) {
       expect(error).toBeInstanceOf(XkitError)
       expect(error).toMatchObject({

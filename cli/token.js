@@ -4,8 +4,7 @@
 const { UsageError, onlyKind, readId } = require('./arguments.js')
 const { clean, describe, printError } = require('./output.js')
 const { startEmulator } = require('../emulator/index.js')
-const { XkitClient, isXkitError } = require('../index.js')
-const { toUnavailableError } = require('../lib/errors.js')
+const { ConnectionUnavailableError, XkitClient, isXkitError } = require('../index.js')
 
 const NAME = 'xkit token'
 const OK = 0
@@ -51,10 +50,10 @@ function toJson(connection) {
   return JSON.stringify({ ...connection })
 }
 
-function explainUnavailable(connection, slug) {
-  const { connectUrl, errorCode, errorMessage } = connection
+function explainUnavailable(error) {
+  const { connectUrl, errorCode, errorMessage } = error.connection
   const words = [errorCode, errorMessage].filter(Boolean).join(': ')
-  const lines = [describe(toUnavailableError(connection, slug))]
+  const lines = [describe(error)]
   if (words !== '') lines.push(`the platform says: ${clean(words)}`)
   else if (connectUrl === undefined)
     lines.push('set XKIT_CATALOG_URL to be told the page where the owner does that')
@@ -67,11 +66,11 @@ function explainFailure(error) {
   printError(...lines)
 }
 
-/** The environment's client, or one for the emulator alone. */
+/** The environment's client, or one for the emulator alone. The cache is for the second look at a connection. */
 function createClient(emulator) {
-  if (emulator === undefined) return new XkitClient()
+  if (emulator === undefined) return new XkitClient({ cache: true })
   const { baseUrl, catalogUrl, publishableKey, secretKey } = emulator
-  return new XkitClient({ baseUrl, catalogUrl, publishableKey, secretKey })
+  return new XkitClient({ baseUrl, catalogUrl, publishableKey, secretKey, cache: true })
 }
 
 async function run(values, positionals) {
@@ -88,16 +87,19 @@ async function run(values, positionals) {
       printError('this asks an embedded emulator, so the token is made up')
       emulator.setConnection(owner, slug)
     }
-    const connection = await createClient(emulator).getConnection(owner, slug, { timeoutMs })
-    const isActive = connection.status === 'active'
-    if (values.json) process.stdout.write(`${toJson(connection)}\n`)
-    else if (isActive) process.stdout.write(`${connection.accessToken}\n`)
-    if (isActive) return OK
-    explainUnavailable(connection, slug)
-    return UNAVAILABLE
+    const client = createClient(emulator)
+    const token = await client.getAccessToken(owner, slug, { timeoutMs })
+    const text = values.json ? toJson(await client.getConnection(owner, slug, { timeoutMs })) : token
+    process.stdout.write(`${text}\n`)
+    return OK
   } catch (error) {
-    explainFailure(error)
-    return FAILURE
+    if (!(error instanceof ConnectionUnavailableError)) {
+      explainFailure(error)
+      return FAILURE
+    }
+    if (values.json) process.stdout.write(`${toJson(error.connection)}\n`)
+    explainUnavailable(error)
+    return UNAVAILABLE
   } finally {
     await emulator?.close()
   }

@@ -38,6 +38,7 @@ function authorized(init, slug, token) {
   } catch {
     // Its own error may quote the header.
     throw toError({
+      className: 'XkitApiError',
       message: `The access token for ${slug} holds characters that no header can carry: ask for it with getAccessToken`,
       code: 'ERR_XKIT_INVALID_RESPONSE',
       retryable: false,

@@ -7,7 +7,7 @@ const { setImmediate } = require('node:timers')
 const binding = require('./native.js')
 const { requireText } = require('./checks.js')
 const { follow, isFollowed, noteAbort, noteOutcome } = require('./diagnostics.js')
-const { toError, toUnavailableError } = require('./errors.js')
+const { toError } = require('./errors.js')
 const { readCallOptions, readClientOptions } = require('./options.js')
 const { namedOwner } = require('./owner.js')
 
@@ -154,8 +154,8 @@ class XkitClient {
     const outcome = await started
     if (typeof outcome === 'string') return outcome
     if (isHit(outcome)) return outcome.accessToken
-    const { connection, attempts } = this.#answer(outcome)
-    throw toUnavailableError(connection, slug, attempts)
+    const { connection, error } = this.#answer(outcome)
+    throw toError(error, connection)
   }
 
   /** Those three for whoever follows. The whole outcome crosses, since a token does not tell how it was come by. */
@@ -166,10 +166,10 @@ class XkitClient {
       const started = this.#call(NATIVE_KINDS[kind], id, slug, options, true, rejectedToken)
       const outcome = await untilAborted(started, facts)
       noteOutcome(facts, outcome, binding.stats(this.#native))
-      const { connection, attempts } = this.#answer(outcome)
+      const { connection, error } = this.#answer(outcome)
       if (operation === 'getConnection') return connection
       if (connection.status === 'active') return connection.accessToken
-      throw toUnavailableError(connection, slug, attempts)
+      throw toError(error, connection)
     })
   }
 
@@ -220,12 +220,12 @@ class XkitClient {
     }
   }
 
-  /** The connection that an outcome holds; throws the failure that it holds instead. */
+  /** The connection that an outcome holds, with the error of one that has no token; throws what it holds instead. */
   #answer(outcome) {
-    const { connection, error, attempts } = { __proto__: null, ...outcome }
+    const { connection, error } = { __proto__: null, ...outcome }
     if (connection === undefined) throw toError(error)
     toConnection ??= require('./connection.js').toConnection
-    return { connection: toConnection(connection), attempts }
+    return { connection: toConnection(connection), error }
   }
 
   /** Without a kind, whatever owner has this id. */

@@ -54,7 +54,7 @@ class XkitApiError extends XkitError {
 class XkitNetworkError extends XkitError {}
 
 class ConnectionUnavailableError extends XkitError {
-  constructor(connection, failure) {
+  constructor(failure, connection) {
     super(failure)
     assign(this, { connectUrl: connection.connectUrl })
     Object.defineProperty(this, 'connection', hidden(connection))
@@ -70,68 +70,31 @@ function isXkitError(value) {
   return value instanceof XkitError
 }
 
-const API_CODES = new Set([
-  'ERR_XKIT_INVALID_API_KEY',
-  'ERR_XKIT_FORBIDDEN',
-  'ERR_XKIT_RATE_LIMITED',
-  'ERR_XKIT_SERVER',
-  'ERR_XKIT_HTTP',
-  'ERR_XKIT_REDIRECT',
-  'ERR_XKIT_INVALID_RESPONSE',
-  'ERR_XKIT_RESPONSE_TOO_LARGE',
-])
-const NETWORK_CODES = new Set(['ERR_XKIT_TIMEOUT', 'ERR_XKIT_CONNECT', 'ERR_XKIT_TLS', 'ERR_XKIT_PROXY'])
+const CLASSES = { __proto__: null, ConnectionUnavailableError, XkitApiError, XkitError, XkitNetworkError }
 
 // The native side's own words for a defect, for the case that it has none to give.
 const INTERNAL = {
+  className: 'XkitError',
   code: 'ERR_XKIT_INTERNAL',
   message: 'Something went wrong inside xkit-node: please report it. The client goes on working',
   retryable: false,
   attempts: 0,
 }
 
-/** The error for a failure that the native side reports. */
-function toError(native = INTERNAL) {
+/**
+ * The error for a failure that the native side reports, of the class that it names; with the connection where that is
+ * what is unavailable.
+ */
+function toError(native = INTERNAL, connection = undefined) {
   const failure = { __proto__: null, ...native }
-  if (failure.code === 'ERR_INVALID_ARG_VALUE') return invalidValue(failure.message)
-  if (API_CODES.has(failure.code)) return new XkitApiError(failure)
-  if (NETWORK_CODES.has(failure.code)) return new XkitNetworkError(failure)
-  return new XkitError(failure)
+  if (failure.className === 'TypeError') return invalidValue(failure.message)
+  return new CLASSES[failure.className](failure, connection)
 }
 
-const UNAVAILABLE = {
-  not_provisioned: {
-    code: 'ERR_XKIT_NOT_PROVISIONED',
-    retryable: false,
-    what: 'Xkit does not know this owner',
-    todo: 'check the id (for a group also its path, with npx xkit doctor), or have the owner set the connection up',
-  },
-  not_enabled: {
-    code: 'ERR_XKIT_NOT_ENABLED',
-    retryable: false,
-    what: 'the owner has not enabled this connection',
-    todo: 'have the owner enable it',
-  },
-  pending: {
-    code: 'ERR_XKIT_PENDING',
-    retryable: true,
-    what: 'the authorization of this connection is under way',
-    todo: 'call again later, or have the owner finish it',
-  },
-  needs_reauthorization: {
-    code: 'ERR_XKIT_NEEDS_REAUTHORIZATION',
-    retryable: false,
-    what: 'the authorization of this connection broke',
-    todo: 'have the owner connect again',
-  },
-}
-
-/** The error for a connection without a token. */
-function toUnavailableError(connection, slug, attempts) {
-  const { code, retryable, what, todo } = UNAVAILABLE[connection.status]
-  const where = connection.connectUrl === undefined ? '' : ` at ${connection.connectUrl}`
-  const message = `No access token for ${slug}: ${what}; ${todo}${where}`
-  return new ConnectionUnavailableError(connection, { message, code, retryable, attempts })
+/** The same failure as an object of its own, for another caller. */
+function copyError(error) {
+  const { name, message, connection } = error
+  return toError({ ...error, className: name, message }, connection && { ...connection })
 }
 
 module.exports = {
@@ -139,7 +102,7 @@ module.exports = {
   XkitApiError,
   XkitError,
   XkitNetworkError,
+  copyError,
   isXkitError,
   toError,
-  toUnavailableError,
 }

@@ -2,7 +2,7 @@
 'use strict'
 
 const { invalidType, ownFields } = require('./checks.js')
-const { ConnectionUnavailableError, isXkitError, toError, toUnavailableError } = require('./errors.js')
+const { copyError, isXkitError } = require('./errors.js')
 const { namedOwner } = require('./owner.js')
 
 const OPTIONS = ['signal', 'timeoutMs', 'fresh', 'isRejected']
@@ -39,7 +39,7 @@ class Recovery {
     }
     const { signal, timeoutMs } = limits
     const replacement = await this.#replace(token, same, slug, { signal, timeoutMs }).catch(error => {
-      throw withCause(error, slug, signal, first.value)
+      throw withCause(error, signal, first.value)
     })
     if (replacement === token) return settle(first)
     discard(first.value)
@@ -97,14 +97,14 @@ function discard(rejection) {
  * The failure of a re-fetch as this caller's own error, since others may have got the same one and were refused in
  * another way. A signal's reason is handed out untouched: it is the caller's, and others may hold it too.
  */
-function withCause(error, slug, signal, rejection) {
+function withCause(error, signal, rejection) {
   if (!isXkitError(error) || error === signal?.reason) return error
-  const own =
-    error instanceof ConnectionUnavailableError
-      ? toUnavailableError({ ...error.connection }, slug, error.attempts)
-      : toError({ ...error, message: error.message })
   const cause = error.cause ?? rejection
-  return Object.defineProperty(own, 'cause', { value: cause, configurable: true, writable: true })
+  return Object.defineProperty(copyError(error), 'cause', {
+    value: cause,
+    configurable: true,
+    writable: true,
+  })
 }
 
 module.exports = { Recovery }

@@ -131,7 +131,8 @@ impl From<BindingClientOptions> for Options {
     }
 }
 
-/// How a call ended, unless it ended with a token: then that is all that crosses.
+/// How a call ended, unless it ended with a token: then that is all that crosses. A connection that is unavailable comes
+/// with the error for whoever wants its token.
 #[napi(object, object_from_js = false)]
 pub struct BindingOutcome {
     pub attempts: u32,
@@ -186,9 +187,10 @@ pub struct BindingConnection {
     pub display_label: Option<String>,
 }
 
-/// The facade picks the class by the code and throws.
+/// All that there is to say; the facade makes an instance of the class and throws it.
 #[napi(object, object_from_js = false)]
 pub struct BindingError {
+    pub class_name: &'static str,
     pub code: &'static str,
     pub message: String,
     pub retryable: bool,
@@ -202,6 +204,7 @@ pub struct BindingError {
 impl From<Error> for BindingError {
     fn from(error: Error) -> Self {
         Self {
+            class_name: error.kind.class().name(),
             code: error.kind.code(),
             message: error.message.into_owned(),
             retryable: error.retryable,
@@ -319,7 +322,12 @@ impl Settlement {
 
     /// What a call that panicked ends with.
     pub fn panicked() -> Self {
-        Self::Outcome(Box::new(Outcome { result: Err(Error::internal()), attempts: 0, coalesced: false }))
+        Self::Outcome(Box::new(Outcome {
+            result: Err(Error::internal()),
+            unavailable: None,
+            attempts: 0,
+            coalesced: false,
+        }))
     }
 
     /// On the environment's thread.
@@ -335,7 +343,7 @@ impl Settlement {
                         attempts,
                         coalesced,
                         connection: Some(BindingConnection::new(&connection)),
-                        error: None,
+                        error: outcome.unavailable.map(BindingError::from),
                     },
                     Err(error) => BindingOutcome { coalesced, ..error.into() },
                 };

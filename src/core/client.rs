@@ -19,7 +19,7 @@ use crate::core::source::{Fetch, Fetched, Purpose, Queued, TokenSource};
 use crate::core::stats::Stats;
 use crate::core::tokens::cache::{Cache, Hit};
 use crate::core::tokens::in_flight::{FetchResult, Progress, Waiter};
-use crate::core::tokens::key::{Key, OwnerKind};
+use crate::core::tokens::key::{Key, OwnerKind, Segment};
 use crate::core::tokens::validity::{Validity, Version};
 use crate::core::tokens::{FetchNumber, Life, Tokens};
 
@@ -115,6 +115,8 @@ pub struct Known {
 pub struct Outcome {
     /// The connection, whatever its state, or why there is none.
     pub result: FetchResult,
+    /// The failure of a caller who wants the token of a connection that is unavailable.
+    pub unavailable: Option<Error>,
     /// Requests sent.
     pub attempts: u32,
     /// Whether it joined the fetch of an earlier call.
@@ -169,6 +171,7 @@ impl Client {
         let deadline = Instant::now() + timeout;
         let joined = if request.fresh { None } else { tokens.join(&key, deadline) };
         let coalesced = joined.is_some();
+        let slug = key.slug.clone();
         let waiter = match joined {
             Some(waiter) => {
                 stats.coalesced.add();
@@ -182,7 +185,7 @@ impl Client {
         };
         drop(tokens);
         let shared = Arc::clone(&self.shared);
-        Ok(Begun::Call(Call { shared, waiter, timeout, deadline, coalesced, _open: open }))
+        Ok(Begun::Call(Call { shared, waiter, slug, timeout, deadline, coalesced, _open: open }))
     }
 
     fn hand_out(
@@ -353,6 +356,7 @@ impl Drop for Ending {
 pub struct Call {
     shared: Arc<Shared>,
     waiter: Waiter,
+    slug: Segment,
     timeout: Duration,
     deadline: Instant,
     coalesced: bool,
@@ -362,7 +366,8 @@ pub struct Call {
 impl Call {
     /// Runs the call to its end. Dropping the future of the last call of a fetch cancels the request.
     pub async fn run(self) -> Outcome {
-        let Self { shared, waiter: Waiter { result, progress }, timeout, deadline, coalesced, _open } = self;
+        let Self { shared, waiter, slug, timeout, deadline, coalesced, _open } = self;
+        let Waiter { result, progress } = waiter;
         let result = timeout_at(deadline, result).await;
         let attempts = progress.attempts();
         let mut result = result.unwrap_or_else(|_| Err(shared.overdue(timeout, attempts)));
@@ -370,7 +375,11 @@ impl Call {
             error.attempts = attempts;
             shared.stats.failures.add();
         }
-        Outcome { result, attempts, coalesced }
+        let unavailable = result.as_ref().ok().and_then(|connection| {
+            let error = Error::unavailable(connection, slug.text())?;
+            Some(Error { attempts, ..error })
+        });
+        Outcome { result, unavailable, attempts, coalesced }
     }
 }
 

@@ -1,4 +1,4 @@
-//! What can go wrong, as data: a kind with a stable code, and words a person can act on.
+//! What can go wrong, as data: a kind with a stable code and a class, and words a person can act on.
 //!
 //! Messages are built from fixed texts, statuses, limits and the platform's origin. They never hold a key, a token,
 //! an owner's id, a header or a body.
@@ -6,11 +6,43 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-/// The kinds of failure. Each has one stable code; the facade gives each code its class.
+use crate::core::connection::{Connection, State, Unavailable};
+
+/// The classes that the facade has for errors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// A wrong argument.
+    Type,
+    /// What is none of the others.
+    Xkit,
+    /// The platform answered that there is no token.
+    Unavailable,
+    /// The platform, or what answers in its place, answered otherwise than it should.
+    Api,
+    /// There was no answer.
+    Network,
+}
+
+impl Class {
+    /// Its name in JavaScript.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Type => "TypeError",
+            Self::Xkit => "XkitError",
+            Self::Unavailable => "ConnectionUnavailableError",
+            Self::Api => "XkitApiError",
+            Self::Network => "XkitNetworkError",
+        }
+    }
+}
+
+/// The kinds of failure. Each has one stable code and one class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// An argument or option has the right type but an unusable value.
     InvalidArgument,
+    /// The connection has no token, for an ordinary reason.
+    Unavailable(Unavailable),
     /// A key is missing or empty.
     MissingCredentials,
     /// 401.
@@ -50,6 +82,10 @@ impl Kind {
     pub fn code(self) -> &'static str {
         match self {
             Self::InvalidArgument => "ERR_INVALID_ARG_VALUE",
+            Self::Unavailable(Unavailable::NotProvisioned) => "ERR_XKIT_NOT_PROVISIONED",
+            Self::Unavailable(Unavailable::NotEnabled) => "ERR_XKIT_NOT_ENABLED",
+            Self::Unavailable(Unavailable::Pending) => "ERR_XKIT_PENDING",
+            Self::Unavailable(Unavailable::NeedsReauthorization) => "ERR_XKIT_NEEDS_REAUTHORIZATION",
             Self::MissingCredentials => "ERR_XKIT_MISSING_CREDENTIALS",
             Self::InvalidApiKey => "ERR_XKIT_INVALID_API_KEY",
             Self::Forbidden => "ERR_XKIT_FORBIDDEN",
@@ -66,6 +102,24 @@ impl Kind {
             Self::Overloaded => "ERR_XKIT_OVERLOADED",
             Self::Closed => "ERR_XKIT_CLOSED",
             Self::Internal => "ERR_XKIT_INTERNAL",
+        }
+    }
+
+    /// The class that users catch.
+    pub fn class(self) -> Class {
+        match self {
+            Self::InvalidArgument => Class::Type,
+            Self::Unavailable(_) => Class::Unavailable,
+            Self::InvalidApiKey
+            | Self::Forbidden
+            | Self::RateLimited
+            | Self::Server
+            | Self::Http
+            | Self::Redirect
+            | Self::InvalidResponse
+            | Self::ResponseTooLarge => Class::Api,
+            Self::Timeout | Self::Connect | Self::Tls | Self::Proxy => Class::Network,
+            Self::MissingCredentials | Self::Overloaded | Self::Closed | Self::Internal => Class::Xkit,
         }
     }
 }
@@ -123,6 +177,31 @@ impl Error {
         Self::new(Kind::InvalidArgument, message)
     }
 
+    /// There is no token, since the connection is not active. `slug` is the one that was asked for.
+    pub fn unavailable(connection: &Connection, slug: &str) -> Option<Self> {
+        let State::Unavailable { reason, connect_url, .. } = &connection.state else { return None };
+        let (what, todo) = match reason {
+            Unavailable::NotProvisioned => (
+                "Xkit does not know this owner",
+                "check the id (for a group also its path, with npx xkit doctor), or have the owner set the connection up",
+            ),
+            Unavailable::NotEnabled => {
+                ("the owner has not enabled this connection", "have the owner enable it")
+            }
+            Unavailable::Pending => (
+                "the authorization of this connection is under way",
+                "call again later, or have the owner finish it",
+            ),
+            Unavailable::NeedsReauthorization => {
+                ("the authorization of this connection broke", "have the owner connect again")
+            }
+        };
+        let place = connect_url.as_ref().map_or_else(String::new, |url| format!(" at {url}"));
+        let message = format!("No access token for {slug}: {what}; {todo}{place}");
+        let error = Self::new(Kind::Unavailable(*reason), message);
+        Some(if *reason == Unavailable::Pending { error.retryable() } else { error })
+    }
+
     /// The client was closed before the call.
     pub fn closed() -> Self {
         Self::new(Kind::Closed, "This client was closed: make the call on a client that is open")
@@ -140,5 +219,41 @@ impl Error {
             Kind::Internal,
             "Something went wrong inside xkit-node: please report it. The client goes on working",
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::connection::Details;
+
+    fn told(reason: Unavailable, connect_url: Option<&str>) -> Option<Error> {
+        let connect_url = connect_url.map(str::to_owned);
+        let state = State::Unavailable { reason, error_code: None, error_message: None, connect_url };
+        Error::unavailable(&Connection { state, details: Details::default() }, "slack")
+    }
+
+    #[test]
+    fn a_connection_without_a_token_is_told_with_what_to_do_and_where() {
+        use Unavailable::{NeedsReauthorization, NotEnabled, NotProvisioned, Pending};
+        for (reason, code, retryable, words) in [
+            (
+                NotProvisioned,
+                "ERR_XKIT_NOT_PROVISIONED",
+                false,
+                "Xkit does not know this owner; check the id",
+            ),
+            (NotEnabled, "ERR_XKIT_NOT_ENABLED", false, "has not enabled this connection; have the owner"),
+            (Pending, "ERR_XKIT_PENDING", true, "under way; call again later"),
+            (NeedsReauthorization, "ERR_XKIT_NEEDS_REAUTHORIZATION", false, "broke; have the owner connect"),
+        ] {
+            let error = told(reason, Some("https://acme.test/connectors/slack")).unwrap();
+            assert_eq!((error.kind.code(), error.retryable), (code, retryable));
+            assert_eq!(error.kind.class().name(), "ConnectionUnavailableError");
+            assert!(error.message.starts_with("No access token for slack: "), "{}", error.message);
+            assert!(error.message.contains(words), "{}", error.message);
+            assert!(error.message.ends_with(" at https://acme.test/connectors/slack"), "{}", error.message);
+            assert!(!told(reason, None).unwrap().message.contains(" at "));
+        }
     }
 }
