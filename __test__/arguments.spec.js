@@ -12,6 +12,7 @@ const {
   json,
   startPlatform,
 } = require('./support/platform')
+const { requireId } = require('../lib/checks.js')
 const { FRAGMENTS } = require('./support/fragments')
 const { expectNoSecrets } = require('./support/secrets')
 
@@ -129,6 +130,7 @@ describe.each(parameters)('%s:', (title, call, name) => {
     ['nothing', ''],
     ['a space', ' '],
     ['blanks', ' \u00a0\u3000'],
+    ['a byte order mark', '\ufeff'],
     ['a dot', '.'],
     ['two dots', '..'],
     ['a newline at the end', 'value-marker\n'],
@@ -763,4 +765,34 @@ test('a polluted Object.prototype changes nothing', async () => {
     AUTHORIZATION,
     AUTHORIZATION,
   ])
+})
+
+test('what cannot be an id is the same to JavaScript and to Rust, for every character', () => {
+  const client = platform.client()
+  const isRefused = (check, text) => {
+    try {
+      check(text)
+      return false
+    } catch ({ code }) {
+      return code === INVALID_VALUE
+    }
+  }
+  const refusedBy = check => {
+    const refused = []
+    for (let code = 0; code <= 0x10ffff; code++) {
+      // Halves of a pair are no characters, and do not come as far as Rust.
+      if (code === 0xd800) code = 0xe000
+      const character = String.fromCodePoint(code)
+      if (isRefused(check, character)) refused.push(code)
+    }
+    return refused
+  }
+
+  const byRust = refusedBy(text => client.connectorUrl(text))
+  const byJavaScript = refusedBy(text => requireId('id', text))
+
+  expect(byJavaScript).toEqual(byRust)
+  // The controls, the white space, the byte order mark and the dot.
+  expect(byRust.length).toBe(65 + 19 + 1 + 1)
+  expect(byRust).toContain(0xfeff)
 })

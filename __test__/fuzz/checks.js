@@ -97,7 +97,7 @@ function checkText(error, secrets) {
 /** What can be used as a token at all. */
 function checkToken(token) {
   ensure(typeof token === 'string', `resolved with ${typeof token}`)
-  ensure(token !== '' && !/^[^\S\ufeff]*$/.test(token), 'resolved with a blank token')
+  ensure(token.trim() !== '', 'resolved with a blank token')
   ensure(!/\p{Cc}/u.test(token), 'resolved with a token that holds control characters')
 }
 

@@ -61,7 +61,7 @@ const number = random => (random.oneIn(3) ? other(random) : random.pick(NUMBERS)
 function isRefused(value) {
   return (
     typeof value !== 'string' ||
-    value.replace(/[^\S\ufeff]/g, '') === '' ||
+    value.trim() === '' ||
     value === '.' ||
     value === '..' ||
     /\p{Cc}/u.test(value) ||

@@ -13,6 +13,7 @@ use crate::core::platform::catalog::Catalog;
 use crate::core::platform::endpoint::{Endpoint, Paths};
 use crate::core::platform::retry::DEFAULT_MAX_RETRIES;
 use crate::core::secret::{Secret, basic_authorization};
+use crate::core::text::is_blank;
 use crate::core::tokens::cache;
 
 /// The whole call.
@@ -138,7 +139,7 @@ impl Options {
 fn key<'a>(key: Option<&'a Secret>, option: &str, variable: &str) -> Result<&'a str, Error> {
     let text = key.map_or("", Secret::expose);
     let text = text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
-    if text.trim().is_empty() {
+    if is_blank(text) {
         return Err(Error::new(
             Kind::MissingCredentials,
             format!(

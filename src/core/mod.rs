@@ -2,7 +2,7 @@
 //!
 //! `client` takes a call on → `tokens`: what we know → `source`: where a connection is fetched from, which is `platform`: how
 //! we ask → `http`: how bytes travel, or `fleet` around it: how processes share. Below them are leaves that import none of
-//! these: `connection`, `error`, `secret`, `stats`, `clock`, `json`.
+//! these: `connection`, `error`, `secret`, `stats`, `clock`, `json`, `text`.
 #![forbid(unsafe_code)]
 
 pub mod client;
@@ -17,6 +17,7 @@ pub mod platform;
 pub mod secret;
 mod source;
 pub mod stats;
+mod text;
 pub mod tokens;
 
 use std::sync::Arc;

@@ -11,6 +11,7 @@ use crate::core::connection::{Connection, Details, EpochMillis, State, Unavailab
 use crate::core::error::{Error, Kind};
 use crate::core::json::Object;
 use crate::core::platform::answer;
+use crate::core::text::is_blank;
 
 /// What the platform answered, as far as the verdict depends on it.
 #[derive(Debug)]
@@ -150,8 +151,7 @@ fn judge_success(body: &[u8], now: EpochMillis) -> Result<Connection, &'static s
                     .flatten()
                     .find(|token| !token.expose().is_empty())
                     .ok_or("an active connection without a token")?;
-            let blank = |character: char| character.is_whitespace() || character == '\u{feff}';
-            if token.expose().chars().all(blank) || token.expose().chars().any(char::is_control) {
+            if is_blank(token.expose()) || token.expose().chars().any(char::is_control) {
                 return Err("an active connection whose token is unusable");
             }
             return Ok(Connection { state: State::Active { access_token: token, expires_at }, details });

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use crate::core::error::Error;
+use crate::core::text::is_blank;
 
 /// Longest owner id or slug, in bytes of UTF-8.
 pub const MAX_ID_BYTES: usize = 1024;
@@ -56,7 +57,7 @@ impl Segment {
             "must not contain control characters"
         } else if text == "." || text == ".." {
             "must not be a dot segment (\".\" or \"..\")"
-        } else if text.trim().is_empty() {
+        } else if is_blank(text) {
             "must not be blank"
         } else {
             return Ok(Self(text.into()));
@@ -101,9 +102,19 @@ mod tests {
     #[test]
     fn what_cannot_be_one_segment_is_refused_without_repeating_it() {
         let long = "x".repeat(MAX_ID_BYTES + 1);
-        for id in
-            ["", " ", "\u{a0}\u{3000}", ".", "..", "a\nb", "secret\0", "\u{7f}", "\u{85}x", long.as_str()]
-        {
+        for id in [
+            "",
+            " ",
+            "\u{a0}\u{3000}",
+            "\u{feff}",
+            ".",
+            "..",
+            "a\nb",
+            "secret\0",
+            "\u{7f}",
+            "\u{85}x",
+            long.as_str(),
+        ] {
             let error = Segment::new(id, "owner id").unwrap_err();
             assert_eq!(error.kind, Kind::InvalidArgument);
             assert!(error.message.starts_with("The owner id must not "), "{}", error.message);

@@ -329,7 +329,7 @@ proptest! {
                         .iter()
                         .any(|name| authorization[name] == token)
                 );
-                prop_assert!(!token.trim().is_empty() && !token.chars().any(char::is_control));
+                prop_assert!(!is_blank(token) && !token.chars().any(char::is_control));
                 prop_assert!(expires_at.is_none_or(|at| at.abs() <= MAX_DATE));
             }
             Ok(Connection { state: State::Unavailable { reason, .. }, .. }) => {
