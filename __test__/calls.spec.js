@@ -419,6 +419,22 @@ describe('a closed client', () => {
     expect(await failureOf(client.getAccessToken('u1', 'slack'))).toMatchObject({ code: 'ERR_XKIT_CLOSED' })
   })
 
+  test('is the one of a class that is derived from it', async () => {
+    class OwnClient extends XkitClient {
+      async close() {
+        this.isClosed = true
+        await super.close()
+      }
+    }
+    const { baseUrl } = platform
+    const client = new OwnClient({ publishableKey: PUBLISHABLE_KEY, secretKey: SECRET_KEY, baseUrl })
+
+    await client[Symbol.asyncDispose]()
+
+    expect(client.isClosed).toBe(true)
+    expect(await failureOf(client.getAccessToken('u1', 'slack'))).toMatchObject({ code: 'ERR_XKIT_CLOSED' })
+  })
+
   test('closes no other client', async () => {
     const [closed, open] = [platform.client(), platform.client()]
     await closed.close()

@@ -576,6 +576,27 @@ describe('listeners', () => {
   })
 })
 
+describe.each([
+  ['while somebody looks', true],
+  ['while nobody does', false],
+])('a method that was taken off its client, %s,', (_when, isFollowed) => {
+  test.each([
+    ['getAccessToken', 'u1', 'slack'],
+    ['getGroupAccessToken', 'acme', 'slack'],
+    ['getConnection', 'u1', 'slack'],
+    ['withAccessToken', 'u1', 'slack', () => {}],
+    ['fetch', 'u1', 'slack', 'https://service.test'],
+    ['close'],
+  ])('gives a rejection: %s', async (name, ...args) => {
+    if (isFollowed) record()
+    const { [name]: method } = platform.client()
+
+    const promise = method(...args)
+
+    expect(await failureOf(promise)).toBeInstanceOf(TypeError)
+  })
+})
+
 describe('NODE_DEBUG', () => {
   /** What a process that makes a few calls writes to stderr. */
   async function linesOf(NODE_DEBUG) {

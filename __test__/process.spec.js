@@ -18,9 +18,9 @@ async function startPlatform() {
 }
 
 describe('a process ends by itself', () => {
-  async function script({ root, keys, baseUrl, calls, close }) {
+  async function script({ root, keys, baseUrl, calls, cache, close }) {
     const { XkitClient } = require(root)
-    const client = new XkitClient({ ...keys, baseUrl })
+    const client = new XkitClient({ ...keys, baseUrl, cache })
     for (let call = 0; call < calls; call++) await client.getAccessToken('u1', 'slack')
     if (close) await client.close()
     console.log('done')
@@ -30,6 +30,7 @@ describe('a process ends by itself', () => {
     ['with a client that was never used', { calls: 0 }],
     ['after a finished call, with its connection still in the pool', { calls: 1 }],
     ['after many finished calls', { calls: 50 }],
+    ['with a cached token', { calls: 3, cache: true }],
     ['with a closed client', { calls: 1, close: true }],
   ])('%s', async (_what, input) => {
     const { baseUrl } = await startPlatform()

@@ -33,7 +33,7 @@ async function untilAborted(started, facts) {
 
 class XkitClient {
   #native
-  /** Leases on cached tokens, by the owner's kind; undefined without a cache. */
+  /** Leases on cached tokens; undefined without a cache. */
   #leases
   #leaseHits = 0
   #recovery
@@ -45,14 +45,14 @@ class XkitClient {
     this.#native = native
     if (nativeOptions.cache !== undefined) {
       const { Leases } = require('./leases.js')
-      this.#leases = [new Leases(), new Leases(), new Leases()]
+      this.#leases = new Leases(nativeOptions.cache.maxEntries)
     }
   }
 
   // Not async, since a promise that exists already is the cheapest answer to a cached token.
   getAccessToken(owner, slug, options) {
-    if (isFollowed()) return this.#follow('getAccessToken', owner, slug, options)
     try {
+      if (isFollowed()) return this.#follow('getAccessToken', owner, slug, options)
       if (options === undefined && typeof owner === 'string') {
         return this.#leased(User, owner, slug) ?? this.#getAccessToken(User, owner, slug)
       }
@@ -64,8 +64,8 @@ class XkitClient {
   }
 
   getGroupAccessToken(groupId, slug, options) {
-    if (isFollowed()) return this.#follow('getGroupAccessToken', { group: groupId }, slug, options)
     try {
+      if (isFollowed()) return this.#follow('getGroupAccessToken', { group: groupId }, slug, options)
       requireText('groupId', groupId)
       if (options !== undefined) return this.#getAccessToken(Group, groupId, slug, options)
       return this.#leased(Group, groupId, slug) ?? this.#getAccessToken(Group, groupId, slug)
@@ -78,7 +78,9 @@ class XkitClient {
     if (isFollowed()) return this.#follow('getConnection', owner, slug, options)
     const { kind, id } = namedOwner('owner', owner)
     const outcome = await this.#call(NATIVE_KINDS[kind], id, slug, options, true)
-    return this.#answer(outcome).connection
+    const { connection } = this.#answer(outcome)
+    this.#leases?.count(NATIVE_KINDS[kind], id, slug)
+    return connection
   }
 
   async withAccessToken(owner, slug, use, options) {
@@ -121,6 +123,7 @@ class XkitClient {
   }
 
   async close() {
+    this.#leases?.clear()
     this.#leases = undefined
     await binding.close(this.#native)
   }
@@ -134,7 +137,7 @@ class XkitClient {
   }
 
   #leased(kind, id, slug) {
-    const promise = this.#leases?.[kind].get(id, slug)
+    const promise = this.#leases?.get(kind, id, slug)
     if (promise !== undefined) this.#leaseHits++
     return promise
   }
@@ -142,7 +145,7 @@ class XkitClient {
   /** A token in the place of a rejected one; that one again if the platform has no other. */
   async #replace(rejectedToken, owner, slug, options) {
     const { kind, id } = namedOwner('owner', owner)
-    this.#leases?.[NATIVE_KINDS[kind]].drop(id, slug)
+    this.#leases?.drop(NATIVE_KINDS[kind], id, slug)
     if (isFollowed()) return this.#follow('getAccessToken', owner, slug, options, rejectedToken)
     return this.#getAccessToken(NATIVE_KINDS[kind], id, slug, options, rejectedToken)
   }
@@ -150,8 +153,9 @@ class XkitClient {
   async #getAccessToken(kind, id, slug, options, rejectedToken) {
     const started = this.#call(kind, id, slug, options, false, rejectedToken)
     // At once: after an `await`, the token may have been invalidated.
-    if (isHit(started)) this.#leases?.[kind].put(id, slug, started.accessToken, started.validForMs)
+    if (isHit(started)) this.#leases?.put(kind, id, slug, started.accessToken, started.validForMs)
     const outcome = await started
+    if (started !== outcome) this.#leases?.count(kind, id, slug)
     if (typeof outcome === 'string') return outcome
     if (isHit(outcome)) return outcome.accessToken
     const { connection, error } = this.#answer(outcome)
@@ -167,6 +171,7 @@ class XkitClient {
       const outcome = await untilAborted(started, facts)
       noteOutcome(facts, outcome, binding.stats(this.#native))
       const { connection, error } = this.#answer(outcome)
+      this.#leases?.count(NATIVE_KINDS[kind], id, slug)
       if (operation === 'getConnection') return connection
       if (connection.status === 'active') return connection.accessToken
       throw toError(error, connection)
@@ -204,7 +209,7 @@ class XkitClient {
     try {
       return await outcome
     } finally {
-      this.#leases?.[kind].drop(id, slug)
+      this.#leases?.drop(kind, id, slug)
     }
   }
 
@@ -230,8 +235,9 @@ class XkitClient {
 
   /** Without a kind, whatever owner has this id. */
   #invalidate(kind, id, slug, rejectedToken) {
-    for (const each of kind === undefined ? [User, Group, Context] : [kind])
-      this.#leases?.[each].drop(id, slug)
+    for (const each of kind === undefined ? [User, Group, Context] : [kind]) {
+      this.#leases?.drop(each, id, slug)
+    }
     const failure = binding.invalidate(this.#native, kind, id, slug, rejectedToken)
     if (isFailure(failure)) throw toError(failure)
   }
@@ -240,7 +246,9 @@ class XkitClient {
 // Absent before Node 20.4.
 if (Symbol.asyncDispose) {
   Object.defineProperty(XkitClient.prototype, Symbol.asyncDispose, {
-    value: XkitClient.prototype.close,
+    async value() {
+      await this.close()
+    },
     configurable: true,
     writable: true,
   })
