@@ -1,9 +1,9 @@
 // Owns the tarballs, exactly as they are published: the package, and the platform packages with their addons in them.
-//   node scripts/pack.js <folder>   packs the package and the platform package of this machine, and prints their paths
+//   npm run pack [-- FOLDER]   builds, packs the package and the platform package of this machine, and prints their paths
 'use strict'
 
 const { execFileSync } = require('node:child_process')
-const { copyFileSync, cpSync, mkdirSync, mkdtempSync, rmSync } = require('node:fs')
+const { copyFileSync, cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } = require('node:fs')
 const { tmpdir } = require('node:os')
 const path = require('node:path')
 const { buildSync } = require('esbuild')
@@ -11,6 +11,9 @@ const manifest = require('../package.json')
 const { platforms } = require('./manifests.js')
 
 const ROOT = path.join(__dirname, '..')
+
+/** What git and a folder hand over with the package. */
+const ADDONS = 'xkit-node.*.node'
 
 /** Left out of the one file, which has to be read for the first token; none shares a class or a state with that. */
 const LATER = ['../package.json', './connection.js', './leases.js', './webhook.js']
@@ -41,11 +44,20 @@ function packFolder(source, folder) {
   return { ...packed, path: path.resolve(folder, packed.filename) }
 }
 
-/** Writes the package into a folder as it is published: as it is here, but for the facade, which becomes one file. */
+/**
+ * Writes the package into a folder as it is published: as it is here, but for the facade, which becomes one file, and for
+ * the addon, which is in the platform packages and in no need to be built.
+ */
 function stageMain(folder) {
-  for (const name of ['package.json', 'README.md', 'LICENSE', ...manifest.files]) {
+  const files = manifest.files.filter(name => name !== ADDONS)
+  for (const name of ['README.md', 'LICENSE', ...files]) {
     cpSync(path.join(ROOT, name), path.join(folder, name), { recursive: true })
   }
+  const { prepare, ...scripts } = manifest.scripts
+  writeFileSync(
+    path.join(folder, 'package.json'),
+    `${JSON.stringify({ ...manifest, files, scripts }, null, 2)}\n`,
+  )
   buildSync({
     entryPoints: [path.join(ROOT, 'lib', 'facade.js')],
     outfile: path.join(folder, 'lib', 'facade.js'),
@@ -86,12 +98,7 @@ function packPlatform(platform, folder, addons = ROOT) {
 module.exports = { ownPlatform, packMain, packPlatform, stageMain }
 
 if (require.main === module) {
-  const [folder] = process.argv.slice(2)
-  if (folder === undefined) {
-    console.error('Usage: node scripts/pack.js <folder>')
-    process.exitCode = 1
-  } else {
-    console.log(packMain(folder).path)
-    console.log(packPlatform(ownPlatform(), folder).path)
-  }
+  const [folder = ROOT] = process.argv.slice(2)
+  console.log(packMain(folder).path)
+  console.log(packPlatform(ownPlatform(), folder).path)
 }

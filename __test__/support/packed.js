@@ -112,4 +112,4 @@ function report(title, problem, output) {
   process.exitCode = 1
 }
 
-module.exports = { TEST_ENV, installCopy, installTarballs, pack, report, run }
+module.exports = { INSTALL_ENV, TEST_ENV, installCopy, installTarballs, pack, report, run, temporaryFolder }

@@ -1,0 +1,81 @@
+// Owns `npm run test:install`: the three ways to the package while no registry has it, each into an empty project. The
+// build that git asks for is the slow one; the profile and the target folder are the environment's, as for any build.
+'use strict'
+
+const { execFileSync } = require('node:child_process')
+const { cpSync, writeFileSync } = require('node:fs')
+const path = require('node:path')
+const { pathToFileURL } = require('node:url')
+const { INSTALL_ENV, pack, report, run, temporaryFolder } = require('../support/packed.js')
+
+const ROOT = path.join(__dirname, '..', '..')
+const BUILD_LIMIT_MS = 30 * 60_000
+const LIMIT_MS = 180_000
+const QUIETLY = ['--no-audit', '--no-fund', '--no-update-notifier']
+
+/** A repository with what this one would commit now. */
+function cloneOfHere() {
+  const clone = path.join(temporaryFolder(), 'xkit-node')
+  const files = execFileSync('git', ['ls-files', '-z', '--cached', '--others', '--exclude-standard'], {
+    cwd: ROOT,
+  })
+  for (const file of files.toString().split('\0').filter(Boolean)) {
+    cpSync(path.join(ROOT, file), path.join(clone, file))
+  }
+  const git = (...args) =>
+    execFileSync('git', ['-c', 'user.name=test', '-c', 'user.email=test@test', ...args], { cwd: clone })
+  git('init', '--quiet')
+  git('add', '--all')
+  git('commit', '--quiet', '--message', 'as it is here')
+  return `git+${pathToFileURL(clone)}`
+}
+
+function project() {
+  const folder = temporaryFolder()
+  writeFileSync(
+    path.join(folder, 'package.json'),
+    '{ "name": "consumer", "version": "1.0.0", "private": true }\n',
+  )
+  return folder
+}
+
+const install = (cwd, what, { limitMs = LIMIT_MS, env = INSTALL_ENV } = {}) =>
+  run('npm', ['install', ...QUIETLY, ...what], { cwd, limitMs, env })
+
+/** Whether what was installed hands a token out. */
+async function use(cwd) {
+  const command = ['exec', '--no', 'xkit', '--', 'token', 'u1', 'slack', '--emulator']
+  const { problem, output } = await run('npm', command, { cwd, limitMs: LIMIT_MS })
+  return { problem: problem ?? (/^emulated-token/m.test(output) ? undefined : 'printed no token'), output }
+}
+
+async function check(title, what, options) {
+  const cwd = project()
+  const installed = await install(cwd, what, options)
+  const { problem, output } = installed.problem === undefined ? await use(cwd) : installed
+  report(title, problem, output)
+}
+
+/** An environment with a `cargo` that does what rustup's does without a toolchain. */
+function withoutRust() {
+  const folder = temporaryFolder()
+  writeFileSync(path.join(folder, 'cargo'), '#!/bin/sh\nexit 1\n', { mode: 0o755 })
+  return { ...INSTALL_ENV, PATH: `${folder}${path.delimiter}${INSTALL_ENV.PATH}` }
+}
+
+async function checkRefusal(title, what) {
+  const { problem, output } = await install(project(), what, { env: withoutRust() })
+  const isClear = problem !== undefined && output.includes('needs Rust') && output.includes('npm run pack')
+  report(title, isClear ? undefined : 'did not fail with the reason', output)
+}
+
+async function main() {
+  await check('two tarballs of `npm run pack`', ['--offline', ...pack()])
+  await check('a folder that was built', ['--offline', ROOT])
+  // The tools for the build come from npm's cache, where they are there.
+  const repository = ['--prefer-offline', cloneOfHere()]
+  await checkRefusal('a git repository, without Rust', repository)
+  await check('a git repository', repository, { limitMs: BUILD_LIMIT_MS })
+}
+
+main()
