@@ -225,26 +225,31 @@ impl From<Error> for BindingOutcome {
 
 impl BindingConnection {
     fn new(connection: &Connection) -> Self {
-        let Connection { state, details } = connection.clone();
+        let details = connection.details.unpack();
+        let own = |detail: Option<&str>| detail.map(str::to_owned);
         let common = Self {
-            slug: details.slug,
-            connection_id: details.connection_id,
-            connector_name: details.connector_name,
-            authorization_id: details.authorization_id,
-            authorization_status: details.authorization_status,
-            display_label: details.display_label,
+            slug: own(details.slug),
+            connection_id: own(details.connection_id),
+            connector_name: own(details.connector_name),
+            authorization_id: own(details.authorization_id),
+            authorization_status: own(details.authorization_status),
+            display_label: own(details.display_label),
             ..Self::default()
         };
-        match state {
+        match &connection.state {
             State::Active { access_token, expires_at } => Self {
                 status: "active",
                 access_token: Some(access_token.expose().to_owned()),
-                expires_at_ms: expires_at,
+                expires_at_ms: *expires_at,
                 ..common
             },
-            State::Unavailable { reason, error_code, error_message, connect_url } => {
-                Self { status: reason.status(), error_code, error_message, connect_url, ..common }
-            }
+            State::Unavailable { reason, error_code, error_message, connect_url } => Self {
+                status: reason.status(),
+                error_code: error_code.clone(),
+                error_message: error_message.clone(),
+                connect_url: connect_url.clone(),
+                ..common
+            },
         }
     }
 }

@@ -18,18 +18,25 @@ pub struct Now {
 
 /// A moment ahead, reached as soon as either clock says so.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Moment(Now);
+pub struct Moment {
+    wall: EpochMillis,
+    boot_micros: u64,
+}
 
 impl Moment {
     /// The moment that is so far ahead of now.
     pub fn after(now: Now, wait: Duration) -> Self {
-        Self(Now { wall: now.wall + wait.as_secs_f64() * 1e3, boot: now.boot.saturating_add(wait) })
+        let boot = now.boot.saturating_add(wait).as_micros();
+        Self {
+            wall: now.wall + wait.as_secs_f64() * 1e3,
+            boot_micros: u64::try_from(boot).unwrap_or(u64::MAX),
+        }
     }
 
     /// What is left until then; `None` once it is reached.
     pub fn left(self, now: Now) -> Option<Duration> {
-        let wall = Duration::try_from_secs_f64((self.0.wall - now.wall) / 1e3).ok()?;
-        let left = wall.min(self.0.boot.checked_sub(now.boot)?);
+        let wall = Duration::try_from_secs_f64((self.wall - now.wall) / 1e3).ok()?;
+        let left = wall.min(Duration::from_micros(self.boot_micros).checked_sub(now.boot)?);
         (!left.is_zero()).then_some(left)
     }
 }

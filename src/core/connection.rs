@@ -1,5 +1,7 @@
 //! A connection of an owner to a third-party service, as the platform told of it.
 
+use std::fmt;
+
 use crate::core::secret::Secret;
 
 /// Milliseconds since the Unix epoch.
@@ -11,7 +13,7 @@ pub struct Connection {
     /// Which of the two, with what belongs to it.
     pub state: State,
     /// What the platform told besides.
-    pub details: Details,
+    pub details: PackedDetails,
 }
 
 impl Connection {
@@ -73,18 +75,101 @@ impl Unavailable {
 }
 
 /// What else the platform told, each where it did.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Details {
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Details<T> {
     /// The connector's slug as the platform returned it.
-    pub slug: Option<String>,
+    pub slug: Option<T>,
     /// The connection's id.
-    pub connection_id: Option<String>,
+    pub connection_id: Option<T>,
     /// The connector's name for people.
-    pub connector_name: Option<String>,
+    pub connector_name: Option<T>,
     /// The authorization's id.
-    pub authorization_id: Option<String>,
+    pub authorization_id: Option<T>,
     /// The platform's own word for the authorization's state.
-    pub authorization_status: Option<String>,
+    pub authorization_status: Option<T>,
     /// The account's name for people.
-    pub display_label: Option<String>,
+    pub display_label: Option<T>,
+}
+
+/// Details as one text: many are kept, and few are looked at.
+#[derive(Clone, PartialEq)]
+pub struct PackedDetails {
+    text: Box<str>,
+    ends: [u32; DETAILS],
+}
+
+const DETAILS: usize = 6;
+/// In place of the end of a detail that is not there. No answer is as long.
+const ABSENT: u32 = u32::MAX;
+
+impl<T: AsRef<str>> Details<T> {
+    /// As they are kept.
+    pub fn pack(&self) -> PackedDetails {
+        let Self {
+            slug,
+            connection_id,
+            connector_name,
+            authorization_id,
+            authorization_status,
+            display_label,
+        } = self;
+        let all =
+            [slug, connection_id, connector_name, authorization_id, authorization_status, display_label];
+        let mut text =
+            String::with_capacity(all.iter().flat_map(|detail| *detail).map(|it| it.as_ref().len()).sum());
+        let ends = all.map(|detail| {
+            let Some(detail) = detail else { return ABSENT };
+            text.push_str(detail.as_ref());
+            u32::try_from(text.len()).unwrap_or(ABSENT)
+        });
+        PackedDetails { text: text.into(), ends }
+    }
+}
+
+impl PackedDetails {
+    /// To look at them.
+    pub fn unpack(&self) -> Details<&str> {
+        let mut start = 0;
+        let [slug, connection_id, connector_name, authorization_id, authorization_status, display_label] =
+            self.ends.map(|end| {
+                if end == ABSENT {
+                    return None;
+                }
+                let detail = self.text.get(start..end as usize);
+                start = end as usize;
+                detail
+            });
+        Details { slug, connection_id, connector_name, authorization_id, authorization_status, display_label }
+    }
+}
+
+impl Default for PackedDetails {
+    fn default() -> Self {
+        Details::<&str>::default().pack()
+    }
+}
+
+impl fmt::Debug for PackedDetails {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.unpack().fmt(formatter)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_packed_is_unpacked_as_it_was() {
+        let details = Details {
+            slug: Some("slack"),
+            connection_id: None,
+            connector_name: Some(""),
+            authorization_id: Some("7"),
+            authorization_status: None,
+            display_label: Some("né"),
+        };
+        assert_eq!(details.pack().unpack(), details);
+        assert_eq!(Details::<&str>::default().pack().unpack(), Details::default());
+    }
 }

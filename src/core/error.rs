@@ -225,12 +225,12 @@ impl Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::connection::Details;
+    use crate::core::connection::PackedDetails;
 
     fn told(reason: Unavailable, connect_url: Option<&str>) -> Option<Error> {
         let connect_url = connect_url.map(str::to_owned);
         let state = State::Unavailable { reason, error_code: None, error_message: None, connect_url };
-        Error::unavailable(&Connection { state, details: Details::default() }, "slack")
+        Error::unavailable(&Connection { state, details: PackedDetails::default() }, "slack")
     }
 
     #[test]

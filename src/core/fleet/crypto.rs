@@ -175,18 +175,18 @@ impl Keys {
     pub fn seal(&self, name: &Name, entry: &Entry) -> Option<Vec<u8>> {
         let State::Active { access_token, expires_at } = &entry.connection.state else { return None };
         let token = access_token.expose();
-        let details = &entry.connection.details;
+        let details = entry.connection.details.unpack();
         let written = Written {
             from: entry.from,
             until: entry.until,
             token,
             expires_at: *expires_at,
-            slug: details.slug.as_deref(),
-            connection_id: details.connection_id.as_deref(),
-            connector_name: details.connector_name.as_deref(),
-            authorization_id: details.authorization_id.as_deref(),
-            authorization_status: details.authorization_status.as_deref(),
-            display_label: details.display_label.as_deref(),
+            slug: details.slug,
+            connection_id: details.connection_id,
+            connector_name: details.connector_name,
+            authorization_id: details.authorization_id,
+            authorization_status: details.authorization_status,
+            display_label: details.display_label,
         };
         // It is encrypted where it stands, so no copy of the token is left behind.
         let mut text = serde_json::to_vec(&written).ok()?;
@@ -222,7 +222,8 @@ impl Keys {
                     authorization_id: read.authorization_id,
                     authorization_status: read.authorization_status,
                     display_label: read.display_label,
-                },
+                }
+                .pack(),
             },
         })
     }
@@ -256,7 +257,8 @@ mod tests {
                     authorization_id: Some("7".to_owned()),
                     authorization_status: Some("active".to_owned()),
                     display_label: Some("me@acme.test".to_owned()),
-                },
+                }
+                .pack(),
             },
             from: 1.7e12,
             until: 1.7e12 + 60_000.5,
@@ -335,7 +337,7 @@ mod tests {
 
     #[test]
     fn what_has_no_token_is_not_sealed() {
-        use crate::core::connection::Unavailable;
+        use crate::core::connection::{PackedDetails, Unavailable};
         let keys = keys();
         let state = State::Unavailable {
             reason: Unavailable::Pending,
@@ -343,7 +345,7 @@ mod tests {
             error_message: None,
             connect_url: None,
         };
-        let connection = Connection { state, details: Details::default() };
+        let connection = Connection { state, details: PackedDetails::default() };
         let entry = Entry { connection, from: 0.0, until: 1.0 };
         assert_eq!(keys.seal(&name_of(&keys, "u1"), &entry), None);
     }

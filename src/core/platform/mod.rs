@@ -157,7 +157,7 @@ impl<T: Exchange> Platform<T> {
     /// By the slug that the platform returned, since that is how the catalog names the connector (source: given); by the
     /// one that was asked for where there is none or it is no slug.
     fn with_connect_url(&self, mut connection: Connection, asked: &Segment) -> Connection {
-        let returned = connection.details.slug.as_deref().and_then(|slug| Segment::new(slug, "slug").ok());
+        let returned = connection.details.unpack().slug.and_then(|slug| Segment::new(slug, "slug").ok());
         if let (State::Unavailable { connect_url, .. }, Some(catalog)) =
             (&mut connection.state, &self.catalog)
         {

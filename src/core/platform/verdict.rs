@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use zeroize::Zeroizing;
 
-use crate::core::connection::{Connection, Details, EpochMillis, State, Unavailable};
+use crate::core::connection::{Connection, Details, EpochMillis, PackedDetails, State, Unavailable};
 use crate::core::error::{Error, Kind};
 use crate::core::json::Object;
 use crate::core::platform::answer;
@@ -50,7 +50,7 @@ pub fn judge(answer: &Answer, origin: &str, now: EpochMillis) -> Result<Connecti
                 error_message: None,
                 connect_url: None,
             },
-            details: Details::default(),
+            details: PackedDetails::default(),
         }),
         status => Err(with_answer(judge_failure(status, origin), answer)),
     }
@@ -133,7 +133,7 @@ fn judge_success(body: &[u8], now: EpochMillis) -> Result<Connection, &'static s
         return if enabled {
             Err("an enabled connection without its authorization")
         } else {
-            Ok(unavailable(Unavailable::NotEnabled, details, None, None))
+            Ok(unavailable(Unavailable::NotEnabled, &details, None, None))
         };
     };
     details.authorization_id = authorization.id.text();
@@ -154,21 +154,27 @@ fn judge_success(body: &[u8], now: EpochMillis) -> Result<Connection, &'static s
             if is_blank(token.expose()) || token.expose().chars().any(char::is_control) {
                 return Err("an active connection whose token is unusable");
             }
-            return Ok(Connection { state: State::Active { access_token: token, expires_at }, details });
+            return Ok(Connection {
+                state: State::Active { access_token: token, expires_at },
+                details: details.pack(),
+            });
         }
         Some("awaiting_callback" | "retrieving_tokens") => Unavailable::Pending,
         Some(_) => Unavailable::NeedsReauthorization,
     };
-    Ok(unavailable(reason, details, authorization.error_code.text(), authorization.error_message.text()))
+    Ok(unavailable(reason, &details, authorization.error_code.text(), authorization.error_message.text()))
 }
 
 fn unavailable(
     reason: Unavailable,
-    details: Details,
+    details: &Details<String>,
     error_code: Option<String>,
     error_message: Option<String>,
 ) -> Connection {
-    Connection { state: State::Unavailable { reason, error_code, error_message, connect_url: None }, details }
+    Connection {
+        state: State::Unavailable { reason, error_code, error_message, connect_url: None },
+        details: details.pack(),
+    }
 }
 
 #[cfg(test)]

@@ -110,7 +110,7 @@ impl Cache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::connection::{Details, State};
+    use crate::core::connection::{PackedDetails, State};
     use crate::core::secret::Secret;
     use crate::core::tokens::key::OwnerKind;
     use crate::core::tokens::validity::Version;
@@ -136,7 +136,7 @@ mod tests {
 
         fn put(&mut self, id: &str) {
             let state = State::Active { access_token: Secret::new("t".to_owned()), expires_at: None };
-            let connection = Arc::new(Connection { state, details: Details::default() });
+            let connection = Arc::new(Connection { state, details: PackedDetails::default() });
             let kept = Kept::new(&connection, LIFE, Version::default(), START);
             self.0.put(key(id), kept, LIFE, Duration::ZERO, START);
         }

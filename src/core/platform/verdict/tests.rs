@@ -72,7 +72,7 @@ fn details_come_from_either_shape_and_ids_may_be_numbers() {
         display_label: Some("me".to_owned()),
     };
     for body in [flat, nested] {
-        assert_eq!(verdict(body).unwrap().details, expected);
+        assert_eq!(verdict(body).unwrap().details, expected.pack());
     }
 }
 
@@ -85,10 +85,10 @@ fn a_detail_that_cannot_be_read_costs_that_detail_and_not_the_token() {
         authorization_status: Some("active".to_owned()),
         ..Details::default()
     };
-    assert_eq!((token(body).0, verdict(body).unwrap().details), ("t".to_owned(), expected));
+    assert_eq!((token(body).0, verdict(body).unwrap().details), ("t".to_owned(), expected.pack()));
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     let [body, _] = shapes(&format!(r#"{{"status":"active","access_token":"t","id":{deep}}}"#));
-    assert_eq!(verdict(&body).unwrap().details.authorization_id, None);
+    assert_eq!(verdict(&body).unwrap().details.unpack().authorization_id, None);
     let [body, _] = shapes(r#"{"status":"error","error_code":"revoked","error_message":"\ud83d"}"#);
     let State::Unavailable { error_code, error_message, .. } = verdict(&body).unwrap().state else {
         panic!("active");
