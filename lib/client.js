@@ -79,7 +79,7 @@ class XkitClient {
     const { kind, id } = namedOwner('owner', owner)
     const outcome = await this.#call(NATIVE_KINDS[kind], id, slug, options, true)
     const { connection } = this.#answer(outcome)
-    this.#leases?.count(NATIVE_KINDS[kind], id, slug)
+    this.#leases?.countFetch()
     return connection
   }
 
@@ -155,7 +155,7 @@ class XkitClient {
     // At once: after an `await`, the token may have been invalidated.
     if (isHit(started)) this.#leases?.put(kind, id, slug, started.accessToken, started.validForMs)
     const outcome = await started
-    if (started !== outcome) this.#leases?.count(kind, id, slug)
+    if (started !== outcome) this.#leases?.countFetch()
     if (typeof outcome === 'string') return outcome
     if (isHit(outcome)) return outcome.accessToken
     const { connection, error } = this.#answer(outcome)
@@ -171,7 +171,7 @@ class XkitClient {
       const outcome = await untilAborted(started, facts)
       noteOutcome(facts, outcome, binding.stats(this.#native))
       const { connection, error } = this.#answer(outcome)
-      this.#leases?.count(NATIVE_KINDS[kind], id, slug)
+      this.#leases?.countFetch()
       if (operation === 'getConnection') return connection
       if (connection.status === 'active') return connection.accessToken
       throw toError(error, connection)

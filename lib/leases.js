@@ -13,15 +13,17 @@ const MAX_LEASES = 10_000
 const isOver = ({ from, until }, now) => now < from || now >= until
 
 /**
- * Leases by owner and slug, of one client. They are of tokens that the native cache still has: it puts out what was
- * asked for longest ago, so that this is sure as long as no more owners than it has room for were asked for since the
- * oldest lease began. Hence those that it fetched are counted too, and all leases end when there are more.
+ * Leases by owner and slug, of one client. They are of tokens that the native cache still has: it puts out what was asked
+ * for longest ago, so that this is sure as long as no more connections than it has room for were leased or fetched since
+ * the oldest lease began. When there are more, all leases end.
  */
 class Leases {
   #maxEntries
   /** By the owner's kind, then by slug, then by id. */
   #kinds = [new Map(), new Map(), new Map()]
   #size = 0
+  /** Connections that were fetched since there are leases. */
+  #fetched = 0
   /** The lease that was asked for last, which often is the one that is asked for next. */
   #latest
   #sweeper
@@ -43,12 +45,27 @@ class Leases {
 
   /** Begins a lease on a token that came from the native cache. */
   put(kind, id, slug, token, validForMs) {
-    this.#add(kind, id, slug, Promise.resolve(token), Math.min(validForMs, MAX_LEASE_MS))
+    this.drop(kind, id, slug)
+    if (this.#size + this.#fetched >= this.#maxEntries) this.clear()
+    const bySlug = this.#kinds[kind]
+    let byId = bySlug.get(slug)
+    if (byId === undefined) {
+      byId = new Map()
+      bySlug.set(slug, byId)
+    }
+    const from = Date.now()
+    const until = from + Math.min(validForMs, MAX_LEASE_MS)
+    const lease = { kind, id, slug, promise: Promise.resolve(token), from, until }
+    byId.set(id, lease)
+    this.#size++
+    this.#latest = lease
+    // One for all, and only while there are any, so that an idle client costs nothing.
+    this.#sweeper ??= setInterval(() => this.#sweep(), SWEEP_MS).unref()
   }
 
-  /** Counts a connection that was fetched: it may have put another one out of the native cache. */
-  count(kind, id, slug) {
-    this.#add(kind, id, slug, undefined, MAX_LEASE_MS)
+  /** A connection was fetched: it may have put another one out of the native cache. */
+  countFetch() {
+    if (this.#size > 0 && this.#size + ++this.#fetched > this.#maxEntries) this.clear()
   }
 
   drop(kind, id, slug) {
@@ -60,26 +77,9 @@ class Leases {
     this.#latest = undefined
     for (const bySlug of this.#kinds) bySlug.clear()
     this.#size = 0
+    this.#fetched = 0
     clearInterval(this.#sweeper)
     this.#sweeper = undefined
-  }
-
-  #add(kind, id, slug, promise, validForMs) {
-    this.drop(kind, id, slug)
-    if (this.#size >= this.#maxEntries) this.clear()
-    const bySlug = this.#kinds[kind]
-    let byId = bySlug.get(slug)
-    if (byId === undefined) {
-      byId = new Map()
-      bySlug.set(slug, byId)
-    }
-    const from = Date.now()
-    const lease = { kind, id, slug, promise, from, until: from + validForMs }
-    byId.set(id, lease)
-    this.#size++
-    this.#latest = lease
-    // One for all, and only while there are any, so that an idle client costs nothing.
-    this.#sweeper ??= setInterval(() => this.#sweep(), SWEEP_MS).unref()
   }
 
   #sweep() {
