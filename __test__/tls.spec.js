@@ -1,4 +1,4 @@
-const { mkdtempSync, rmSync, writeFileSync } = require('node:fs')
+const { mkdtempSync, readFileSync, rmSync, writeFileSync } = require('node:fs')
 const { tmpdir } = require('node:os')
 const path = require('node:path')
 const { XkitClient, XkitNetworkError } = require('..')
@@ -108,6 +108,39 @@ describe('NODE_EXTRA_CA_CERTS', () => {
     expect({ code, stdout }).toEqual({ code: 0, stdout: `${printed}\n` })
   })
 
+  test.each([
+    ['after a byte order mark', pem => `\u{feff}${pem}`],
+    ['under its old label', pem => pem.replaceAll(' CERTIFICATE-', ' X509 CERTIFICATE-')],
+    ['with a word before it', pem => `The authority of the company\n${pem}`],
+  ])('a certificate %s is trusted, as fetch does, and as `ca` too', async (_what, write) => {
+    const server = await startServer({ identity })
+    const pem = write(readFileSync(authorityFile, 'utf8'))
+    const file = path.join(folder, 'form.pem')
+    writeFileSync(file, pem)
+
+    const env = { NODE_EXTRA_CA_CERTS: file }
+    const { stdout } = await startChild(callAndFetch, { baseUrl: server.baseUrl }, { env }).ended
+
+    expect(stdout).toBe(`${tokenFor(PATH)} fetched\n`)
+    for (const ca of [pem, Buffer.from(pem)]) {
+      await expect(newClient(server, { ca }).getAccessToken('u1', 'slack')).resolves.toBe(tokenFor(PATH))
+    }
+  })
+
+  test('a relative path is one from where the process started', async () => {
+    const server = await startServer({ identity })
+    async function callFromElsewhere({ root, keys, baseUrl }) {
+      const { XkitClient } = require(root)
+      process.chdir('/')
+      console.log(await new XkitClient({ ...keys, baseUrl }).getAccessToken('u1', 'slack'))
+    }
+    const env = { NODE_EXTRA_CA_CERTS: path.relative(process.cwd(), authorityFile) }
+
+    const { stdout } = await startChild(callFromElsewhere, { baseUrl: server.baseUrl }, { env }).ended
+
+    expect(stdout).toBe(`${tokenFor(PATH)}\n`)
+  })
+
   test('a file named before the construction is trusted', async () => {
     const server = await startServer({ identity })
     process.env.NODE_EXTRA_CA_CERTS = authorityFile
@@ -125,6 +158,33 @@ describe('NODE_EXTRA_CA_CERTS', () => {
       const client = newClient(server, { ca: another.certificate })
       await expect(client.getAccessToken('u1', 'slack')).resolves.toBe(tokenFor(PATH))
     }
+  })
+})
+
+describe('--use-openssl-ca', () => {
+  async function call({ root, keys, baseUrl }) {
+    const { XkitClient } = require(root)
+    const call = new XkitClient({ ...keys, baseUrl }).getAccessToken('u1', 'slack')
+    console.log(await call.catch(error => error.code))
+  }
+
+  test.each([
+    ['the file of SSL_CERT_FILE', () => ({ SSL_CERT_FILE: authorityFile })],
+    ['the files in SSL_CERT_DIR', () => ({ SSL_CERT_DIR: folder })],
+  ])('has %s trusted', async (_what, variables) => {
+    const server = await startServer({ identity })
+    const env = { NODE_OPTIONS: '--use-openssl-ca', ...variables() }
+
+    expect((await startChild(call, { baseUrl: server.baseUrl }, { env }).ended).stdout).toBe(
+      `${tokenFor(PATH)}\n`,
+    )
+  })
+
+  test('by itself leaves a stranger a stranger', async () => {
+    const server = await startServer({ identity })
+    const env = { NODE_OPTIONS: '--use-openssl-ca' }
+
+    expect((await startChild(call, { baseUrl: server.baseUrl }, { env }).ended).stdout).toBe('ERR_XKIT_TLS\n')
   })
 })
 

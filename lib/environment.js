@@ -1,10 +1,22 @@
 // Owns what is read from the process: keys, addresses, proxies, and the certificates that Node itself trusts.
 'use strict'
 
-const { readFileSync } = require('node:fs')
+const { readFileSync, readdirSync } = require('node:fs')
+const path = require('node:path')
 
 const PROXY_VARIABLES = ['HTTPS_PROXY', 'https_proxy', 'ALL_PROXY', 'all_proxy']
 const NO_PROXY_VARIABLES = ['NO_PROXY', 'no_proxy']
+/** Where Node itself has looked relative paths up, whatever the process does later. */
+const STARTED_IN = currentFolder()
+
+function currentFolder() {
+  try {
+    return process.cwd()
+  } catch {
+    // It was removed: then no relative path leads anywhere.
+    return '/'
+  }
+}
 
 /** The variable's value; an empty one counts as unset, as it does for other tools. */
 function variable(name) {
@@ -19,32 +31,63 @@ function environmentProxy() {
   return { __proto__: null, url: variable(name), variable: name, noProxy }
 }
 
-/** All that Node trusts; known since Node 22.15 and 23.10. Loading `node:tls` takes time, so not in vain. */
-function nodeCertificates() {
+/** All that Node trusts, the file of `NODE_EXTRA_CA_CERTS` included; known since Node 22.15 and 23.10. */
+function knownCertificates() {
   const [major, minor] = process.versions.node.split('.').map(Number)
-  if (major < 22 || (major === 22 && minor < 15)) return undefined
-  return require('node:tls').getCACertificates?.('default')
+  if (major < 22 || (major === 22 && minor < 15)) return []
+  // Loading it takes time, so not in vain.
+  return require('node:tls').getCACertificates?.('default') ?? []
+}
+
+/** Whether somebody may have called `tls.setDefaultCACertificates`: not before Node's TLS was loaded. */
+function hasOwnDefault() {
+  if (process.moduleLoadList?.includes('NativeModule tls') !== true) return false
+  const { rootCertificates } = require('node:tls')
+  const known = knownCertificates()
+  return known.length > 0 && !known.every((certificate, index) => certificate === rootCertificates[index])
+}
+
+/** The certificates that OpenSSL is told to read, where Node leaves the choice to it. */
+function opensslFiles() {
+  const file = variable('SSL_CERT_FILE')
+  const folders = variable('SSL_CERT_DIR')?.split(path.delimiter) ?? []
+  const inFolder = folder => namesIn(folder).map(name => path.join(folder, name))
+  return [...(file === undefined ? [] : [file]), ...folders.flatMap(inFolder)]
+}
+
+function namesIn(folder) {
+  try {
+    return readdirSync(folder)
+  } catch {
+    return []
+  }
+}
+
+/** What cannot be read Node has warned of at its start, and goes on without. */
+function readCertificates(files) {
+  return files.flatMap(file => {
+    try {
+      return [readFileSync(path.resolve(STARTED_IN, file), 'latin1')]
+    } catch {
+      return []
+    }
+  })
 }
 
 /**
- * What Node trusts besides its built-in roots, as `fetch` does: `NODE_EXTRA_CA_CERTS` and, where Node is told to use
- * it, the system's store. `undefined` for an ordinary set, which costs nothing.
+ * What Node trusts besides its built-in roots or in their place, as `fetch` does: `NODE_EXTRA_CA_CERTS`, the stores that
+ * Node is told to use, and what `tls.setDefaultCACertificates` was given. `undefined` for an ordinary set, which costs
+ * nothing. An empty list never replaces the built-in roots: with `--use-openssl-ca` Node may list none.
  */
 function nodeRoots() {
   const extraFile = variable('NODE_EXTRA_CA_CERTS')
   const flags = `${process.env.NODE_OPTIONS ?? ''} ${process.execArgv.join(' ')}`
-  const isSystem = variable('NODE_USE_SYSTEM_CA') === '1' || /--use-(system|openssl)-ca/.test(flags)
-  if (extraFile === undefined && !isSystem) return undefined
-  const known = nodeCertificates()
-  const pem = [...(known ?? [])]
-  if (extraFile !== undefined) {
-    try {
-      pem.push(readFileSync(extraFile, 'latin1'))
-    } catch {
-      // Node itself has warned of it at its start and goes on without.
-    }
-  }
-  return { __proto__: null, pem, isComplete: known !== undefined }
+  const isOpenssl = flags.includes('--use-openssl-ca')
+  const isSystem = variable('NODE_USE_SYSTEM_CA') === '1' || flags.includes('--use-system-ca')
+  if (extraFile === undefined && !isOpenssl && !isSystem && !hasOwnDefault()) return undefined
+  const extra = extraFile === undefined ? [] : readCertificates([extraFile])
+  const chosen = isOpenssl ? readCertificates(opensslFiles()) : knownCertificates()
+  return { __proto__: null, pem: [...chosen, ...extra], isComplete: chosen.length > 0 }
 }
 
 module.exports = { environmentProxy, nodeRoots, variable }

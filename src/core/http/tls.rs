@@ -43,13 +43,13 @@ impl Trust {
         let mut pinned = Vec::new();
         for pem in &roots.node {
             let certificates: Vec<_> =
-                CertificateDer::pem_slice_iter(pem.as_bytes()).filter_map(Result::ok).collect();
+                CertificateDer::pem_slice_iter(plain_pem(pem).as_bytes()).filter_map(Result::ok).collect();
             store.add_parsable_certificates(certificates.iter().cloned());
             pinned.extend(certificates);
         }
         for pem in &roots.ca {
             let before = pinned.len();
-            for certificate in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+            for certificate in CertificateDer::pem_slice_iter(plain_pem(pem).as_bytes()) {
                 let certificate = certificate.map_err(|_| Self::refuse())?;
                 store.add(certificate.clone()).map_err(|_| Self::refuse())?;
                 pinned.push(certificate);
@@ -84,6 +84,14 @@ impl Trust {
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(config)
     }
+}
+
+/// As the parser takes it: without the byte order mark, which is three characters where bytes were read one by one, and by
+/// the label that has replaced the old one. Node takes both.
+fn plain_pem(pem: &str) -> String {
+    let pem = pem.strip_prefix('\u{feff}').or_else(|| pem.strip_prefix("\u{ef}\u{bb}\u{bf}")).unwrap_or(pem);
+    pem.replace("-----BEGIN X509 CERTIFICATE-----", "-----BEGIN CERTIFICATE-----")
+        .replace("-----END X509 CERTIFICATE-----", "-----END CERTIFICATE-----")
 }
 
 /// The chain of trust, and one case more: a server whose own certificate is one of those that the user trusts, as
