@@ -167,8 +167,10 @@ export interface ConnectionDetails {
 export interface ActiveConnection extends ConnectionDetails {
   status: 'active'
   /**
-   * The token for the third-party service: never empty, no control characters. A getter, so that `console.log` of
-   * the connection does not print it; `JSON.stringify` leaves it out.
+   * The token for the third-party service: never empty, no control characters. Readable, and not enumerable: what
+   * copies or logs the connection (spread, `Object.assign`, `JSON.stringify`, `structuredClone`, `console.log`,
+   * `console.table`, a logger) takes no token along. A copy is missing it although its type has it, so pass it on by
+   * name: `{ ...connection, accessToken: connection.accessToken }`.
    */
   accessToken: string
   /** When the token ends, where the platform tells (its docs do not promise it). */

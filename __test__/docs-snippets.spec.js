@@ -128,6 +128,13 @@ proof('states.mjs', 'tells what to do in each state', async () => {
   ])
 })
 
+proof('copy-connection.mjs', 'has the token in the copy that names it, and in no other', async () => {
+  const values = await resultOf('copy-connection.mjs', '[copy, { ...connection }]')
+  expect(values[1]).toMatchObject({ status: 'active', slug: 'slack' })
+  expect(values[1]).not.toHaveProperty('accessToken')
+  expect(values[0]).toEqual({ ...values[1], accessToken: 'user-token' })
+})
+
 proof('fleet.mjs', 'reads from Redis what another process has fetched', async () => {
   const redis = await startRedis()
   for (const hits of [0, 1]) {

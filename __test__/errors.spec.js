@@ -1,5 +1,7 @@
+const { Console } = require('node:console')
 const { once } = require('node:events')
 const http = require('node:http')
+const { Writable } = require('node:stream')
 const util = require('node:util')
 
 const xkit = require('..')
@@ -439,14 +441,61 @@ describe('a token', () => {
     return platform.client({ catalogUrl: 'https://acme.xkit.co' }).getConnection(OWNER, 'slack')
   }
 
-  test('is read as a property, by destructuring and by spread', async () => {
+  test('is read as a property, by destructuring, and passed on by name', async () => {
     const connection = await activeConnection()
     const { accessToken } = connection
 
     expect(connection.accessToken).toBe(ACCESS_TOKEN)
     expect(accessToken).toBe(ACCESS_TOKEN)
-    expect({ ...connection }).toMatchObject({ status: 'active', accessToken: ACCESS_TOKEN })
+    expect({ ...connection, accessToken: connection.accessToken }).toMatchObject({
+      status: 'active',
+      slug: 'slack',
+      accessToken: ACCESS_TOKEN,
+    })
   })
+
+  test.each([
+    ['spread', connection => ({ ...connection })],
+    ['the rest of a destructuring', ({ status, ...rest }) => rest],
+    ['Object.assign', connection => Object.assign({}, connection)],
+    ['Object.entries', connection => Object.fromEntries(Object.entries(connection))],
+    ['structuredClone', connection => structuredClone(connection)],
+    ['JSON', connection => JSON.parse(JSON.stringify(connection))],
+  ])('is not copied by %s', async (_name, copy) => {
+    const copied = copy(await activeConnection())
+
+    expect(copied).toMatchObject({ slug: 'slack', connectionId: 'con_1' })
+    expect(copied.accessToken).toBeUndefined()
+    expect(util.inspect(copied, { showHidden: true, getters: true })).not.toContain(ACCESS_TOKEN)
+  })
+
+  test('shows in no table of connections', async () => {
+    const written = []
+    const stream = new Writable({
+      write: (chunk, _encoding, done) => done(written.push(String(chunk)) && null),
+    })
+    const connection = await activeConnection()
+
+    new Console(stream).table([connection])
+    new Console(stream).table(connection)
+
+    expect(written.join('')).toContain('con_1')
+    expect(written.join('')).not.toContain(ACCESS_TOKEN)
+  })
+
+  test.each([false, true])(
+    'shows in no log that runs getters too (hidden fields shown: %s)',
+    async showHidden => {
+      const connection = await activeConnection()
+      const options = { showHidden, getters: true, depth: Number.POSITIVE_INFINITY }
+
+      expect(util.inspect(connection, options)).toContain('con_1')
+      expect(util.inspect({ list: [connection] }, options)).toContain('con_1')
+      for (const value of [connection, { list: [connection] }]) {
+        expect(util.inspect(value, options)).not.toContain(ACCESS_TOKEN)
+      }
+    },
+  )
 
   test('shows in no log of its connection', async () => {
     expectNoSecrets(await activeConnection(), SECRETS)

@@ -45,9 +45,9 @@ function readTimeout(text) {
   return ms
 }
 
-/** The whole connection. JSON.stringify of the original leaves the token out, which is the point of asking here. */
+/** The whole connection, with the token, which no copy takes along by itself and which is the point of asking here. */
 function toJson(connection) {
-  return JSON.stringify({ ...connection })
+  return JSON.stringify({ ...connection, accessToken: connection.accessToken })
 }
 
 function explainUnavailable(error) {

@@ -1,22 +1,24 @@
 // Owns the shape of a connection as users see it.
 'use strict'
 
+// What Node would show of hidden fields otherwise, and of what their getters give.
+const INSPECT = Symbol.for('nodejs.util.inspect.custom')
+const INSPECTED = {
+  value() {
+    return { ...this }
+  },
+}
+
 /**
- * The fields that the native side reports, with the token behind a getter: `console.log` shows `[Getter]`, and
- * `JSON.stringify` leaves it out, so that a connection that is logged or sent to a browser takes no token along.
+ * The fields that the native side reports. The token is readable and not enumerable, and behind a getter: whatever
+ * copies the connection, writes it as JSON or prints it takes no token along.
  */
 function toConnection(native) {
   const { accessToken, expiresAtMs, ...connection } = native
   if (accessToken === undefined) return connection
   if (expiresAtMs !== undefined) connection.expiresAt = new Date(expiresAtMs)
-  Object.defineProperty(connection, 'accessToken', { get: () => accessToken, enumerable: true })
-  Object.defineProperty(connection, 'toJSON', { value: withoutToken })
-  return connection
-}
-
-function withoutToken() {
-  const { accessToken, ...rest } = this
-  return rest
+  Object.defineProperty(connection, 'accessToken', { get: () => accessToken })
+  return Object.defineProperty(connection, INSPECT, INSPECTED)
 }
 
 module.exports = { toConnection }

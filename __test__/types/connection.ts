@@ -49,3 +49,7 @@ export function details(connection: Connection) {
     displayLabel: connection.displayLabel ?? '',
   })
 }
+
+export function passedOn(connection: ActiveConnection): Connection {
+  return { ...connection, accessToken: connection.accessToken }
+}
