@@ -143,9 +143,10 @@ export interface WithAccessTokenOptions extends CallOptions {
 export interface WebhookEvent {
   /** The platform's `event_type`. */
   type: 'connection.enabled' | 'connection.disabled' | (string & {})
-  /** The owner's id; the payload does not tell a user from a group. */
+  /** The owner's id, that of a number as its digits; the payload does not tell a user from a group. */
   ownerId: string
   slug: string
+  /** Absent where the event names none that could be one: nothing depends on it. */
   connectionId?: string
 }
 

@@ -1,25 +1,27 @@
 // Owns how a webhook of the platform is read: nothing of it is trusted but its shape.
 'use strict'
 
-const { types } = require('node:util')
+// Not the global one: a realm such as that of jsdom in jest has none.
+const { TextDecoder, types } = require('node:util')
 const { invalidType, invalidValue, requireId, requireObject } = require('./checks.js')
 
 // Far above any event, which names three ids of 1,024 bytes at most.
 const MAX_BODY_BYTES = 64 * 1024
+const BYTE_ORDER_MARK = /^\uFEFF/
 
 /**
  * `{ type, ownerId, slug, connectionId? }` of a body, as a string, as bytes, or as the object that a framework has
- * parsed it to. What an event has to say is judged by its own fields.
+ * parsed it to. What an event has to say is judged by its own fields; the connection's id is told where there is one,
+ * and nothing depends on it.
  */
 function readWebhook(body) {
   const event = typeof body === 'string' || types.isUint8Array(body) ? parse(body) : body
   if (event === body) requireObject('body', body)
-  const type = textAt(event, ['event_type'])
-  const slug = textAt(event, ['payload', 'connector', 'slug'])
-  const ownerId = textAt(event, ['payload', 'context', 'external_id'])
-  const connection = valueAt(event, ['payload', 'connection'])
-  if (connection === undefined || connection === null) return { type, ownerId, slug }
-  return { type, ownerId, slug, connectionId: textAt(event, ['payload', 'connection', 'external_id']) }
+  const type = nameAt(event, ['event_type'])
+  const slug = nameAt(event, ['payload', 'connector', 'slug'])
+  const ownerId = nameAt(event, ['payload', 'context', 'external_id'], digits)
+  const connectionId = detailAt(event, ['payload', 'connection', 'external_id'])
+  return connectionId === undefined ? { type, ownerId, slug } : { type, ownerId, slug, connectionId }
 }
 
 function parse(body) {
@@ -29,20 +31,34 @@ function parse(body) {
   }
   try {
     const text = typeof body === 'string' ? body : new TextDecoder('utf-8', { fatal: true }).decode(body)
-    return JSON.parse(text)
+    return JSON.parse(text.replace(BYTE_ORDER_MARK, ''))
   } catch {
     // Its own message would quote the body.
     throw invalidValue('body is no webhook event: it is not JSON in UTF-8')
   }
 }
 
+/** An id that was sent as a number, as the string that it was before; one that a number cannot hold stays what it is. */
+function digits(value) {
+  return Number.isSafeInteger(value) ? String(value) : value
+}
+
 /** An id or a name, which both may be what an owner's id may be. */
-function textAt(event, path) {
+function nameAt(event, path, read = value => value) {
   const name = path.join('.')
-  const text = valueAt(event, path)
+  const text = read(valueAt(event, path))
   if (text === undefined) throw invalidValue(`body is no webhook event: ${name} is missing`)
   if (typeof text !== 'string') throw invalidValue(`body is no webhook event: ${name} is not a string`)
   return requireId(`body.${name}`, text)
+}
+
+/** The same, or undefined for what is none: a detail of an unknown shape makes no event unreadable. */
+function detailAt(event, path) {
+  try {
+    return nameAt(event, path, digits)
+  } catch {
+    return undefined
+  }
 }
 
 function valueAt(event, path) {
