@@ -12,7 +12,8 @@
  */
 
 /**
- * Whose connection is asked for. A plain string is a user, under the id with which you provisioned that user.
+ * Whose connection is asked for. A plain string is a user, under the id with which you provisioned that user. An id that
+ * is a number in your database is passed as `String(id)`.
  *
  * Ids are sent as they are, percent-encoded as one path segment: they are never trimmed or normalised. Empty,
  * blank, `.`, `..`, more than 1,024 bytes of UTF-8, control characters or lone surrogates are refused with
@@ -412,12 +413,38 @@ export type XkitErrorCode =
   | XkitClientErrorCode
 
 /**
+ * What an error of this package is made of. Calls make their errors themselves; the constructors are for the tests of
+ * code that handles them. What is no such thing throws a `TypeError` (`ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`).
+ */
+export interface XkitErrorInit<Code extends XkitErrorCode = XkitErrorCode> {
+  message: string
+  /** One of the class's own codes; any code for an {@link XkitError}. */
+  code: Code
+  /** @default false */
+  retryable?: boolean | undefined
+  /** An integer from 0. @default 0 */
+  attempts?: number | undefined
+  /** A string becomes an `Error` with it as its message. @default none */
+  cause?: unknown
+}
+
+/** What an {@link XkitApiError} is made of. */
+export interface XkitApiErrorInit extends XkitErrorInit<XkitApiErrorCode> {
+  /** @default none */
+  status?: number | undefined
+  /** @default none */
+  requestId?: string | undefined
+  /** @default none */
+  retryAfterMs?: number | undefined
+}
+
+/**
  * Base of every failure of this package. Messages say what happened and what to do; they never hold a key, a token,
  * an owner's id or a body.
  */
 export class XkitError extends Error {
-  /** Errors are made by this package alone. */
-  constructor(failure: never)
+  /** @throws {TypeError} for what no error of this class is made of */
+  constructor(failure: XkitErrorInit)
   readonly code: XkitErrorCode
   /** Whether the same call may succeed later, unchanged. */
   readonly retryable: boolean
@@ -430,6 +457,11 @@ export class XkitError extends Error {
  * (`ERR_XKIT_PENDING`); otherwise the owner has to act, at `connectUrl`.
  */
 export class ConnectionUnavailableError extends XkitError {
+  /**
+   * `connectUrl` is that of the connection.
+   * @throws {TypeError} for what no error of this class is made of
+   */
+  constructor(failure: XkitErrorInit<ConnectionUnavailableErrorCode>, connection: UnavailableConnection)
   readonly name: 'ConnectionUnavailableError'
   readonly code: ConnectionUnavailableErrorCode
   /** The state as `getConnection` returns it. Not enumerable. */
@@ -440,6 +472,8 @@ export class ConnectionUnavailableError extends XkitError {
 
 /** The platform, or something in its place, answered with what is no connection. */
 export class XkitApiError extends XkitError {
+  /** @throws {TypeError} for what no error of this class is made of */
+  constructor(failure: XkitApiErrorInit)
   readonly name: 'XkitApiError'
   readonly code: XkitApiErrorCode
   /** HTTP status of the last answer. Absent where what came was no proper HTTP. */
@@ -452,9 +486,16 @@ export class XkitApiError extends XkitError {
 
 /** No answer was received. */
 export class XkitNetworkError extends XkitError {
+  /** @throws {TypeError} for what no error of this class is made of */
+  constructor(failure: XkitErrorInit<XkitNetworkErrorCode>)
   readonly name: 'XkitNetworkError'
   readonly code: XkitNetworkErrorCode
 }
 
-/** Whether a value is an error of this package, also across realms, worker threads and duplicate installations. */
+/**
+ * Whether a value is an error of this package, also across realms and duplicate installations. An error with which a
+ * worker thread ended is known too: it has lost its class (so `instanceof` does not know it) and its prototype, and is
+ * told by its fields, one of the codes with a boolean `retryable` and a number `attempts`. What `postMessage` makes of an
+ * error has lost these as well, and is not known: post the fields that you need.
+ */
 export function isXkitError(value: unknown): value is XkitError

@@ -121,6 +121,24 @@ const parameters = [
   ['getGroupAccessToken, slug', (client, slug) => client.getGroupAccessToken('acme', slug), /slug/],
 ]
 
+const ids = parameters.filter(([title]) => !title.endsWith('slug'))
+const invalidating = [
+  ['invalidate, owner', async (client, id) => client.invalidate(id, 'slack'), /owner/],
+  ['withAccessToken, owner', (client, id) => client.withAccessToken(id, 'slack', () => {}), /owner/],
+]
+
+test.each([...ids, ...invalidating])(
+  '%s: a number is told to be passed as a string',
+  async (_title, call, name) => {
+    for (const id of [81549, 81549n]) {
+      const error = await failureOf(call(platform.client(), id))
+      expectTypeError(error, 'ERR_INVALID_ARG_TYPE', name)
+      expect(error.message).toMatch(/: pass String\(id\)$/)
+      expect(error.message).not.toContain('81549')
+    }
+  },
+)
+
 describe.each(parameters)('%s:', (title, call, name) => {
   const isOwner = title.endsWith(', owner')
   // A kind that is undefined is a kind that is absent: that is for the owner objects below.

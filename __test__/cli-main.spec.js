@@ -17,15 +17,23 @@ function run(args, env = {}) {
   })
 }
 
-test('--help names the commands', async () => {
-  const { code, stdout, stderr } = await run(['--help'])
+test.each([['--help'], ['-h'], ['help'], ['help', 'help'], ['help', 'sk_stray']])(
+  '%s %s names the commands',
+  async (...words) => {
+    const { code, stdout, stderr } = await run(words.filter(word => typeof word === 'string'))
 
-  expect(stdout).toMatch(/^Usage: xkit <command>.*\bxkit token <user> <slug>.*\bxkit doctor\b/s)
-  expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+    expect(stdout).toMatch(/^Usage: xkit <command>.*\bxkit token <user> <slug>.*\bxkit doctor\b/s)
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+  },
+)
+
+test('without a command, the usage is on stderr, where no script takes it for a token', async () => {
+  const { stdout: help } = await run(['--help'])
+  await expect(run([])).resolves.toEqual({ code: 1, stdout: '', stderr: help })
 })
 
-test('--version is that of the package', async () => {
-  await expect(run(['--version'])).resolves.toEqual({ code: 0, stdout: `${version}\n`, stderr: '' })
+test.each(['--version', '-v', 'version'])('%s is that of the package', async word => {
+  await expect(run([word])).resolves.toEqual({ code: 0, stdout: `${version}\n`, stderr: '' })
 })
 
 test.each([
@@ -34,22 +42,27 @@ test.each([
 ])('%s --help names its options', async (command, flags) => {
   const { code, stdout, stderr } = await run([command, '--help'])
 
+  await expect(run([command, '-h'])).resolves.toEqual({ code, stdout, stderr })
+  await expect(run(['help', command])).resolves.toEqual({ code, stdout, stderr })
   expect(stdout).toMatch(new RegExp(`^Usage: xkit ${command}`))
   for (const flag of flags) expect(stdout).toContain(`  ${flag}`)
   expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
 })
 
-test.each([['--help'], ['--version']])('%s works where the addon does not load', async flag => {
-  const { code, stderr } = await run([flag], { NAPI_RS_NATIVE_LIBRARY_PATH: '/nowhere/addon.node' })
+test.each(['--help', '-h', 'help', '--version', '-v', 'version'])(
+  '%s works where the addon does not load',
+  async flag => {
+    const { code, stderr } = await run([flag], { NAPI_RS_NATIVE_LIBRARY_PATH: '/nowhere/addon.node' })
 
-  expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
-})
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+  },
+)
 
 test.each([
-  ['nothing', [], 'give it a command'],
   ['an unknown command', ['sk_stray'], 'no such command'],
   ['a name that every object has', ['constructor'], 'no such command'],
   ['an unknown option', ['--sk_stray'], 'no such command'],
+  ['an unknown short option', ['-x'], 'no such command'],
 ])('%s is one line on stderr and code 1', async (_what, args, reason) => {
   await expect(run(args)).resolves.toEqual({
     code: 1,

@@ -287,6 +287,52 @@ proof('faults.mjs', 'prints what its page says', async () => {
   expect(read('docs/testing.md').replaceAll(/\s+/g, ' ')).toContain(sentence)
 })
 
+proof('made-errors.mjs', 'makes errors that pass for those of a call', async () => {
+  const seen = await resultOf(
+    'made-errors.mjs',
+    "errors.map(error => [error.name, error.code, error.retryable, error.connectUrl ?? ''])",
+  )
+  expect(seen).toEqual([
+    ['XkitApiError', 'ERR_XKIT_SERVER', true, ''],
+    ['XkitNetworkError', 'ERR_XKIT_TIMEOUT', true, ''],
+    ['ConnectionUnavailableError', 'ERR_XKIT_NOT_ENABLED', false, 'https://acme.xkit.co'],
+  ])
+})
+
+test('docs/testing.md tells how to provoke each error, as it is', async () => {
+  const { XkitClient } = require('..')
+  const page = read('docs/testing.md')
+  const rows = [...page.matchAll(/^\| (`ERR_XKIT_.*?) \| (.*?) \|$/gm)]
+  const { baseUrl, publishableKey, secretKey } = emulator
+  for (const [, codes, how] of rows) {
+    const steps = [...how.matchAll(/`((?:failNext|setConnection)\(.*?\))`/g)].map(([, step]) => step)
+    const expected = [...codes.matchAll(/ERR_\w+/g)].map(([code]) => code)
+    for (const [index, code] of expected.entries()) {
+      const xkit = new XkitClient({ baseUrl, publishableKey, secretKey, timeoutMs: 3000 })
+      const step = steps[index]
+      emulator.setConnection('u1', 'slack')
+      if (step !== undefined) new Function('emulator', `emulator.${step}`)(emulator)
+      const owner = step === undefined ? 'nobody' : 'u1'
+      if (code === 'ERR_XKIT_CLOSED') await xkit.close()
+      const timeoutMs = code === 'ERR_XKIT_TIMEOUT' ? 200 : 3000
+      const call = () => xkit.getAccessToken(owner, 'slack', { timeoutMs })
+      const error = code === 'ERR_XKIT_MISSING_CREDENTIALS' ? await withoutKeys() : await call().catch(e => e)
+      expect([how, error.code]).toEqual([how, code])
+      await xkit.close()
+    }
+  }
+  expect(rows).toHaveLength(13)
+
+  /** What a client without keys comes to, at the first call at the latest. */
+  async function withoutKeys() {
+    try {
+      return await new XkitClient({ baseUrl }).getAccessToken('u1', 'slack')
+    } catch (error) {
+      return error
+    }
+  }
+})
+
 proof('refused-token.mjs', 'is repaired as long as the platform has another token', async () => {
   expect(await run('refused-token.mjs')).toEqual(['200', '200', '401', '200 401 200 401'])
 })

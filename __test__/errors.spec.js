@@ -1,8 +1,11 @@
 const { Console } = require('node:console')
 const { once } = require('node:events')
+const { readFileSync } = require('node:fs')
 const http = require('node:http')
 const { Writable } = require('node:stream')
 const util = require('node:util')
+const vm = require('node:vm')
+const { Worker } = require('node:worker_threads')
 
 const xkit = require('..')
 const {
@@ -19,7 +22,8 @@ const {
 } = require('./support/platform')
 const { expectNoSecrets, leaks } = require('./support/secrets')
 
-const { XkitApiError, XkitClient, XkitError, XkitNetworkError, isXkitError } = xkit
+const { ConnectionUnavailableError, XkitApiError, XkitClient, XkitError, XkitNetworkError, isXkitError } =
+  xkit
 
 const OWNER = 'owner-marker-5d1c'
 const BODY = 'body-marker-9a7e'
@@ -432,6 +436,220 @@ describe('a failure', () => {
     ['the class', XkitError],
   ])('is not %s', (_, value) => {
     expect(isXkitError(value)).toBe(false)
+  })
+})
+
+describe('an error that came out of a worker', () => {
+  /** How it arrives: by the event 'error' of the worker, or by `postMessage`. */
+  async function arrived(event, failure) {
+    const code = `
+      const { parentPort, workerData: { options, event } } = require('node:worker_threads')
+      const { XkitClient } = require(${JSON.stringify(require.resolve('..'))})
+      new XkitClient(options).getAccessToken('u1', 'slack').catch(error => {
+        if (event === 'message') parentPort.postMessage(error)
+        else setImmediate(() => { throw error })
+      })`
+    platform.replyWith(failure)
+    const { baseUrl } = platform
+    const options = { baseUrl, publishableKey: PUBLISHABLE_KEY, secretKey: SECRET_KEY }
+    const worker = new Worker(code, { eval: true, workerData: { options, event } })
+    const waiting = { error: undefined, message: undefined }
+    const ended = once(worker, 'exit')
+    for (const name of Object.keys(waiting)) worker.once(name, value => (waiting[name] = value))
+    await ended.catch(() => {})
+    return waiting[event]
+  }
+
+  test.each([
+    ['an outage', json(501, {}), { code: 'ERR_XKIT_SERVER', retryable: false, attempts: 1, status: 501 }],
+    ['wrong keys', json(401, {}), { code: 'ERR_XKIT_INVALID_API_KEY', retryable: false, attempts: 1 }],
+    ['a connection without a token', json(404, {}), { code: 'ERR_XKIT_NOT_PROVISIONED', retryable: false }],
+  ])('by its event is known: %s', async (_what, answer, fields) => {
+    const error = await arrived('error', answer)
+
+    expect(error).not.toBeInstanceOf(XkitError)
+    expect(error).toMatchObject(fields)
+    expect(isXkitError(error)).toBe(true)
+  })
+
+  test('by postMessage has lost its code in this version of Node, and is not known', async () => {
+    const error = await arrived('message', json(401, {}))
+
+    expect(error.message).toMatch(/401/)
+    expect(error.code).toBeUndefined()
+    expect(isXkitError(error)).toBe(false)
+  })
+
+  const like = fields => Object.assign(new Error('m'), fields)
+  const whole = { code: 'ERR_XKIT_TIMEOUT', retryable: true, attempts: 1 }
+
+  test('is known by its code, retryable and attempts, in whatever realm it is made', () => {
+    expect(isXkitError(like(whole))).toBe(true)
+    expect(isXkitError(vm.runInNewContext('Object.assign(new Error(), fields)', { fields: whole }))).toBe(
+      true,
+    )
+  })
+
+  test.each([
+    ['a code alone', like({ code: 'ERR_XKIT_TIMEOUT' })],
+    ['no number of attempts', like({ ...whole, attempts: '1' })],
+    ['no attempts', like({ ...whole, attempts: undefined })],
+    ['no retryable', like({ ...whole, retryable: undefined })],
+    ['a retryable that is a number', like({ ...whole, retryable: 1 })],
+    ['a code of nobody', like({ ...whole, code: 'ERR_XKIT_OFFLINE' })],
+    ['a code of a load error', like({ ...whole, code: 'ERR_XKIT_BINARY_MISSING' })],
+    ['a code of Node', like({ ...whole, code: 'ECONNREFUSED' })],
+    ['no Error', { ...whole, message: 'm', stack: 's', name: 'XkitNetworkError' }],
+    ['a function', Object.assign(() => {}, whole)],
+    [
+      'fields that throw',
+      Object.defineProperty(like(whole), 'code', {
+        get() {
+          throw new Error('touched')
+        },
+      }),
+    ],
+  ])('is not one with %s', (_what, value) => {
+    expect(isXkitError(value)).toBe(false)
+  })
+
+  test('is known by every code of the typings', () => {
+    const typings = readFileSync(require.resolve('../index.d.ts'), 'utf8')
+    const codes = new Set(typings.match(/(?<=\| |= )'ERR_XKIT_\w+'/g).map(code => code.slice(1, -1)))
+
+    expect(codes.size).toBe(20)
+    for (const code of codes) expect([code, isXkitError(like({ ...whole, code }))]).toEqual([code, true])
+  })
+})
+
+describe('an error that is made for a test', () => {
+  const made = { message: 'm', code: 'ERR_XKIT_SERVER', retryable: true, attempts: 3 }
+  const unavailable = { status: 'not_enabled', connectUrl: 'https://acme.xkit.co/connectors/slack' }
+
+  test.each([
+    [
+      'XkitApiError',
+      () => new XkitApiError({ ...made, status: 503, requestId: 'r1', retryAfterMs: 1500 }),
+      { ...made, status: 503, requestId: 'r1', retryAfterMs: 1500 },
+    ],
+    ['XkitApiError', () => new XkitApiError(made), made],
+    [
+      'XkitNetworkError',
+      () => new XkitNetworkError({ ...made, code: 'ERR_XKIT_TIMEOUT' }),
+      { ...made, code: 'ERR_XKIT_TIMEOUT' },
+    ],
+    [
+      'ConnectionUnavailableError',
+      () => new ConnectionUnavailableError({ message: 'm', code: 'ERR_XKIT_NOT_ENABLED' }, unavailable),
+      {
+        code: 'ERR_XKIT_NOT_ENABLED',
+        retryable: false,
+        attempts: 0,
+        connection: unavailable,
+        connectUrl: unavailable.connectUrl,
+      },
+    ],
+    [
+      'XkitError',
+      () => new XkitError({ message: 'm', code: 'ERR_XKIT_CLOSED' }),
+      { message: 'm', code: 'ERR_XKIT_CLOSED', retryable: false, attempts: 0 },
+    ],
+  ])('is a whole %s', (name, make, fields) => {
+    const error = make()
+
+    expect(error).toBeInstanceOf(xkit[name])
+    expect(error).toBeInstanceOf(XkitError)
+    expect(error).toBeInstanceOf(Error)
+    expect(error).toMatchObject({ name, ...fields })
+    expect(isXkitError(error)).toBe(true)
+  })
+
+  test('has the fields that a call rejects with, and no other', async () => {
+    platform.replyWith(json(401, {}))
+    const client = platform.client({ catalogUrl: 'https://acme.xkit.co' })
+    const real = await failureOf(client.getAccessToken(OWNER, 'slack'))
+    platform.replyWith(json(404, {}))
+    const gone = await failureOf(client.getAccessToken(OWNER, 'slack'))
+
+    const { message, code, retryable, attempts, status } = real
+    const copies = [
+      new XkitApiError({ message, code, retryable, attempts, status }),
+      new ConnectionUnavailableError({ ...gone, message: gone.message }, gone.connection),
+    ]
+
+    expect(copies.map(Object.keys)).toEqual([real, gone].map(Object.keys))
+    expect(copies.map(copy => ({ ...copy }))).toEqual([real, gone].map(error => ({ ...error })))
+    expect(copies[1].connection).toEqual(gone.connection)
+  })
+
+  test('takes a cause, and a string as the message of one', () => {
+    const cause = new TypeError('c')
+
+    expect(new XkitError({ ...made, cause }).cause).toBe(cause)
+    expect(new XkitError({ ...made, cause: 'words' }).cause).toEqual(new Error('words'))
+    expect(Object.hasOwn(new XkitError(made), 'cause')).toBe(false)
+  })
+
+  test('may be of a class that a user derives', () => {
+    class QuotaError extends XkitApiError {}
+    const error = new QuotaError(made)
+
+    expect(error).toBeInstanceOf(QuotaError)
+    expect(error).toBeInstanceOf(XkitApiError)
+    expect(new XkitApiError(made)).not.toBeInstanceOf(QuotaError)
+  })
+
+  test.each([
+    ['nothing', () => new XkitError(), 'ERR_INVALID_ARG_TYPE', /^failure must be an object/],
+    ['a message alone', () => new XkitError('m'), 'ERR_INVALID_ARG_TYPE', /^failure must be an object/],
+    ['no message', () => new XkitError({ code: made.code }), 'ERR_INVALID_ARG_TYPE', /failure\.message/],
+    ['no code', () => new XkitError({ message: 'm' }), 'ERR_INVALID_ARG_TYPE', /failure\.code/],
+    [
+      'a code of nobody',
+      () => new XkitError({ ...made, code: 'ERR_XKIT_OFFLINE' }),
+      'ERR_INVALID_ARG_VALUE',
+      /failure\.code must be one of/,
+    ],
+    [
+      'a code of another class',
+      () => new XkitNetworkError(made),
+      'ERR_INVALID_ARG_VALUE',
+      /failure\.code must be one of/,
+    ],
+    [
+      'attempts as text',
+      () => new XkitError({ ...made, attempts: '3' }),
+      'ERR_INVALID_ARG_TYPE',
+      /failure\.attempts/,
+    ],
+    [
+      'retryable as text',
+      () => new XkitError({ ...made, retryable: 'yes' }),
+      'ERR_INVALID_ARG_TYPE',
+      /failure\.retryable/,
+    ],
+    [
+      'a status as text',
+      () => new XkitApiError({ ...made, status: '503' }),
+      'ERR_INVALID_ARG_TYPE',
+      /failure\.status/,
+    ],
+    [
+      'no connection',
+      () => new ConnectionUnavailableError({ ...made, code: 'ERR_XKIT_PENDING' }),
+      'ERR_INVALID_ARG_TYPE',
+      /^connection must be an object/,
+    ],
+  ])('is refused with %s', (_what, make, code, message) => {
+    let error
+    try {
+      make()
+    } catch (thrown) {
+      error = thrown
+    }
+
+    expect(error).toBeInstanceOf(TypeError)
+    expect(error).toMatchObject({ code, message: expect.stringMatching(message) })
   })
 })
 

@@ -39,6 +39,12 @@ test('both commands stand on a line of their own', () => {
   expect(README.split('\n')).toEqual(expect.arrayContaining(['npm ci && npm run demo', 'npm ci && npm test']))
 })
 
+test('the least TypeScript is the one that a project of a user is compiled with', () => {
+  const { devDependencies } = JSON.parse(read('__test__/consumers/typescript-oldest/package.json'))
+  const [, least] = /needs TypeScript (\d+\.\d+) or newer/.exec(README)
+  expect(devDependencies.typescript).toMatch(new RegExp(`^${least}\\.\\d+$`))
+})
+
 describe('the code', () => {
   let emulator
   beforeAll(async () => {

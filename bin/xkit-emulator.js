@@ -20,7 +20,7 @@ Runs a local stand-in for the Xkit Platform API, with a catalog page, until it i
   --seed <file>             JSON file { "users": { "<id>": { "<slug>": state } }, "groups": …, "contexts": … }
   --publishable-key <key>   key that clients must send (default: a fake one)
   --secret-key <key>        key that clients must send (default: a fake one)
-  --help                    this text
+  -h, --help                this text
 
 A state is { enabled, status, accessToken, errorCode, errorMessage, expiresIn }, each optional.
 `
@@ -41,7 +41,7 @@ function readFlags(args) {
         seed: { type: 'string' },
         'publishable-key': { type: 'string' },
         'secret-key': { type: 'string' },
-        help: { type: 'boolean' },
+        help: { type: 'boolean', short: 'h' },
       },
     }).values
   } catch (error) {

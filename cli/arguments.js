@@ -18,7 +18,7 @@ function readArguments(command, args, options) {
     return parseArgs({
       args,
       allowPositionals: true,
-      options: { ...options, help: { type: 'boolean' } },
+      options: { ...options, help: { type: 'boolean', short: 'h' } },
     })
   } catch (error) {
     const [, option] = /^Unknown option '([^']*)'/.exec(error.message) ?? []

@@ -22,7 +22,7 @@ the platform and nowhere else; prints neither keys nor tokens.
   --group <id>      ask for this group's connection, and find out by which path
   --context <id>    ask for this context's connection
   --slug <slug>     the connector to ask for (default ${DEFAULT_SLUG})
-  --help            this text
+  -h, --help        this text
 
 Without an owner it asks for a user that cannot exist: "not provisioned" then proves that keys and address are right.
 Each line begins with ok, FAIL, skip or note. Exit codes: 0 nothing failed, 1 otherwise.

@@ -12,8 +12,8 @@ const HELP = `Usage: xkit <command> [options]
   xkit token <user> <slug>   prints a valid access token for a user's or a group's connection
   xkit doctor                checks a set-up step by step and says what to do
 
-  --help                     this text; \`xkit <command> --help\` for a command's options
-  --version                  the version of this package
+  -h, --help, help           this text; \`xkit <command> --help\` for a command's options
+  -v, --version, version     the version of this package
 
 Keys and addresses come from the environment: XKIT_PUBLISHABLE_KEY, XKIT_SECRET_KEY, XKIT_BASE_URL and
 XKIT_CATALOG_URL. To see it work without keys: xkit token u1 slack --emulator
@@ -26,16 +26,23 @@ const COMMANDS = {
   doctor: () => require('./doctor.js'),
 }
 
+const HELP_WORDS = ['help', '--help', '-h']
+const VERSION_WORDS = ['version', '--version', '-v']
+
 /** The exit code. */
 async function run([name, ...rest]) {
-  if (name === '--help' || name === '--version') {
-    process.stdout.write(name === '--help' ? HELP : `${version}\n`)
+  if (name === undefined) {
+    // Not on stdout, where a script would take it for a token.
+    process.stderr.write(HELP)
+    return FAILURE
+  }
+  if (HELP_WORDS.includes(name) && COMMANDS[rest[0]] !== undefined) return run([rest[0], '--help'])
+  if (HELP_WORDS.includes(name) || VERSION_WORDS.includes(name)) {
+    process.stdout.write(HELP_WORDS.includes(name) ? HELP : `${version}\n`)
     return 0
   }
   // What was given in a command's place is not repeated: it may be a key that went astray.
-  if (!(name in COMMANDS)) {
-    throw new UsageError(name === undefined ? 'give it a command' : 'no such command')
-  }
+  if (!(name in COMMANDS)) throw new UsageError('no such command')
   const command = COMMANDS[name]()
   const { values, positionals } = readArguments(`xkit ${name}`, rest, command.options)
   if (values.help) {

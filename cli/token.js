@@ -21,7 +21,7 @@ Prints a valid access token for the user's connection, and nothing else, so that
   --json           print the connection as one JSON object; an active one holds accessToken
   --timeout <ms>   limit of the call in milliseconds (default 20000)
   --emulator       ask an embedded emulator that knows this owner: a made-up token, no keys needed
-  --help           this text
+  -h, --help       this text
 
 An argument that begins with a dash goes behind --.
 Exit codes: 0 a token; 2 the platform answered, and there is none (the reason and the page where the owner acts are on

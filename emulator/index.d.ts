@@ -12,22 +12,22 @@ export type Owner =
 /** What one owner has set up for one connector. Every field is optional; `{}` is a healthy connection. */
 export interface ConnectionState {
   /** Whether the owner has the connection enabled. With `false` the answer holds no authorization. @default true */
-  enabled?: boolean
+  enabled?: boolean | undefined
   /** Any status but `'active'` is answered with an empty token. @default 'active' */
-  status?: 'active' | 'awaiting_callback' | 'retrieving_tokens' | 'error'
+  status?: 'active' | 'awaiting_callback' | 'retrieving_tokens' | 'error' | undefined
   /** The token to answer while enabled and active; may be `''`. @default a made-up, unique one */
-  accessToken?: string
+  accessToken?: string | undefined
   /** Answered as `authorization.error_code`. @default null on the wire */
-  errorCode?: string
+  errorCode?: string | undefined
   /** Answered as `authorization.error_message`. @default null on the wire */
-  errorMessage?: string
+  errorMessage?: string | undefined
   /**
    * Life of a token in seconds, above 0; fractions are allowed. Answers then carry `expires_in` (whole seconds that
    * are left, rounded down) and `expires_at` (ISO 8601). Once it is over, the next request gets a new made-up token
    * with a life of its own. The clock is `Date.now()`, so a faked clock moves it.
    * @default no expiry, and neither field in the answer
    */
-  expiresIn?: number
+  expiresIn?: number | undefined
 }
 
 /** Connections by owner id, then by connector slug. An owner with `{}` is known, but has nothing set up. */
@@ -36,41 +36,41 @@ export type ConnectionSeeds = Record<string, Record<string, ConnectionState>>
 /** Unknown fields are refused; inherited ones are ignored. */
 export interface EmulatorOptions {
   /** Port on 127.0.0.1, 0 to 65535; 0 takes a free one. @default 0 */
-  port?: number
+  port?: number | undefined
   /** The user name that Basic authentication must carry; without a colon. @default 'pk_emulator' */
-  publishableKey?: string
+  publishableKey?: string | undefined
   /** The password that Basic authentication must carry. @default 'sk_emulator' */
-  secretKey?: string
+  secretKey?: string | undefined
   /** Users that are known from the start. @default none */
-  users?: ConnectionSeeds
+  users?: ConnectionSeeds | undefined
   /** Groups that are known from the start. @default none */
-  groups?: ConnectionSeeds
+  groups?: ConnectionSeeds | undefined
   /** Contexts that are known from the start. @default none */
-  contexts?: ConnectionSeeds
+  contexts?: ConnectionSeeds | undefined
   /**
    * One shape for every answer. `'flat'`: connection, connector and authorization side by side, token in
    * `access_token`. `'nested'`: both others inside of connection, token in `credential`.
    * @default flat for users and groups, nested for contexts
    */
-  shape?: 'flat' | 'nested'
+  shape?: 'flat' | 'nested' | undefined
   /** Delay of each API answer in milliseconds, from 0 to 2147483647. @default 0 */
-  latencyMs?: number
+  latencyMs?: number | undefined
 }
 
 /** What the next API requests get in place of their answer: a status or a fault, not both. */
 export interface FaultPlan {
   /** Status to answer, 200 to 599, with a JSON body `{ "error": … }`. @default 503 */
-  status?: number
+  status?: number | undefined
   /** A value for `Retry-After`: whole seconds, or any text, such as a date or garbage. Not with `fault`. @default none */
-  retryAfter?: number | string
+  retryAfter?: number | string | undefined
   /**
    * `'reset'`: the connection is reset (TCP RST) without an answer. `'stall'`: no answer ever comes, until the client
    * leaves or `close()`. `'truncate'`: the headers and half of the regular body, then the connection ends.
    * @default none, `status` applies
    */
-  fault?: 'reset' | 'stall' | 'truncate'
+  fault?: 'reset' | 'stall' | 'truncate' | undefined
   /** How many requests it lasts, at least 1. @default 1 */
-  times?: number
+  times?: number | undefined
 }
 
 /** One request that arrived at the API or at the service. */
@@ -91,13 +91,13 @@ export interface RevocationOptions {
    * Whether the platform does not notice, and answers with the revoked token until `rotateToken`, `setConnection` or
    * its expiry brings another. @default false
    */
-  keepHandingOut?: boolean
+  keepHandingOut?: boolean | undefined
 }
 
 /** How a webhook is delivered. Unknown fields are refused. */
 export interface DeliveryOptions {
   /** How often it is sent at most, 1 to 10, until an answer is a 2xx. @default 1 */
-  attempts?: number
+  attempts?: number | undefined
 }
 
 /** How the delivery of a webhook ended. */
@@ -117,7 +117,7 @@ export interface WebhookEvent {
   /** Sent as `payload.connector.slug`. */
   slug: string
   /** Sent as `payload.connection.external_id`. @default no `connection` in the payload */
-  connectionId?: string
+  connectionId?: string | undefined
 }
 
 /** A running emulator. It keeps the process alive until `close()`. */

@@ -62,6 +62,13 @@ function requireString(name, value) {
   return value
 }
 
+/** For an id, which is often a number where it comes from. */
+function refuseNumber(name, value) {
+  if (typeof value === 'number' || typeof value === 'bigint') {
+    throw invalidType(`${name} must be a string, but is ${kindOf(value)}: pass String(id)`)
+  }
+}
+
 /** A string that survives the way to UTF-8: a lone surrogate would become another character. */
 function requireText(name, value) {
   if (!requireString(name, value).isWellFormed()) throw invalidValue(`${name} must be well-formed Unicode`)
@@ -102,6 +109,7 @@ function requireOneOf(name, value, allowed) {
 
 /** An owner's id or a slug: what one path segment can carry, and what the client would send. */
 function requireId(name, value) {
+  refuseNumber(name, value)
   requireString(name, value)
   if (value.trim() === '') throw invalidValue(`${name} must not be empty`)
   if (value === '.' || value === '..') throw invalidValue(`${name} must not be a dot segment`)
@@ -118,6 +126,7 @@ module.exports = {
   invalidType,
   invalidValue,
   ownFields,
+  refuseNumber,
   requireBoolean,
   requireDelay,
   requireId,

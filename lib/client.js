@@ -5,7 +5,7 @@
 // Not the global one, which tests replace by a fake.
 const { setImmediate } = require('node:timers')
 const binding = require('./native.js')
-const { requireText } = require('./checks.js')
+const { refuseNumber, requireText } = require('./checks.js')
 const { follow, isFollowed, noteAbort, noteOutcome } = require('./diagnostics.js')
 const { toError } = require('./errors.js')
 const { readCallOptions, readClientOptions } = require('./options.js')
@@ -65,6 +65,7 @@ class XkitClient {
 
   getGroupAccessToken(groupId, slug, options) {
     try {
+      refuseNumber('groupId', groupId)
       if (isFollowed()) return this.#follow('getGroupAccessToken', { group: groupId }, slug, options)
       requireText('groupId', groupId)
       if (options !== undefined) return this.#getAccessToken(Group, groupId, slug, options)
@@ -165,7 +166,10 @@ class XkitClient {
   /** Those three for whoever follows. The whole outcome crosses, since a token does not tell how it was come by. */
   #follow(operation, owner, slug, options, rejectedToken) {
     return follow(operation, owner, slug, async facts => {
-      if (operation === 'getGroupAccessToken') requireText('groupId', owner.group)
+      if (operation === 'getGroupAccessToken') {
+        refuseNumber('groupId', owner.group)
+        requireText('groupId', owner.group)
+      }
       const { kind, id } = namedOwner('owner', owner)
       const started = this.#call(NATIVE_KINDS[kind], id, slug, options, true, rejectedToken)
       const outcome = await untilAborted(started, facts)

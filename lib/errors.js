@@ -1,7 +1,8 @@
 // Owns the error classes, and how data that the native side reports becomes one of them.
 'use strict'
 
-const { invalidValue } = require('./checks.js')
+const { invalidValue, requireObject } = require('./checks.js')
+const { isFailure, readAnswer, readFailure } = require('./failure.js')
 
 const hidden = value => ({ value, configurable: true, writable: true, enumerable: false })
 
@@ -37,17 +38,17 @@ function assign(error, fields) {
 }
 
 class XkitError extends Error {
-  constructor({ message, cause, code, retryable, attempts }) {
-    super(message, cause === undefined ? undefined : { cause: new Error(cause) })
-    assign(this, { code, retryable, attempts })
+  constructor(failure) {
+    const { message, cause, ...fields } = readFailure(failure, new.target.prototype.name)
+    super(message, cause === undefined ? undefined : { cause })
+    assign(this, fields)
   }
 }
 
 class XkitApiError extends XkitError {
   constructor(failure) {
     super(failure)
-    const { status, requestId, retryAfterMs } = failure
-    assign(this, { status, requestId, retryAfterMs })
+    assign(this, readAnswer(failure))
   }
 }
 
@@ -56,6 +57,7 @@ class XkitNetworkError extends XkitError {}
 class ConnectionUnavailableError extends XkitError {
   constructor(failure, connection) {
     super(failure)
+    requireObject('connection', connection)
     assign(this, { connectUrl: connection.connectUrl })
     Object.defineProperty(this, 'connection', hidden(connection))
   }
@@ -67,7 +69,7 @@ brand(XkitNetworkError, 'XkitNetworkError')
 brand(ConnectionUnavailableError, 'ConnectionUnavailableError')
 
 function isXkitError(value) {
-  return value instanceof XkitError
+  return value instanceof XkitError || isFailure(value)
 }
 
 const CLASSES = { __proto__: null, ConnectionUnavailableError, XkitApiError, XkitError, XkitNetworkError }

@@ -1,17 +1,20 @@
 // Owns what names an owner: a user, a group or a context, each with its own space of ids.
 'use strict'
 
-const { invalidValue, ownFields, requireId } = require('./checks.js')
+const { invalidValue, ownFields, refuseNumber, requireId } = require('./checks.js')
 
 const OWNER_KINDS = ['user', 'group', 'context']
 
 /** `'u1'`, `{ user: 'u1' }`, `{ group: 'acme' }` or `{ context: 'c1' }` as `{ kind, id }`, with any id. */
 function namedOwner(name, owner) {
   if (typeof owner === 'string') return { kind: 'user', id: owner }
+  refuseNumber(name, owner)
   const fields = ownFields(name, owner, OWNER_KINDS)
   const kinds = Object.keys(fields)
   if (kinds.length !== 1) throw invalidValue(`${name} must name exactly one of: ${OWNER_KINDS.join(', ')}`)
-  return { kind: kinds[0], id: fields[kinds[0]] }
+  const [kind] = kinds
+  refuseNumber(`${name}.${kind}`, fields[kind])
+  return { kind, id: fields[kind] }
 }
 
 /** As `namedOwner`, with an id that can be one. */

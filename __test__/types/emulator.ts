@@ -5,11 +5,13 @@ import {
   type ConnectionSeeds,
   type ConnectionState,
   type Delivery,
+  type DeliveryOptions,
   type Emulator,
   type EmulatorOptions,
   type FaultPlan,
   type Owner,
   type RecordedRequest,
+  type RevocationOptions,
   startEmulator,
   type WebhookEvent,
 } from 'xkit-node/emulator'
@@ -36,6 +38,32 @@ export const options: Required<EmulatorOptions> = {
   shape: 'nested',
   latencyMs: 5,
 }
+
+/** Fields that are there and `undefined`, as where they are passed on: also under `exactOptionalPropertyTypes`. */
+export const passedOn: [ConnectionState, EmulatorOptions, FaultPlan, RevocationOptions, DeliveryOptions] = [
+  {
+    enabled: undefined,
+    status: undefined,
+    accessToken: undefined,
+    errorCode: undefined,
+    errorMessage: undefined,
+    expiresIn: undefined,
+  },
+  {
+    port: undefined,
+    publishableKey: undefined,
+    secretKey: undefined,
+    users: undefined,
+    groups: undefined,
+    contexts: undefined,
+    shape: undefined,
+    latencyMs: undefined,
+  },
+  { status: undefined, retryAfter: undefined, fault: undefined, times: undefined },
+  { keepHandingOut: undefined },
+  { attempts: undefined },
+]
+export const passedEvent: WebhookEvent = { type: 'x', owner: 'u', slug: 'slack', connectionId: undefined }
 
 export const plans: FaultPlan[] = [
   {},

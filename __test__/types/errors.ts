@@ -7,9 +7,11 @@ import {
   type UnavailableConnection,
   XkitApiError,
   type XkitApiErrorCode,
+  type XkitApiErrorInit,
   type XkitClientErrorCode,
   XkitError,
   type XkitErrorCode,
+  type XkitErrorInit,
   XkitNetworkError,
   type XkitNetworkErrorCode,
 } from 'xkit-node'
@@ -37,6 +39,33 @@ export function byClass(error: unknown) {
     exactly<Error>()(error satisfies Error as Error)
   }
 }
+
+/** As the tests of code make them that handles them. */
+export const made: XkitError[] = [
+  new XkitError({ message: 'm', code: 'ERR_XKIT_CLOSED' }),
+  new XkitApiError({
+    message: 'm',
+    code: 'ERR_XKIT_RATE_LIMITED',
+    retryable: true,
+    attempts: 3,
+    status: 429,
+    requestId: 'r1',
+    retryAfterMs: 1500,
+  }),
+  new XkitNetworkError({ message: 'm', code: 'ERR_XKIT_TIMEOUT', retryable: true, cause: new Error('c') }),
+  new ConnectionUnavailableError({ message: 'm', code: 'ERR_XKIT_NOT_ENABLED' }, { status: 'not_enabled' }),
+]
+
+export const init = {
+  message: 'm',
+  code: 'ERR_XKIT_SERVER',
+  retryable: undefined,
+  attempts: undefined,
+  cause: undefined,
+  status: undefined,
+  requestId: undefined,
+  retryAfterMs: undefined,
+} satisfies XkitApiErrorInit & XkitErrorInit
 
 export function byBrand(error: unknown) {
   if (isXkitError(error)) exactly<XkitError>()(error)

@@ -3,13 +3,14 @@
 import {
   type Connection,
   type ConnectionOwner,
-  type ConnectionUnavailableError,
+  ConnectionUnavailableError,
   getAccessToken,
   getGroupAccessToken,
   isXkitError,
   XkitApiError,
   XkitClient,
   XkitError,
+  XkitNetworkError,
 } from 'xkit-node'
 import { type Emulator, type Owner, startEmulator } from 'xkit-node/emulator'
 
@@ -107,10 +108,21 @@ export async function results(xkit: XkitClient) {
 }
 
 export function errors(error: unknown, unavailable: ConnectionUnavailableError) {
-  // @ts-expect-error: errors are made by this package alone
+  // @ts-expect-error: an error is made of a code and a message at least
   new XkitError()
-  // @ts-expect-error: errors are made by this package alone
+  // @ts-expect-error: an error is made of named fields
   new XkitApiError('ERR_XKIT_SERVER')
+  // @ts-expect-error: the code is missing
+  new XkitError({ message: 'm' })
+  // @ts-expect-error: the code is of another class
+  new XkitNetworkError({ message: 'm', code: 'ERR_XKIT_SERVER' })
+  // @ts-expect-error: a network error has no HTTP status
+  new XkitNetworkError({ message: 'm', code: 'ERR_XKIT_TIMEOUT', status: 503 })
+  // @ts-expect-error: the connection is missing
+  new ConnectionUnavailableError({ message: 'm', code: 'ERR_XKIT_PENDING' })
+  const active = { status: 'active', accessToken: 'x' } as const
+  // @ts-expect-error: an active connection is available
+  new ConnectionUnavailableError({ message: 'm', code: 'ERR_XKIT_PENDING' }, active)
   // @ts-expect-error: there is no such code
   if (isXkitError(error) && error.code === 'ERR_XKIT_OFFLINE') return
   // @ts-expect-error: an outage is another class
