@@ -52,7 +52,7 @@ const until = async (isSo, ms = 4000) => {
     await delay(2)
   }
 }
-/** The channel of the news has a subscriber for each of them. */
+/** The channel has a subscriber for each of them. */
 const listening = async (count, of = redis) => {
   const subscribers = async () => {
     const channels = await of.ask('PUBSUB', 'CHANNELS')
@@ -150,7 +150,7 @@ describe('what one process has fetched', () => {
     expect(counted(second.stats())).toEqual({ requests: 0, fleet: { hits: 1, misses: 0, ...health } })
   })
 
-  test('is kept in the process too, once the news are listened to', async () => {
+  test('is kept in the process too, once the process is subscribed to the channel', async () => {
     const client = newClient()
     await client.getAccessToken('u1', 'slack')
     await listening(1)

@@ -299,7 +299,7 @@ impl From<&Stats> for BindingStats {
             failures: stats.failures.get() as f64,
             in_flight: stats.in_flight.get() as f64,
             queued: stats.queued.get() as f64,
-            fleet: stats.fleet.as_ref().map(BindingFleetStats::from),
+            fleet: stats.fleet.as_deref().map(BindingFleetStats::from),
         }
     }
 }

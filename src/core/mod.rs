@@ -42,7 +42,8 @@ pub fn open(
     let Config { endpoint, catalog, limits, attempts, transport, keys } = options.check()?;
     let settings = fleet_options.map(|options| options.check()).transpose()?;
     let (clock, jitter) = (Clock::system(), fastrand::f64);
-    let stats = Arc::new(Stats { fleet: settings.is_some().then(Default::default), ..Stats::default() });
+    let fleet_stats = settings.is_some().then(Arc::default);
+    let stats = Arc::new(Stats { fleet: fleet_stats.clone(), ..Stats::default() });
     let (origin, scope) = (endpoint.origin(), endpoint.scope());
     let (trust, connect_timeout) = (transport.trust.clone(), transport.connect_timeout);
     let platform = Platform::new(
@@ -54,9 +55,9 @@ pub fn open(
         clock.clone(),
         jitter,
     );
-    let (source, validity): (Arc<dyn TokenSource>, _) = match settings.zip(limits.cache) {
+    let (source, validity): (Arc<dyn TokenSource>, _) = match settings.zip(limits.cache).zip(fleet_stats) {
         None => (Arc::new(platform), Arc::default()),
-        Some((settings, cache)) => {
+        Some(((settings, cache), stats)) => {
             let validity = Arc::new(Validity::shared());
             let tls = settings.is_tls.then(|| trust.client_config().map_err(|_| Error::internal()));
             let parts = fleet::Parts {
@@ -68,7 +69,7 @@ pub fn open(
                 patience: attempts.attempt_timeout,
                 ttl: cache.ttl,
                 validity: Arc::clone(&validity),
-                stats: Arc::clone(&stats),
+                stats,
                 clock: clock.clone(),
                 jitter,
             };

@@ -1,5 +1,6 @@
 //! Counters of a client since its construction. Counts, and decides nothing.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 /// The live counters.
@@ -15,7 +16,7 @@ pub struct Stats {
     pub in_flight: Counter,
     pub queued: Counter,
     /// Of the second level of the cache, where there is one.
-    pub fleet: Option<FleetStats>,
+    pub fleet: Option<Arc<FleetStats>>,
 }
 
 /// The counters of the second level of the cache.

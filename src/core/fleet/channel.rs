@@ -1,5 +1,7 @@
-//! Listens to the fleet's channel for as long as the client is open, on a connection of its own.
+//! Owns what members of the fleet tell each other over a channel of Redis: the messages, the subscription with its
+//! heartbeat, and the wake-up of those who wait for another member. In a message nothing can be read.
 
+use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,62 +9,197 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::future::select;
 use redis::aio::{PubSub, PubSubSink};
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 use tokio::time::{sleep, timeout};
 
-use super::Member;
-use super::news::News;
+use super::crypto::Name;
+use super::redis::Redis;
+use crate::core::clock::Clock;
+use crate::core::tokens::validity::Validity;
 
-/// Redis is asked for a heartbeat so often; whoever listens notices a lost connection by that.
-const PING_INTERVAL: Duration = Duration::from_millis(250);
-/// Between attempts at a lost channel: at first, and at most.
+/// Redis is asked for a heartbeat so often; whoever is subscribed notices a lost connection by that.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(250);
+/// Between attempts to subscribe: at first, and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// Those who wait are woken by slot: a few who share one look in vain.
+const SLOTS: usize = 256;
 
-/// Listens, and starts over when the channel is lost.
-pub async fn listen(member: Arc<Member>) {
-    let mut pause = FIRST_PAUSE;
-    loop {
-        let asked = member.clock.now().boot;
-        if let Ok(channel) = member.link.subscribe(&member.store.channel).await {
-            // Before now, something may have been missed.
-            member.validity.invalidate_all();
-            member.validity.heartbeat(asked);
-            if follow(&member, channel).await {
-                pause = FIRST_PAUSE;
-            }
-            member.validity.silence();
-        }
-        sleep(pause.mul_f64(0.5 + (member.jitter)() / 2.0)).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+/// Names a member.
+pub type Sender = [u8; 16];
+
+/// What one member tells the others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// What was kept of a connection is of no use any more.
+    Invalidated,
+    /// Whoever fetched a connection is done.
+    Fetched,
+}
+
+/// One message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Message {
+    event: Event,
+    sender: Sender,
+    name: Name,
+}
+
+/// This member's side of the channel.
+pub struct Channel {
+    redis: Arc<Redis>,
+    name: String,
+    sender: Sender,
+    validity: Arc<Validity>,
+    waiting: Box<[Notify]>,
+    heartbeat_timeout: Duration,
+    clock: Clock,
+    jitter: fn() -> f64,
+}
+
+impl fmt::Debug for Channel {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Channel")
     }
 }
 
-/// Until the channel is lost. `true` if it was any good.
-async fn follow(member: &Member, channel: PubSub) -> bool {
-    let (sink, mut messages) = channel.split();
-    let mut was_good = false;
-    {
-        // First the messages, then the sign of life that came after them.
-        let read = pin!(async {
-            while let Some(message) = messages.next().await {
-                member.take_note(News::parse(message.get_payload_bytes()));
-            }
-        });
-        let ping = pin!(ping(member, sink, &mut was_good));
-        select(read, ping).await;
-    }
-    was_good
+/// What a channel is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// Where it is.
+    pub redis: Arc<Redis>,
+    /// What it is called there.
+    pub name: String,
+    /// This member.
+    pub sender: Sender,
+    /// Told what the others invalidate.
+    pub validity: Arc<Validity>,
+    /// How long a heartbeat may take.
+    pub heartbeat_timeout: Duration,
+    /// What time it is.
+    pub clock: Clock,
+    /// Yields numbers from 0 up to 1.
+    pub jitter: fn() -> f64,
 }
 
-async fn ping(member: &Member, mut sink: PubSubSink, was_good: &mut bool) {
-    loop {
-        sleep(PING_INTERVAL).await;
-        let asked = member.clock.now().boot;
-        let answer = timeout(member.connect_timeout, sink.ping::<redis::Value>()).await;
-        if !matches!(answer, Ok(Ok(_))) {
-            return;
+impl Channel {
+    /// Not subscribed yet.
+    pub fn new(parts: Parts) -> Self {
+        let Parts { redis, name, sender, validity, heartbeat_timeout, clock, jitter } = parts;
+        let waiting = (0..SLOTS).map(|_| Notify::new()).collect();
+        Self { redis, name, sender, validity, waiting, heartbeat_timeout, clock, jitter }
+    }
+
+    /// The message of this member, as Redis passes it on.
+    pub fn message(&self, event: Event, name: &Name) -> Vec<u8> {
+        Message { event, sender: self.sender, name: *name }.bytes()
+    }
+
+    /// Waits for a message about a connection.
+    pub fn told(&self, name: &Name) -> Notified<'_> {
+        self.slot(name).notified()
+    }
+
+    /// Stays subscribed, and starts over when the subscription is lost.
+    pub async fn listen(self: Arc<Self>) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let asked = self.clock.now().boot;
+            if let Ok(subscription) = self.redis.subscribe(&self.name).await {
+                // Before now, something may have been missed.
+                self.validity.invalidate_all();
+                self.validity.heartbeat(asked);
+                if self.follow(subscription).await {
+                    pause = FIRST_PAUSE;
+                }
+                self.validity.silence();
+            }
+            sleep(pause.mul_f64(0.5 + (self.jitter)() / 2.0)).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
         }
-        member.validity.heartbeat(asked);
-        *was_good = true;
+    }
+
+    /// Until the subscription is lost. `true` if it was any good.
+    async fn follow(&self, subscription: PubSub) -> bool {
+        let (sink, mut messages) = subscription.split();
+        let mut had_heartbeat = false;
+        {
+            // First the messages, then the heartbeat that came after them.
+            let read = pin!(async {
+                while let Some(message) = messages.next().await {
+                    self.receive(Message::parse(message.get_payload_bytes()));
+                }
+            });
+            let heartbeats = pin!(self.heartbeats(sink, &mut had_heartbeat));
+            select(read, heartbeats).await;
+        }
+        had_heartbeat
+    }
+
+    async fn heartbeats(&self, mut sink: PubSubSink, had_heartbeat: &mut bool) {
+        loop {
+            sleep(HEARTBEAT_INTERVAL).await;
+            let asked = self.clock.now().boot;
+            let answer = timeout(self.heartbeat_timeout, sink.ping::<redis::Value>()).await;
+            if !matches!(answer, Ok(Ok(_))) {
+                return;
+            }
+            self.validity.heartbeat(asked);
+            *had_heartbeat = true;
+        }
+    }
+
+    fn receive(&self, message: Option<Message>) {
+        let Some(Message { event, sender, name }) = message else { return };
+        // What this member invalidates, it drops before it tells.
+        if event == Event::Invalidated && sender != self.sender {
+            self.validity.invalidate(name.slot());
+        }
+        self.slot(&name).notify_waiters();
+    }
+
+    fn slot(&self, name: &Name) -> &Notify {
+        &self.waiting[usize::from(name.slot()) % SLOTS]
+    }
+}
+
+impl Message {
+    fn bytes(&self) -> Vec<u8> {
+        let event = match self.event {
+            Event::Invalidated => b'i',
+            Event::Fetched => b'f',
+        };
+        [&[event], &self.sender[..], self.name.bytes()].concat()
+    }
+
+    /// `None` for what is no such message: others may write to the channel.
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let (event, rest) = bytes.split_first()?;
+        let event = match event {
+            b'i' => Event::Invalidated,
+            b'f' => Event::Fetched,
+            _ => return None,
+        };
+        let (sender, name) = rest.split_first_chunk()?;
+        Some(Self { event, sender: *sender, name: Name::parse(name)? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_read_as_it_was_written_and_nothing_else_is() {
+        let name = Name::parse(&[7; 32]).unwrap();
+        for event in [Event::Invalidated, Event::Fetched] {
+            let message = Message { event, sender: [1; 16], name };
+            assert_eq!(Message::parse(&message.bytes()), Some(message));
+            assert_eq!(Message::parse(&[&message.bytes()[..], b"x"].concat()), None);
+        }
+        for strange in [&b""[..], b"i", b"hello", &[b'x'; 49], &[b'i'; 48]] {
+            assert_eq!(Message::parse(strange), None);
+        }
     }
 }

@@ -1,5 +1,5 @@
-//! Invalidations of this process that Redis does not know of yet. Each is kept until it does, or until nothing that it
-//! is about can be left there.
+//! Owns the invalidations of this process that Redis has not been told of yet. Each is kept until it has, or until nothing
+//! that it is about can be left there.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -7,21 +7,35 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::crypto::{Name, Tag};
+use super::breaker::Breaker;
+use super::channel::{Channel, Event};
+use super::crypto::{Keys, NO_TAG, Name, Tag};
+use super::redis::Unavailable;
+use super::scripts::{Scripts, generation};
 
 /// Connections that are remembered. Beyond that nothing in Redis is trusted until all of it is over.
-const MAX_ORDERS: usize = 10_000;
+const MAX_OPEN: usize = 10_000;
 
 /// What is to be dropped: one token, or whatever there is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Order {
+pub enum Dropped {
     Token(Tag),
     Any,
 }
 
-/// The orders that are open.
+/// What the outbox is flushed to.
 #[derive(Debug)]
-pub struct Orders {
+pub struct Outbox {
+    keys: Arc<Keys>,
+    breaker: Arc<Breaker>,
+    scripts: Arc<Scripts>,
+    channel: Arc<Channel>,
+    invalidations: Invalidations,
+}
+
+/// The invalidations that are open.
+#[derive(Debug)]
+struct Invalidations {
     longest_life: Duration,
     state: Mutex<State>,
 }
@@ -36,74 +50,123 @@ struct State {
 #[derive(Debug)]
 struct Open {
     number: u64,
-    order: Order,
+    dropped: Dropped,
     until: Instant,
-    /// Held by whoever carries the order out.
+    /// Held by whoever tells Redis.
     turn: Arc<tokio::sync::Mutex<()>>,
 }
 
-/// An order to carry out.
+/// An invalidation to tell Redis of.
 #[derive(Debug)]
-pub struct Task {
-    pub order: Order,
+struct Invalidation {
+    dropped: Dropped,
     number: u64,
-    pub turn: Arc<tokio::sync::Mutex<()>>,
+    turn: Arc<tokio::sync::Mutex<()>>,
 }
 
-impl Orders {
-    /// None yet. Nothing in Redis outlasts the longest life.
-    pub fn new(longest_life: Duration) -> Self {
+impl Outbox {
+    /// Empty. Nothing in Redis outlasts the longest life.
+    pub fn new(
+        keys: Arc<Keys>,
+        breaker: Arc<Breaker>,
+        scripts: Arc<Scripts>,
+        channel: Arc<Channel>,
+        longest_life: Duration,
+    ) -> Self {
+        Self { keys, breaker, scripts, channel, invalidations: Invalidations::new(longest_life) }
+    }
+
+    /// Notes an invalidation.
+    pub fn add(&self, name: Name, dropped: Dropped) {
+        self.invalidations.add(name, dropped);
+    }
+
+    /// Whether too many invalidations came to know what in Redis is good.
+    pub fn trusts_nothing(&self) -> bool {
+        self.invalidations.trusts_nothing()
+    }
+
+    /// Tells Redis of what is open for a connection; whoever comes meanwhile waits for it. What fails stays open.
+    pub async fn flush(&self, name: &Name) -> Result<(), Unavailable> {
+        let Some(invalidation) = self.invalidations.open(name) else { return Ok(()) };
+        let _turn = invalidation.turn.lock().await;
+        let Some(invalidation) = self.invalidations.open(name) else { return Ok(()) };
+        let (tag, by_tag) = match invalidation.dropped {
+            Dropped::Token(tag) => (tag, true),
+            Dropped::Any => (NO_TAG, false),
+        };
+        let generation = generation(&tag, &self.keys.random().ok_or(Unavailable)?);
+        let message = self.channel.message(Event::Invalidated, name);
+        self.scripts.invalidate(name, &generation, by_tag, &message).await?;
+        self.invalidations.close(name, &invalidation);
+        Ok(())
+    }
+
+    /// Tells Redis of everything that is open, each time that it is back.
+    pub async fn flush_when_back(self: Arc<Self>) {
+        loop {
+            self.breaker.opened().await;
+            self.breaker.closed().await;
+            for name in self.invalidations.names() {
+                if self.flush(&name).await.is_err() {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+impl Invalidations {
+    fn new(longest_life: Duration) -> Self {
         Self { longest_life, state: Mutex::default() }
     }
 
-    /// Takes an order. Two different ones make one for whatever there is.
-    pub fn add(&self, name: Name, order: Order) {
+    /// Two different ones make one for whatever there is.
+    fn add(&self, name: Name, dropped: Dropped) {
         let mut state = self.state();
         let now = Instant::now();
         let until = now + self.longest_life;
         state.last_number += 1;
         let number = state.last_number;
         if let Some(open) = state.open.get_mut(&name) {
-            open.order = if open.order == order { order } else { Order::Any };
+            open.dropped = if open.dropped == dropped { dropped } else { Dropped::Any };
             (open.number, open.until) = (number, until);
             return;
         }
-        if state.open.len() >= MAX_ORDERS {
+        if state.open.len() >= MAX_OPEN {
             state.open.retain(|_, open| open.until > now);
         }
-        if state.open.len() >= MAX_ORDERS {
+        if state.open.len() >= MAX_OPEN {
             state.trust_nothing_until = Some(until);
         } else {
-            state.open.insert(name, Open { number, order, until, turn: Arc::default() });
+            state.open.insert(name, Open { number, dropped, until, turn: Arc::default() });
         }
     }
 
-    /// What is to be done before anything about the connection may be read.
-    pub fn open(&self, name: &Name) -> Option<Task> {
+    /// What Redis has to know before anything about the connection may be read.
+    fn open(&self, name: &Name) -> Option<Invalidation> {
         let mut state = self.state();
         let open = state.open.get(name)?;
         if open.until <= Instant::now() {
             state.open.remove(name);
             return None;
         }
-        Some(Task { order: open.order, number: open.number, turn: Arc::clone(&open.turn) })
+        Some(Invalidation { dropped: open.dropped, number: open.number, turn: Arc::clone(&open.turn) })
     }
 
-    /// The order was carried out. One that came meanwhile stays.
-    pub fn close(&self, name: &Name, task: &Task) {
+    /// Redis was told. What came meanwhile stays.
+    fn close(&self, name: &Name, invalidation: &Invalidation) {
         let mut state = self.state();
-        if state.open.get(name).is_some_and(|open| open.number == task.number) {
+        if state.open.get(name).is_some_and(|open| open.number == invalidation.number) {
             state.open.remove(name);
         }
     }
 
-    /// The connections with an order.
-    pub fn names(&self) -> Vec<Name> {
+    fn names(&self) -> Vec<Name> {
         self.state().open.keys().copied().collect()
     }
 
-    /// Whether too many orders came to know what in Redis is good.
-    pub fn trusts_nothing(&self) -> bool {
+    fn trusts_nothing(&self) -> bool {
         let mut state = self.state();
         state.trust_nothing_until.take_if(|until| *until <= Instant::now());
         state.trust_nothing_until.is_some()
@@ -119,7 +182,6 @@ mod tests {
     use tokio::time::advance;
 
     use super::*;
-    use crate::core::fleet::crypto::Keys;
     use crate::core::tokens::key::{Key, OwnerKind};
 
     const LIFE: Duration = Duration::from_secs(60);
@@ -131,40 +193,40 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_order_stays_until_it_was_carried_out_or_is_pointless() {
-        let orders = Orders::new(LIFE);
-        orders.add(name(1), Order::Token([1; 16]));
-        let task = orders.open(&name(1)).unwrap();
-        assert_eq!(task.order, Order::Token([1; 16]));
-        orders.add(name(1), Order::Token([1; 16]));
-        orders.close(&name(1), &task);
-        let task = orders.open(&name(1)).expect("the one that came meanwhile");
-        orders.close(&name(1), &task);
-        assert!(orders.open(&name(1)).is_none());
-        orders.add(name(1), Order::Any);
+    async fn an_invalidation_stays_until_it_was_told_or_is_pointless() {
+        let invalidations = Invalidations::new(LIFE);
+        invalidations.add(name(1), Dropped::Token([1; 16]));
+        let told = invalidations.open(&name(1)).unwrap();
+        assert_eq!(told.dropped, Dropped::Token([1; 16]));
+        invalidations.add(name(1), Dropped::Token([1; 16]));
+        invalidations.close(&name(1), &told);
+        let told = invalidations.open(&name(1)).expect("the one that came meanwhile");
+        invalidations.close(&name(1), &told);
+        assert!(invalidations.open(&name(1)).is_none());
+        invalidations.add(name(1), Dropped::Any);
         advance(LIFE).await;
-        assert!(orders.open(&name(1)).is_none());
+        assert!(invalidations.open(&name(1)).is_none());
     }
 
     #[tokio::test(start_paused = true)]
     async fn two_tokens_of_one_connection_make_it_any() {
-        let orders = Orders::new(LIFE);
+        let invalidations = Invalidations::new(LIFE);
         for tag in [[1; 16], [1; 16], [2; 16]] {
-            orders.add(name(1), Order::Token(tag));
+            invalidations.add(name(1), Dropped::Token(tag));
         }
-        assert_eq!(orders.open(&name(1)).unwrap().order, Order::Any);
+        assert_eq!(invalidations.open(&name(1)).unwrap().dropped, Dropped::Any);
     }
 
     #[tokio::test(start_paused = true)]
     async fn too_many_make_everything_suspect_for_a_life() {
-        let orders = Orders::new(LIFE);
-        for id in 0..=MAX_ORDERS {
-            assert!(!orders.trusts_nothing());
-            orders.add(name(id), Order::Any);
+        let invalidations = Invalidations::new(LIFE);
+        for id in 0..=MAX_OPEN {
+            assert!(!invalidations.trusts_nothing());
+            invalidations.add(name(id), Dropped::Any);
         }
-        assert_eq!(orders.names().len(), MAX_ORDERS);
-        assert!(orders.trusts_nothing());
+        assert_eq!(invalidations.names().len(), MAX_OPEN);
+        assert!(invalidations.trusts_nothing());
         advance(LIFE).await;
-        assert!(!orders.trusts_nothing());
+        assert!(!invalidations.trusts_nothing());
     }
 }

@@ -1,5 +1,5 @@
-//! The connection for commands: made when one is needed, made anew when it was lost, given up at the first sign of
-//! trouble. Answers in time or not at all, since a call can do without.
+//! Owns the connections to Redis: the one for commands is made when it is needed, made anew when it was lost, and given up
+//! at the first failure. Answers in time or not at all, since a call can do without.
 //!
 //! The client is redis-rs: it is maintained, where fred is not, and takes any stream, so that TLS stays ours (one
 //! provider, one set of roots, the option `ca`). Its own Sentinel and Cluster clients bring a TLS set-up of their own;
@@ -18,43 +18,43 @@ use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 
 use super::settings::{Address, Settings, Topology};
+use super::tasks::spawn;
 
 /// After the time is over, for a reply that has come while this process had no time to look.
 const GRACE: Duration = Duration::from_millis(2);
 
 /// Redis was of no use. What was wrong is not told: messages of a Redis are not known to be safe to print.
 #[derive(Clone, Copy, Debug)]
-pub struct Trouble;
+pub struct Unavailable;
 
-impl From<io::Error> for Trouble {
+impl From<io::Error> for Unavailable {
     fn from(_: io::Error) -> Self {
         Self
     }
 }
 
-impl From<RedisError> for Trouble {
+impl From<RedisError> for Unavailable {
     fn from(_: RedisError) -> Self {
         Self
     }
 }
 
 /// Where Redis is, and the connection to it.
-pub struct Link {
+pub struct Redis {
     settings: Settings,
     connect_timeout: Duration,
     tls: Option<TlsConnector>,
     state: Mutex<State>,
 }
 
-impl fmt::Debug for Link {
+impl fmt::Debug for Redis {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Link")
+        formatter.write_str("Redis")
     }
 }
 
@@ -86,7 +86,7 @@ impl Drop for Driver {
 trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> Stream for S {}
 
-impl Link {
+impl Redis {
     /// Connects to nothing yet.
     pub fn new(settings: Settings, tls: Option<ClientConfig>, connect_timeout: Duration) -> Self {
         let tls = tls.map(|mut config| {
@@ -98,14 +98,14 @@ impl Link {
     }
 
     /// What the command is answered with, within the command time-out.
-    pub async fn ask(self: &Arc<Self>, command: &Cmd) -> Result<Value, Trouble> {
+    pub async fn ask(self: &Arc<Self>, command: &Cmd) -> Result<Value, Unavailable> {
         let mut answer = std::pin::pin!(self.ask_patiently(command));
         let limit = self.settings.command_timeout;
         let mut result = timeout(limit, &mut answer).await;
         if result.is_err() {
             result = timeout(GRACE, &mut answer).await;
         }
-        let result = result.unwrap_or(Err(Trouble));
+        let result = result.unwrap_or(Err(Unavailable));
         if result.is_err() {
             self.start_over();
         }
@@ -113,12 +113,12 @@ impl Link {
     }
 
     /// A connection that died in idleness shows at its next use, and a cluster may have moved the slot: neither is
-    /// trouble yet. Every command here may be repeated.
-    async fn ask_patiently(self: &Arc<Self>, command: &Cmd) -> Result<Value, Trouble> {
+    /// a failure yet. Every command here may be repeated.
+    async fn ask_patiently(self: &Arc<Self>, command: &Cmd) -> Result<Value, Unavailable> {
         let mut is_last = false;
         loop {
             let (number, connection) = self.connection();
-            let mut connection = connection.await.ok_or(Trouble)?;
+            let mut connection = connection.await.ok_or(Unavailable)?;
             let answer = connection.commands.send_packed_command(command).await;
             let error = match answer.and_then(Value::extract_error) {
                 Ok(value) => return Ok(value),
@@ -126,7 +126,7 @@ impl Link {
             };
             let moved = error.redirect_node().and_then(|(node, _)| Address::parse(node, 0));
             if is_last || !(moved.is_some() || error.is_connection_dropped() || error.is_io_error()) {
-                return Err(Trouble);
+                return Err(Unavailable);
             }
             is_last = true;
             if moved.is_some() {
@@ -144,11 +144,11 @@ impl Link {
         }
         state.number += 1;
         let number = state.number;
-        let link = Arc::clone(self);
+        let redis = Arc::clone(self);
         let attempt = async move {
-            let connection = timeout(link.connect_timeout, link.connect(number)).await.ok()?.ok();
+            let connection = timeout(redis.connect_timeout, redis.connect(number)).await.ok()?.ok();
             if connection.is_none() {
-                link.give_up(number);
+                redis.give_up(number);
             }
             connection
         };
@@ -179,29 +179,29 @@ impl Link {
         self.connection().1.await.is_some() && self.ask(&::redis::cmd("PING")).await.is_ok()
     }
 
-    async fn connect(self: &Arc<Self>, number: u64) -> Result<Connection, Trouble> {
+    async fn connect(self: &Arc<Self>, number: u64) -> Result<Connection, Unavailable> {
         let stream = self.stream().await?;
         let (commands, driver) =
             MultiplexedConnection::new_with_config(&self.login(), stream, unlimited()).await?;
-        let link = Arc::downgrade(self);
+        let redis = Arc::downgrade(self);
         let driver = async move {
             driver.await;
-            if let Some(link) = link.upgrade() {
-                link.give_up(number);
+            if let Some(redis) = redis.upgrade() {
+                redis.give_up(number);
             }
         };
         Ok(Connection { commands, _driver: Arc::new(Driver(spawn(driver.boxed()))) })
     }
 
     /// A connection of its own for the messages of a channel.
-    pub async fn subscribe(&self, channel: &str) -> Result<PubSub, Trouble> {
+    pub async fn subscribe(&self, channel: &str) -> Result<PubSub, Unavailable> {
         let subscribing = async {
             let stream = self.stream().await?;
             let mut messages = PubSub::new(&self.login(), stream).await?;
             messages.subscribe(channel).await?;
             Ok(messages)
         };
-        timeout(self.connect_timeout, subscribing).await.unwrap_or(Err(Trouble))
+        timeout(self.connect_timeout, subscribing).await.unwrap_or(Err(Unavailable))
     }
 
     fn login(&self) -> RedisConnectionInfo {
@@ -212,18 +212,18 @@ impl Link {
     }
 
     /// A stream to the node that takes the fleet's writes, as far as that is known.
-    async fn stream(&self) -> Result<Box<dyn Stream>, Trouble> {
+    async fn stream(&self) -> Result<Box<dyn Stream>, Unavailable> {
         let moved = self.state().moved.clone();
         if let Some(node) = moved {
             return self.open(&node).await;
         }
-        let mut result = Err(Trouble);
+        let mut result = Err(Unavailable);
         for node in &self.settings.nodes {
             result = match &self.settings.topology {
                 Topology::Single | Topology::Cluster => self.open(node).await,
                 Topology::Sentinel(master) => match self.ask_sentinel(node, master).await {
                     Ok(master) => self.open(&master).await,
-                    Err(Trouble) => Err(Trouble),
+                    Err(Unavailable) => Err(Unavailable),
                 },
             };
             if result.is_ok() {
@@ -233,16 +233,16 @@ impl Link {
         result
     }
 
-    async fn open(&self, Address { host, port }: &Address) -> Result<Box<dyn Stream>, Trouble> {
+    async fn open(&self, Address { host, port }: &Address) -> Result<Box<dyn Stream>, Unavailable> {
         let stream = TcpStream::connect((host.as_str(), *port)).await?;
         stream.set_nodelay(true)?;
         let Some(tls) = &self.tls else { return Ok(Box::new(stream)) };
-        let name = ServerName::try_from(host.clone()).map_err(|_| Trouble)?;
+        let name = ServerName::try_from(host.clone()).map_err(|_| Unavailable)?;
         Ok(Box::new(tls.connect(name, stream).await?))
     }
 
     /// Sentinels have a login of their own, or none. The Redis's is tried where none is not enough.
-    async fn ask_sentinel(&self, sentinel: &Address, master: &str) -> Result<Address, Trouble> {
+    async fn ask_sentinel(&self, sentinel: &Address, master: &str) -> Result<Address, Unavailable> {
         let mut question = ::redis::cmd("SENTINEL");
         question.arg("GET-MASTER-ADDR-BY-NAME").arg(master);
         for login in [anonymous(), self.login().set_db(0)] {
@@ -253,20 +253,15 @@ impl Link {
             let Ok(answer) = question.query_async::<Option<(String, u16)>>(&mut commands).await else {
                 continue;
             };
-            let (host, port) = answer.ok_or(Trouble)?;
+            let (host, port) = answer.ok_or(Unavailable)?;
             return Ok(Address { host, port });
         }
-        Err(Trouble)
+        Err(Unavailable)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Runs a task on the runtime that this is called on. Boxed, since each type that is spawned costs kilobytes of code.
-pub fn spawn(task: BoxFuture<'static, ()>) -> AbortHandle {
-    Handle::current().spawn(task).abort_handle()
 }
 
 /// The limits are ours.

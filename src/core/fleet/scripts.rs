@@ -1,16 +1,17 @@
-//! What lies in Redis and the scripts that change it, each in one step. Knows names, sealed bytes and tags, and nothing
-//! of tokens.
+//! Owns what lies in Redis, and the scripts that change it, each in one step. Knows names, sealed bytes and tags, and
+//! nothing of tokens.
 //!
-//! A connection has up to three keys: its entry, the lock of whoever fetches it, and its generation, which says what
-//! was dropped last. All keys of a fleet are in one hash slot, so that a cluster needs no more than the right node.
+//! A connection has up to three keys: its entry, the lock of whoever fetches it, and its generation, the fencing token,
+//! which says what was invalidated last. All keys of a fleet are in one hash slot, so that a cluster needs no more than the right node.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{Cmd, Value};
 
+use super::breaker::Breaker;
 use super::crypto::{Name, Tag};
-use super::redis::{Link, Trouble};
+use super::redis::Unavailable;
 
 /// A lock lasts so long unless its holder renews it: a holder that was killed keeps the others waiting for this long.
 pub const LOCK_LIFE: Duration = Duration::from_secs(2);
@@ -23,7 +24,7 @@ const FAILURE_LIFE: Duration = Duration::from_secs(1);
 
 /// Names one holder of a lock.
 pub type LockId = [u8; 16];
-/// What was dropped last: the tag of a token, or none, and something random. Empty if nothing was.
+/// What was invalidated last: the tag of a token, or none, and something random. Empty if nothing was.
 pub type Generation = Vec<u8>;
 
 /// What there is of a connection.
@@ -39,9 +40,9 @@ pub enum Found {
     Failed(Generation),
 }
 
-/// How a holder ends.
+/// How a holder gives the lock back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ending {
+pub enum Release {
     /// Whoever waits may take the lock.
     GaveUp,
     /// Whoever waits need not wait for others again.
@@ -72,7 +73,7 @@ local lock = redis.call('GET', KEYS[2])
 if lock and string.sub(lock, 2) == ARGV[1] then redis.call('PEXPIRE', KEYS[2], ARGV[2]) end
 return 0";
 
-/// Writes an entry if nothing was dropped since its generation was read, and if its token is not what was dropped.
+/// Writes an entry if nothing was invalidated since its generation was read, and if its token is not what was invalidated.
 const PUT: &str = "
 local generation = redis.call('GET', KEYS[3]) or ''
 local kept = 0
@@ -100,9 +101,9 @@ if lock and string.sub(lock, 2) == ARGV[1] then
 end
 return 0";
 
-/// Drops the entry and whatever is being fetched. With the tag of a token, nothing happens if another one is kept by
-/// now, or if that one was dropped last.
-const DROP: &str = "
+/// Drops the entry and the lock, and begins a generation. With the tag of a token, nothing happens if another one is kept
+/// by now, or if that one was invalidated last.
+const INVALIDATE: &str = "
 local tag = string.sub(ARGV[1], 1, 16)
 if ARGV[3] == '1' then
   local entry = redis.call('GET', KEYS[1])
@@ -125,17 +126,17 @@ return 0";
 
 /// The fleet's keys and its channel.
 #[derive(Debug)]
-pub struct Store {
-    link: Arc<Link>,
+pub struct Scripts {
+    breaker: Arc<Breaker>,
     prefix: String,
     pub channel: String,
 }
 
-impl Store {
+impl Scripts {
     /// The keys of a namespace. The braces are what a cluster takes the hash slot from.
-    pub fn new(link: Arc<Link>, key_prefix: &str, namespace: &str) -> Self {
+    pub fn new(breaker: Arc<Breaker>, key_prefix: &str, namespace: &str) -> Self {
         let prefix = format!("{key_prefix}{{{namespace}}}:");
-        Self { link, channel: format!("{prefix}news"), prefix }
+        Self { breaker, channel: format!("{prefix}channel"), prefix }
     }
 
     /// The entry, unless it is the one that is known to be of no use; or the lock; or what there is instead.
@@ -145,17 +146,17 @@ impl Store {
         lock: &LockId,
         useless: &[u8],
         awaited: Option<&LockId>,
-    ) -> Result<Found, Trouble> {
+    ) -> Result<Found, Unavailable> {
         let mut command = self.script(TAKE, name);
         command.arg(lock).arg(millis(LOCK_LIFE)).arg(useless).arg(awaited.map_or(&[][..], |id| id));
-        read_found(self.link.ask(&command).await?).ok_or(Trouble)
+        read_found(self.breaker.ask(&command).await?).ok_or(Unavailable)
     }
 
     /// Keeps the lock for a while longer.
-    pub async fn renew(&self, name: &Name, lock: &LockId) -> Result<(), Trouble> {
+    pub async fn renew(&self, name: &Name, lock: &LockId) -> Result<(), Unavailable> {
         let mut command = self.script(RENEW, name);
         command.arg(lock).arg(millis(LOCK_LIFE));
-        self.link.ask(&command).await.map(drop)
+        self.breaker.ask(&command).await.map(drop)
     }
 
     /// Writes an entry and gives the lock back. `false` if the entry was outdated before it came.
@@ -166,12 +167,12 @@ impl Store {
         generation: &Generation,
         sealed: &[u8],
         life: Duration,
-        news: &[u8],
-    ) -> Result<bool, Trouble> {
+        message: &[u8],
+    ) -> Result<bool, Unavailable> {
         let mut command = self.script(PUT, name);
         command.arg(lock).arg(generation.as_slice()).arg(sealed).arg(millis(life).max(1));
-        command.arg(self.channel.as_str()).arg(news);
-        Ok(self.link.ask(&command).await? == Value::Int(1))
+        command.arg(self.channel.as_str()).arg(message);
+        Ok(self.breaker.ask(&command).await? == Value::Int(1))
     }
 
     /// Gives the lock back without an entry.
@@ -179,44 +180,44 @@ impl Store {
         &self,
         name: &Name,
         lock: &LockId,
-        ending: Ending,
-        news: &[u8],
-    ) -> Result<(), Trouble> {
-        let failure = match ending {
-            Ending::GaveUp => 0,
-            Ending::Failed => millis(FAILURE_LIFE),
+        how: Release,
+        message: &[u8],
+    ) -> Result<(), Unavailable> {
+        let failure = match how {
+            Release::GaveUp => 0,
+            Release::Failed => millis(FAILURE_LIFE),
         };
         let mut command = self.script(RELEASE, name);
-        command.arg(lock).arg(failure).arg(self.channel.as_str()).arg(news);
-        self.link.ask(&command).await.map(drop)
+        command.arg(lock).arg(failure).arg(self.channel.as_str()).arg(message);
+        self.breaker.ask(&command).await.map(drop)
     }
 
     /// Drops the entry, and with it what is being fetched; only the token of the generation's tag if so asked.
-    pub async fn drop_entry(
+    pub async fn invalidate(
         &self,
         name: &Name,
         generation: &Generation,
         by_tag: bool,
-        news: &[u8],
-    ) -> Result<(), Trouble> {
-        let mut command = self.script(DROP, name);
+        message: &[u8],
+    ) -> Result<(), Unavailable> {
+        let mut command = self.script(INVALIDATE, name);
         command.arg(generation.as_slice()).arg(millis(GENERATION_LIFE)).arg(u8::from(by_tag));
-        command.arg(self.channel.as_str()).arg(news);
-        self.link.ask(&command).await.map(drop)
+        command.arg(self.channel.as_str()).arg(message);
+        self.breaker.ask(&command).await.map(drop)
     }
 
     /// Begins a generation: whoever fetches now does not write.
-    pub async fn outdate(&self, name: &Name, generation: &Generation) -> Result<(), Trouble> {
+    pub async fn outdate(&self, name: &Name, generation: &Generation) -> Result<(), Unavailable> {
         let mut command = self.script(OUTDATE, name);
         command.arg(generation.as_slice()).arg(millis(GENERATION_LIFE));
-        self.link.ask(&command).await.map(drop)
+        self.breaker.ask(&command).await.map(drop)
     }
 
     /// Tells the fleet.
-    pub async fn publish(&self, news: &[u8]) -> Result<(), Trouble> {
+    pub async fn publish(&self, message: &[u8]) -> Result<(), Unavailable> {
         let mut command = redis::cmd("PUBLISH");
-        command.arg(self.channel.as_str()).arg(news);
-        self.link.ask(&command).await.map(drop)
+        command.arg(self.channel.as_str()).arg(message);
+        self.breaker.ask(&command).await.map(drop)
     }
 
     fn script(&self, text: &str, name: &Name) -> Cmd {
