@@ -74,6 +74,7 @@ export interface BindingFleetStats {
   misses: number
   errors: number
   isBypassed: boolean
+  lastError?: string
 }
 
 /** A call that was answered from the cache, at once. */

@@ -233,10 +233,15 @@ export interface FleetStats {
   hits: number
   /** Fetches that it could not answer. */
   misses: number
-  /** Commands that failed or took too long. Each opens the breaker. */
+  /** Commands that failed or took too long. */
   errors: number
-  /** Whether Redis is left alone now, after an error. */
+  /** Whether Redis is left alone now, after too many errors, or after one that the next command would end in too. */
   isBypassed: boolean
+  /**
+   * What went wrong last, of a command or of the subscription: the code of Redis's reply, such as `WRONGPASS` or `NOPERM`, or
+   * the system's words. It holds no address and no secret, and stays when Redis is well again. Absent until then.
+   */
+  lastError?: string
 }
 
 /**

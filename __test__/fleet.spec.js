@@ -62,6 +62,21 @@ const listening = async (count, of = redis) => {
   await until(async () => (await subscribers()) >= count)
 }
 
+const isEntry = key => !/:(lock|generation|epoch)$/.test(key)
+/** Those that are there, as soon as there are so many: they are written when the caller has its token. */
+const entryKeys = async (count = 1, of = redis) => {
+  let entries = []
+  await until(async () => {
+    entries = (await of.keys()).filter(isEntry)
+    return entries.length >= count
+  })
+  return entries
+}
+const webhookFor = owner => ({
+  event_type: 'connection.disabled',
+  payload: { connector: { slug: 'slack' }, context: { external_id: owner } },
+})
+
 describe('twenty processes', () => {
   let fleet
   beforeEach(async () => {
@@ -172,9 +187,9 @@ describe('what one process has fetched', () => {
     tokens.answer(owner => (owner === 'short' ? { body } : undefined))
     const client = newClient(cacheOn(redis.url, { cache: { ttlMs: 90_000 } }))
     await client.getAccessToken('short', 'slack')
-    const short = await redis.ask('PTTL', (await redis.keys())[0])
+    const short = await redis.ask('PTTL', (await entryKeys())[0])
     await client.getAccessToken('u1', 'slack')
-    const lives = await Promise.all((await redis.keys()).map(key => redis.ask('PTTL', key)))
+    const lives = await Promise.all((await entryKeys(2)).map(key => redis.ask('PTTL', key)))
 
     expect(short).toBeGreaterThan(70_000)
     expect(short).toBeLessThanOrEqual(80_000)
@@ -242,7 +257,7 @@ describe('what one process has fetched', () => {
     for (const answer of answers) {
       tokens.answer(() => answer)
       await expect(client.getAccessToken('u1', 'slack')).rejects.toThrow()
-      expect(await redis.keys()).toEqual([])
+      await until(async () => (await redis.keys()).every(key => key.endsWith(':epoch')))
     }
     expect(tokens.total()).toBe(answers.length)
     expect(client.stats().fleet.errors).toBe(0)
@@ -261,11 +276,78 @@ describe('what one process has fetched', () => {
   })
 })
 
+describe('a token that the platform gave', () => {
+  // Whoever waits for Redis waits longer than the test may take.
+  const FOREVER = 60_000
+  const LIMIT = 30_000
+  const slow = { redis: { commandTimeoutMs: FOREVER } }
+  const asked = async client => {
+    tokens.latencyMs = 200
+    const token = client.getAccessToken('u1', 'slack')
+    await until(() => tokens.total() === 1)
+    tokens.latencyMs = 0
+    return { token }
+  }
+  const isReleased = text => / lua\] "DEL" "[^"]*:lock"/.test(text)
+
+  test(
+    'is handed out before it is written, and a write that is under way delays no close()',
+    async () => {
+      const client = newClient(cacheOn(redis.url, slow))
+      const watched = await redis.watch()
+      const { token } = await asked(client)
+      redis.freeze()
+      try {
+        expect(await token).toBe(tokens.tokenOf('u1'))
+        await client.close()
+      } finally {
+        redis.thaw()
+      }
+
+      expect(await newClient().getAccessToken('u1', 'slack')).toBe(tokens.tokenOf('u1'))
+      await until(() => isReleased(watched.text()))
+      watched.end()
+    },
+    LIMIT,
+  )
+
+  test('is handed out when it cannot be written, and the lock is given back', async () => {
+    const own = later(await startRedis({ settings: ['--maxmemory-policy', 'noeviction'] }))
+    const client = newClient(cacheOn(own.url))
+    const watched = await own.watch()
+    const { token } = await asked(client)
+    await own.ask('CONFIG', 'SET', 'maxmemory', '1')
+
+    expect(await token).toBe(tokens.tokenOf('u1'))
+    await until(() => isReleased(watched.text()))
+    expect((await own.keys()).filter(isEntry)).toEqual([])
+    watched.end()
+  })
+
+  test('and that nobody waits for any more leaves no lock behind', async () => {
+    const client = newClient()
+    const watched = await redis.watch()
+    const controller = new AbortController()
+    tokens.latencyMs = 60_000
+    const call = client.getAccessToken('u1', 'slack', { signal: controller.signal })
+    await until(() => tokens.total() === 1)
+    tokens.latencyMs = 0
+
+    controller.abort()
+    await expect(call).rejects.toThrow()
+
+    await until(() => isReleased(watched.text()))
+    watched.end()
+  })
+})
+
+const epochKey = async () => (await redis.keys()).find(key => key.endsWith(':epoch'))
+
 describe('an entry', () => {
   const entryKey = async owner => {
-    const before = await redis.keys()
+    const before = (await redis.keys()).filter(isEntry)
     await newClient().getAccessToken(owner, 'slack')
-    return (await redis.keys()).find(key => !before.includes(key))
+    return (await entryKeys(before.length + 1)).find(key => !before.includes(key))
   }
   const flip = (bytes, at) => {
     const altered = Buffer.from(bytes)
@@ -278,6 +360,8 @@ describe('an entry', () => {
     ['altered in its middle', async key => ['SET', key, flip(await redis.ask('GET', key), 60), 'KEEPTTL']],
     ['cut off', async key => ['SET', key, (await redis.ask('GET', key)).subarray(0, -20), 'KEEPTTL']],
     ['empty', key => ['SET', key, '', 'PX', '60000']],
+    ['whose epoch is gone', async () => ['DEL', await epochKey()]],
+    ['of another epoch', async () => ['SET', await epochKey(), 'e'.repeat(16), 'KEEPTTL']],
     ['that never ends', key => ['PERSIST', key]],
     ['of something else', key => ['SET', key, 'x'.repeat(500), 'PX', '60000']],
   ])('%s is a miss', async (_what, change) => {
@@ -304,7 +388,7 @@ describe('an entry', () => {
   test('that was kept aside and is put back when its time is over is a miss', async () => {
     const short = cacheOn(redis.url, { cache: { ttlMs: 300 } })
     await newClient(short).getAccessToken('u1', 'slack')
-    const [key] = await redis.keys()
+    const [key] = await entryKeys()
     const kept = await redis.ask('GET', key)
     await delay(400)
     await redis.ask('SET', key, kept, 'PX', '60000')
@@ -328,6 +412,21 @@ describe('an invalidation', () => {
 
     expect(current).toBe(tokens.tokenOf('u1'))
     expect(await old).not.toBe(current)
+    expect(await newClient().getAccessToken('u1', 'slack')).toBe(current)
+    expect(tokens.total()).toBe(2)
+  })
+
+  test('of everything beats whatever was fetched before', async () => {
+    tokens.latencyMs = 500
+    const old = newClient().getAccessToken('u1', 'slack')
+    await until(() => tokens.total() === 1)
+    await redis.ask('SET', await epochKey(), 'e'.repeat(16))
+    tokens.latencyMs = 0
+    tokens.revoke('u1')
+    const current = await newClient().getAccessToken('u1', 'slack')
+
+    expect(await old).toBe('secret-token-u1-v1')
+    expect(current).toBe(tokens.tokenOf('u1'))
     expect(await newClient().getAccessToken('u1', 'slack')).toBe(current)
     expect(tokens.total()).toBe(2)
   })
@@ -362,7 +461,7 @@ describe('an invalidation', () => {
 
     expect(answer.status).toBe(401)
     expect(token).toBe(tokens.tokenOf('u1'))
-    expect((await redis.keys()).filter(key => !/:(lock|generation)$/.test(key))).toEqual([])
+    expect((await redis.keys()).filter(isEntry)).toEqual([])
   })
 
   test('by a webhook reaches a process that never had a call', async () => {
@@ -370,11 +469,66 @@ describe('an invalidation', () => {
     await user.getAccessToken('u1', 'slack')
     await listening(1)
     tokens.revoke('u1')
-    const payload = { connector: { slug: 'slack' }, context: { external_id: 'u1' } }
 
-    hook.handleWebhook({ event_type: 'connection.disabled', payload })
+    hook.handleWebhook(webhookFor('u1'))
 
     await until(async () => (await user.getAccessToken('u1', 'slack')) === tokens.tokenOf('u1'), 1000)
+  })
+
+  test('of two rejected tokens at once leaves a third one alone', async () => {
+    const [first, second] = [newClient(), newClient()]
+    const token = await first.getAccessToken('u1', 'slack')
+    redis.freeze()
+    second.invalidate('u1', 'slack', 'one-older-token')
+    second.invalidate('u1', 'slack', 'another-older-token')
+    redis.thaw()
+
+    expect(await second.getAccessToken('u1', 'slack')).toBe(token)
+    expect(tokens.total()).toBe(1)
+  })
+
+  test('by a webhook is one command and one message', async () => {
+    const hook = newClient()
+    await hook.getAccessToken('u0', 'slack')
+    await entryKeys()
+    const watched = await redis.watch()
+
+    hook.handleWebhook(webhookFor('u1'))
+    await until(async () => (await redis.keys()).filter(key => key.endsWith(':generation')).length === 3)
+    await redis.ask('PING', 'the-end')
+    await until(() => watched.text().includes('the-end'))
+
+    const seen = watched.end()
+    expect(seen.match(/\] "EVAL"/g)).toHaveLength(1)
+    expect(seen.match(/"PUBLISH"/g)).toHaveLength(1)
+  })
+
+  describe.each([
+    ['Redis is healthy', 40_000, () => {}, () => {}],
+    ['Redis does not answer', 12_000, () => redis.freeze(), () => redis.thaw()],
+  ])('in a burst of thousands while %s', (_when, count, harm, heal) => {
+    test('is lost by nobody', async () => {
+      const owners = Array.from({ length: 20 }, (_, index) => `u${index}`)
+      const longLived = cacheOn(redis.url, { cache: { ttlMs: 2 ** 31 - 1 } })
+      const [user, hook] = [newClient(longLived), newClient(longLived)]
+      await hook.getAccessToken('hook', 'slack')
+      for (const owner of owners) await user.getAccessToken(owner, 'slack')
+      await listening(2)
+      for (const owner of owners) await user.getAccessToken(owner, 'slack')
+      for (const owner of owners) tokens.revoke(owner)
+
+      await harm()
+      for (let index = 0; index < count; index++) hook.handleWebhook(webhookFor(`other-${index}`))
+      for (const owner of owners) hook.handleWebhook(webhookFor(owner))
+      await heal()
+
+      const current = owners.map(tokens.tokenOf)
+      const all = client => Promise.all(owners.map(owner => client.getAccessToken(owner, 'slack')))
+      expect(await all(hook)).toEqual(current)
+      await until(async () => (await all(user)).every((token, index) => token === current[index]), 20_000)
+      expect(await all(newClient(longLived))).toEqual(current)
+      expect(hook.stats().fleet).toMatchObject({ errors: 0, isBypassed: false })
+    })
   })
 
   test('reaches Redis when that is back, and the process does not read what it dropped', async () => {
@@ -444,25 +598,46 @@ describe('a Redis that is of no use', () => {
     return rig.url
   }
   const FAULTS = [
-    ['is not there', async () => `redis://127.0.0.1:${await closedPort()}`],
-    ['has no name', () => 'redis://redis.invalid'],
-    ['never answers', () => raw(() => {})],
-    ['hangs up', () => raw(socket => socket.destroy())],
-    ['answers garbage', () => raw(socket => socket.write('HTTP/1.1 400 Bad Request\r\n\r\n'))],
-    ['answers what nobody asked', () => raw(socket => socket.write('*2\r\n:1\r\n$3\r\nfoo\r\n'.repeat(9)))],
-    ['announces a huge answer', () => raw(socket => socket.write('$99999999999\r\nx'))],
-    ['nests without end', () => raw(socket => socket.write('*1\r\n'.repeat(100_000)))],
-    ['is loading', () => raw(socket => socket.write('-LOADING Redis is loading the dataset in memory\r\n'))],
-    ['is moving about', () => raw(socket => socket.write('-MOVED 1 127.0.0.1:1\r\n'))],
-    ['is full', () => server(['--maxmemory', '1', '--maxmemory-policy', 'noeviction'])],
-    ['is a replica', () => server(['--replicaof', '127.0.0.1', '1', '--replica-serve-stale-data', 'yes'])],
-    ['wants a password', () => server(['--requirepass', 'swordfish-of-the-server'])],
+    ['is not there', async () => `redis://127.0.0.1:${await closedPort()}`, /refused/],
+    ['has no name', () => 'redis://redis.invalid', /lookup/],
+    ['never answers', () => raw(() => {}), /^timed out: /],
+    ['hangs up', () => raw(socket => socket.destroy()), /lost|reset|broken|end of file/i],
+    [
+      'answers garbage',
+      () => raw(socket => socket.write('HTTP/1.1 400 Bad Request\r\n\r\n')),
+      /not Redis's|lost/,
+    ],
+    [
+      'answers what nobody asked',
+      () => raw(socket => socket.write('*2\r\n:1\r\n$3\r\nfoo\r\n'.repeat(9))),
+      /./,
+    ],
+    ['announces a huge answer', () => raw(socket => socket.write('$99999999999\r\nx')), /./],
+    ['nests without end', () => raw(socket => socket.write('*1\r\n'.repeat(100_000))), /./],
+    ['is loading', () => raw(socket => socket.write('-LOADING Redis is loading\r\n')), /^LOADING$/],
+    ['is moving about', () => raw(socket => socket.write('-MOVED 1 127.0.0.1:1\r\n')), /refused|^MOVED$/],
+    ['is full', () => server(['--maxmemory', '1', '--maxmemory-policy', 'noeviction']), /^OOM$/],
+    [
+      'is a replica',
+      () => server(['--replicaof', '127.0.0.1', '1', '--replica-serve-stale-data', 'yes']),
+      /^READONLY$/,
+    ],
+    ['wants a password', () => server(['--requirepass', 'swordfish-of-the-server']), /^NOAUTH$/],
     [
       'knows another password',
       async () =>
         (await server(['--requirepass', 'swordfish-of-the-server'])).replace('//', '//:swordfish-of-ours@'),
+      /^WRONGPASS$/,
     ],
-    ['speaks no TLS', async () => (await server([])).replace('redis:', 'rediss:')],
+    [
+      'speaks TLS alone',
+      async () => {
+        const identity = createAuthority().issue({ hosts: ['127.0.0.1'] })
+        return (await server([], { identity })).replace('rediss:', 'redis:')
+      },
+      /TLS|lost|reset|broken|end of file/i,
+    ],
+    ['speaks no TLS', async () => (await server([])).replace('redis:', 'rediss:'), /plain port/],
     [
       'lets the user do nothing',
       async () =>
@@ -470,10 +645,11 @@ describe('a Redis that is of no use', () => {
           '//',
           '//poor:poor-password@',
         ),
+      /^NOPERM$/,
     ],
   ]
 
-  test.each(FAULTS)('and %s costs no call, and one time-out at most', async (_what, where) => {
+  test.each(FAULTS)('and %s costs no call, and one time-out at most', async (_what, where, reason) => {
     const client = newClient({ redis: { url: await where(), commandTimeoutMs: TIMEOUT } })
     const plain = newClient(false)
     await plain.getAccessToken('warm', 'slack')
@@ -491,6 +667,7 @@ describe('a Redis that is of no use', () => {
     expect(took).toBeLessThan(2 * TIMEOUT)
     expect(performance.now() - next).toBeLessThan(2 * TIMEOUT)
     expect(client.stats()).toMatchObject({ failures: 0, fleet: { hits: 0, isBypassed: true } })
+    expect(client.stats().fleet.lastError).toMatch(reason)
     expectNoSecrets(client.stats(), ['swordfish-of-ours', 'poor-password'])
   })
 
@@ -518,6 +695,23 @@ describe('a Redis that is of no use', () => {
     await client.getAccessToken('u3', 'slack')
     expect((await own.keys()).length).toBeGreaterThanOrEqual(1)
     expect(client.stats().failures).toBe(0)
+  })
+
+  test('is not one that answered a command too late, once', async () => {
+    const own = later(await startRedis())
+    const client = newClient({ redis: { url: own.url, commandTimeoutMs: 1000 } })
+    await client.getAccessToken('u1', 'slack')
+    await entryKeys(1, own)
+    own.freeze()
+    await client.getAccessToken('u2', 'slack')
+    own.thaw()
+
+    expect(client.stats().fleet).toMatchObject({
+      isBypassed: false,
+      lastError: expect.stringMatching(/^timed out: /),
+    })
+    await client.getAccessToken('u3', 'slack')
+    await entryKeys(2, own)
   })
 
   test('is not one that only dropped an idle connection', async () => {
@@ -603,7 +797,12 @@ describe('the way to Redis', () => {
 
     const stranger = newClient(cacheOn(url))
     await stranger.getAccessToken('u1', 'slack')
-    expect(stranger.stats().fleet).toMatchObject({ hits: 0, errors: 1, isBypassed: true })
+    expect(stranger.stats().fleet).toMatchObject({
+      hits: 0,
+      errors: 1,
+      isBypassed: true,
+      lastError: "the certificate's issuer is not trusted",
+    })
   })
 
   test('leads through Sentinels to the Redis that they watch', async () => {
@@ -614,7 +813,7 @@ describe('the way to Redis', () => {
       expect(client.stats().fleet.errors).toBe(0)
     }
     expect(tokens.total()).toBe(1)
-    expect(await redis.keys()).toHaveLength(1)
+    expect(await entryKeys()).toHaveLength(1)
   })
 
   test('leads in a cluster to the member that holds the slot', async () => {

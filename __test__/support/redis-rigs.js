@@ -55,7 +55,7 @@ async function startRedis({ settings = [], identity, sentinelOf } = {}) {
     await rig.ask('SAVE')
     return readFileSync(join(directory, 'dump.rdb'))
   }
-  /** Every command that arrives from now on, as text; `end()` gives it. */
+  /** Every command that arrives from now on, as text: `text()` so far, `end()` when it is enough. */
   rig.watch = () => watchCommands(rig.port)
   track(rig)
   await rig.start()
@@ -153,6 +153,7 @@ async function watchCommands(port) {
   socket.write(encode(['MONITOR']))
   await once(socket, 'data')
   return {
+    text: () => text,
     end: () => {
       socket.destroy()
       return text

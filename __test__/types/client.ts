@@ -93,6 +93,7 @@ export const fleets: XkitClientOptions[] = [
   { cache: { redis: undefined, encryptionKey: new Uint8Array(32) } },
 ]
 export const isBypassed: boolean | undefined = new XkitClient().stats().fleet?.isBypassed
+export const lastError: string | undefined = new XkitClient().stats().fleet?.lastError
 
 export const clients = [
   new XkitClient(),

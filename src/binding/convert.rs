@@ -274,6 +274,7 @@ pub struct BindingFleetStats {
     pub misses: f64,
     pub errors: f64,
     pub is_bypassed: bool,
+    pub last_error: Option<String>,
 }
 
 impl From<&FleetStats> for BindingFleetStats {
@@ -283,6 +284,7 @@ impl From<&FleetStats> for BindingFleetStats {
             misses: fleet.misses.get() as f64,
             errors: fleet.errors.get() as f64,
             is_bypassed: fleet.is_bypassed.load(Ordering::Relaxed),
+            last_error: fleet.last_error(),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! Counters of a client since its construction. Counts, and decides nothing.
 
-use std::sync::Arc;
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The live counters.
 #[derive(Debug, Default)]
@@ -27,6 +28,25 @@ pub struct FleetStats {
     pub errors: Counter,
     /// Whether it is left alone now.
     pub is_bypassed: AtomicBool,
+    last_error: Mutex<Option<Cow<'static, str>>>,
+}
+
+impl FleetStats {
+    /// Counts a command that failed, and keeps the words for why.
+    pub fn failed(&self, reason: Cow<'static, str>) {
+        self.errors.add();
+        self.note_error(reason);
+    }
+
+    /// Keeps the words for what went wrong last, without counting a command.
+    pub fn note_error(&self, reason: Cow<'static, str>) {
+        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+    }
+
+    /// What went wrong last.
+    pub fn last_error(&self) -> Option<String> {
+        self.last_error.lock().unwrap_or_else(PoisonError::into_inner).as_deref().map(str::to_owned)
+    }
 }
 
 /// One counter. Relaxed, since what hangs on it bears being a moment late.

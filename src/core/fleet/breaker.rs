@@ -1,8 +1,8 @@
-//! Owns when Redis is left alone: after a failure, until a probe in the background says that it answers again, so that no
-//! call of a user ever has to find out.
+//! Owns when Redis is left alone: when too many of the last commands failed, or one in a way that the next one would too;
+//! until a probe in the background says that it answers again, so that no call of a user ever has to find out.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -10,26 +10,35 @@ use redis::{Cmd, Value};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
+use super::failure::Failure;
 use super::redis::{Redis, Unavailable};
 use super::tasks::Tasks;
 use crate::core::stats::FleetStats;
 
-/// How long Redis is left alone after a failure, and after each probe that fails.
+/// How long Redis is left alone at first, and after each probe that fails.
 const PAUSE: Duration = Duration::from_secs(5);
+/// The last commands that are judged by, and how many of them may not fail.
+const WINDOW: u32 = 10;
+const TOO_MANY: u32 = 5;
 
 /// A Redis with a breaker around it, closed at first.
 #[derive(Debug)]
 pub struct Breaker {
     redis: Arc<Redis>,
     is_open: watch::Sender<bool>,
+    recent: Recent,
     tasks: Tasks,
     stats: Arc<FleetStats>,
 }
 
+/// How the last commands ended: a bit each, 1 for one that failed.
+#[derive(Debug, Default)]
+struct Recent(AtomicU32);
+
 impl Breaker {
     /// Asks nothing yet.
     pub fn new(redis: Arc<Redis>, tasks: Tasks, stats: Arc<FleetStats>) -> Self {
-        Self { redis, is_open: watch::Sender::new(false), tasks, stats }
+        Self { redis, is_open: watch::Sender::new(false), recent: Recent::default(), tasks, stats }
     }
 
     /// Whether Redis is left alone.
@@ -42,22 +51,39 @@ impl Breaker {
         let _ = self.is_open.subscribe().wait_for(|is_open| !is_open).await;
     }
 
-    /// Waits until Redis is left alone.
-    pub async fn opened(&self) {
-        let _ = self.is_open.subscribe().wait_for(|is_open| *is_open).await;
-    }
-
-    /// What the command is answered with, in time.
-    pub async fn ask(self: &Arc<Self>, command: &Cmd) -> Result<Value, Unavailable> {
+    /// What is read in the answer to the command, in time.
+    pub async fn ask<T>(
+        self: &Arc<Self>,
+        command: &Cmd,
+        read: impl FnOnce(Value) -> Option<T>,
+    ) -> Result<T, Unavailable> {
         if self.is_open() {
             return Err(Unavailable);
         }
-        let result = self.redis.ask(command).await;
-        if result.is_err() {
-            self.stats.errors.add();
-            self.open();
+        let answer = self.redis.ask(command).await;
+        match answer.and_then(|answer| read(answer).ok_or_else(Failure::strange_answer)) {
+            Ok(read) => {
+                self.recent.note(false);
+                Ok(read)
+            }
+            Err(Failure { reason, is_lasting }) => {
+                self.stats.failed(reason);
+                if self.recent.note(true) || is_lasting {
+                    self.open();
+                }
+                Err(Unavailable)
+            }
         }
-        result
+    }
+
+    /// As `ask`, for what others would wait for; counts nothing.
+    pub async fn ask_even_if_open(&self, command: &Cmd) -> Result<(), Unavailable> {
+        self.redis.ask(command).await.map(drop).map_err(|_| Unavailable)
+    }
+
+    async fn probe(&self) -> bool {
+        let answered = self.redis.probe().await;
+        answered.map_err(|failure| self.stats.note_error(failure.reason)).is_ok()
     }
 
     fn open(self: &Arc<Self>) {
@@ -67,11 +93,25 @@ impl Breaker {
         self.stats.is_bypassed.store(true, Ordering::Relaxed);
         let breaker = Arc::clone(self);
         let recover = async move {
-            until_answered(|| breaker.redis.probe()).await;
+            until_answered(|| breaker.probe()).await;
+            breaker.recent.forget();
             breaker.stats.is_bypassed.store(false, Ordering::Relaxed);
             breaker.is_open.send_replace(false);
         };
         self.tasks.spawn(recover.boxed());
+    }
+}
+
+impl Recent {
+    /// Notes how a command ended; `true` if too many have failed.
+    fn note(&self, has_failed: bool) -> bool {
+        let next = |ended: u32| (ended << 1 | u32::from(has_failed)) & !(u32::MAX << WINDOW);
+        let before = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |ended| Some(next(ended)));
+        next(before.unwrap_or_else(|ended| ended)).count_ones() >= TOO_MANY
+    }
+
+    fn forget(&self) {
+        self.0.store(0, Ordering::Relaxed);
     }
 }
 
@@ -87,8 +127,6 @@ async fn until_answered<Probe: Future<Output = bool>>(probe: impl Fn() -> Probe)
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicU32;
-
     use tokio::time::Instant;
 
     use super::*;
@@ -99,5 +137,20 @@ mod tests {
         let probes = AtomicU32::new(0);
         until_answered(|| async { probes.fetch_add(1, Ordering::Relaxed) == 2 }).await;
         assert_eq!((probes.load(Ordering::Relaxed), start.elapsed()), (3, 3 * PAUSE));
+    }
+
+    #[test]
+    fn a_few_failures_among_many_answers_open_nothing_and_half_of_the_last_ten_do() {
+        let recent = Recent::default();
+        for _ in 0..100 {
+            assert!(!recent.note(true));
+            for _ in 0..2 {
+                assert!(!recent.note(false));
+            }
+        }
+        recent.forget();
+        assert_eq!([true; 5].map(|has_failed| recent.note(has_failed)), [false, false, false, false, true]);
+        recent.forget();
+        assert!(!recent.note(true));
     }
 }

@@ -16,6 +16,7 @@ use tokio::time::{sleep, timeout};
 use super::crypto::Name;
 use super::redis::Redis;
 use crate::core::clock::Clock;
+use crate::core::stats::FleetStats;
 use crate::core::tokens::validity::Validity;
 
 /// Redis is asked for a heartbeat so often; whoever is subscribed notices a lost connection by that.
@@ -32,18 +33,20 @@ pub type Sender = [u8; 16];
 /// What one member tells the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// What was kept of a connection is of no use any more.
+    /// What was kept of these connections is of no use any more.
     Invalidated,
-    /// Whoever fetched a connection is done.
+    /// What was fetched until now is of no use any more, whatever the connection.
+    AllInvalidated,
+    /// Whoever fetched these connections is done.
     Fetched,
 }
 
 /// One message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Message {
     event: Event,
     sender: Sender,
-    name: Name,
+    names: Vec<Name>,
 }
 
 /// This member's side of the channel.
@@ -52,6 +55,7 @@ pub struct Channel {
     name: String,
     sender: Sender,
     validity: Arc<Validity>,
+    stats: Arc<FleetStats>,
     waiting: Box<[Notify]>,
     heartbeat_timeout: Duration,
     clock: Clock,
@@ -75,6 +79,8 @@ pub struct Parts {
     pub sender: Sender,
     /// Told what the others invalidate.
     pub validity: Arc<Validity>,
+    /// Told why there is no subscription.
+    pub stats: Arc<FleetStats>,
     /// How long a heartbeat may take.
     pub heartbeat_timeout: Duration,
     /// What time it is.
@@ -86,14 +92,14 @@ pub struct Parts {
 impl Channel {
     /// Not subscribed yet.
     pub fn new(parts: Parts) -> Self {
-        let Parts { redis, name, sender, validity, heartbeat_timeout, clock, jitter } = parts;
+        let Parts { redis, name, sender, validity, stats, heartbeat_timeout, clock, jitter } = parts;
         let waiting = (0..SLOTS).map(|_| Notify::new()).collect();
-        Self { redis, name, sender, validity, waiting, heartbeat_timeout, clock, jitter }
+        Self { redis, name, sender, validity, stats, waiting, heartbeat_timeout, clock, jitter }
     }
 
-    /// The message of this member, as Redis passes it on.
-    pub fn message(&self, event: Event, name: &Name) -> Vec<u8> {
-        Message { event, sender: self.sender, name: *name }.bytes()
+    /// A message of this member, as Redis passes it on. More names may follow.
+    pub fn message(&self, event: Event, names: &[Name]) -> Vec<u8> {
+        Message { event, sender: self.sender, names: names.to_vec() }.bytes()
     }
 
     /// Waits for a message about a connection.
@@ -106,14 +112,17 @@ impl Channel {
         let mut pause = FIRST_PAUSE;
         loop {
             let asked = self.clock.now().boot;
-            if let Ok(subscription) = self.redis.subscribe(&self.name).await {
-                // Before now, something may have been missed.
-                self.validity.invalidate_all();
-                self.validity.heartbeat(asked);
-                if self.follow(subscription).await {
-                    pause = FIRST_PAUSE;
+            match self.redis.subscribe(&self.name).await {
+                Ok(subscription) => {
+                    // Before now, something may have been missed.
+                    self.validity.invalidate_all();
+                    self.validity.heartbeat(asked);
+                    if self.follow(subscription).await {
+                        pause = FIRST_PAUSE;
+                    }
+                    self.validity.silence();
                 }
-                self.validity.silence();
+                Err(failure) => self.stats.note_error(failure.reason),
             }
             sleep(pause.mul_f64(0.5 + (self.jitter)() / 2.0)).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
@@ -151,12 +160,19 @@ impl Channel {
     }
 
     fn receive(&self, message: Option<Message>) {
-        let Some(Message { event, sender, name }) = message else { return };
+        let Some(Message { event, sender, names }) = message else { return };
         // What this member invalidates, it drops before it tells.
-        if event == Event::Invalidated && sender != self.sender {
-            self.validity.invalidate(name.slot());
+        let is_news = sender != self.sender;
+        match event {
+            Event::Invalidated if is_news => {
+                names.iter().for_each(|name| self.validity.invalidate(name.slot()))
+            }
+            Event::AllInvalidated if is_news => self.validity.invalidate_all(),
+            _ => {}
         }
-        self.slot(&name).notify_waiters();
+        for name in &names {
+            self.slot(name).notify_waiters();
+        }
     }
 
     fn slot(&self, name: &Name) -> &Notify {
@@ -168,9 +184,12 @@ impl Message {
     fn bytes(&self) -> Vec<u8> {
         let event = match self.event {
             Event::Invalidated => b'i',
+            Event::AllInvalidated => b'a',
             Event::Fetched => b'f',
         };
-        [&[event], &self.sender[..], self.name.bytes()].concat()
+        let mut bytes = [&[event], &self.sender[..]].concat();
+        self.names.iter().for_each(|name| bytes.extend(name.bytes()));
+        bytes
     }
 
     /// `None` for what is no such message: others may write to the channel.
@@ -178,11 +197,13 @@ impl Message {
         let (event, rest) = bytes.split_first()?;
         let event = match event {
             b'i' => Event::Invalidated,
+            b'a' => Event::AllInvalidated,
             b'f' => Event::Fetched,
             _ => return None,
         };
-        let (sender, name) = rest.split_first_chunk()?;
-        Some(Self { event, sender: *sender, name: Name::parse(name)? })
+        let (sender, names) = rest.split_first_chunk()?;
+        let names = names.chunks(Name::LENGTH).map(Name::parse).collect::<Option<_>>()?;
+        Some(Self { event, sender: *sender, names })
     }
 }
 
@@ -192,13 +213,15 @@ mod tests {
 
     #[test]
     fn a_message_is_read_as_it_was_written_and_nothing_else_is() {
-        let name = Name::parse(&[7; 32]).unwrap();
-        for event in [Event::Invalidated, Event::Fetched] {
-            let message = Message { event, sender: [1; 16], name };
-            assert_eq!(Message::parse(&message.bytes()), Some(message));
-            assert_eq!(Message::parse(&[&message.bytes()[..], b"x"].concat()), None);
+        let names = [7, 8].map(|byte| Name::parse(&[byte; 32]).unwrap());
+        for event in [Event::Invalidated, Event::AllInvalidated, Event::Fetched] {
+            for count in 0..=names.len() {
+                let message = Message { event, sender: [1; 16], names: names[..count].to_vec() };
+                assert_eq!(Message::parse(&message.bytes()), Some(message.clone()));
+                assert_eq!(Message::parse(&[&message.bytes()[..], b"x"].concat()), None);
+            }
         }
-        for strange in [&b""[..], b"i", b"hello", &[b'x'; 49], &[b'i'; 48]] {
+        for strange in [&b""[..], b"i", b"hello", &[b'x'; 49], &[b'i'; 48], &[b'i'; 16]] {
             assert_eq!(Message::parse(strange), None);
         }
     }

@@ -29,6 +29,9 @@ const TAG: usize = 16;
 pub struct Name([u8; DIGEST]);
 
 impl Name {
+    /// Bytes of a name.
+    pub const LENGTH: usize = DIGEST;
+
     /// As Redis sees it.
     pub fn text(&self) -> String {
         URL_SAFE_NO_PAD.encode(self.0)
@@ -39,7 +42,7 @@ impl Name {
         u16::from_be_bytes([self.0[0], self.0[1]])
     }
 
-    /// As the news carry it.
+    /// As a message carries it.
     pub fn bytes(&self) -> &[u8] {
         &self.0
     }
@@ -58,9 +61,6 @@ impl fmt::Debug for Name {
 
 /// Tells whether two tokens of one connection are the same, and nothing else.
 pub type Tag = [u8; TAG];
-
-/// A tag that no token has, but by a chance of 2⁻¹²⁸.
-pub const NO_TAG: Tag = [0; TAG];
 
 /// A connection with the life that it has in Redis.
 #[derive(Clone, Debug, PartialEq)]
@@ -331,8 +331,8 @@ mod tests {
     fn tags_tell_tokens_and_connections_apart() {
         let keys = keys();
         let (one, other) = (name_of(&keys, "u1"), name_of(&keys, "u2"));
-        let tags = HashSet::from([keys.tag(&one, "a"), keys.tag(&one, "b"), keys.tag(&other, "a"), NO_TAG]);
-        assert_eq!(tags.len(), 4);
+        let tags = HashSet::from([keys.tag(&one, "a"), keys.tag(&one, "b"), keys.tag(&other, "a")]);
+        assert_eq!(tags.len(), 3);
     }
 
     #[test]

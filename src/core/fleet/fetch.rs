@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::mem;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,13 +14,11 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::breaker::Breaker;
 use super::channel::{Channel, Event};
-use super::crypto::{Entry, Keys, NO_TAG, Name};
+use super::crypto::{Entry, Keys, Name};
 use super::outbox::Outbox;
 use super::redis::Unavailable;
-use super::scripts::{
-    Found, GENERATION_LIFE, Generation, LOCK_RENEWAL, LockId, Release, Scripts, generation,
-};
-use super::tasks;
+use super::scripts::{FencingToken, Found, GENERATION_LIFE, LOCK_RENEWAL, LockId, Release, Scripts, Write};
+use super::tasks::{self, Tasks};
 use crate::core::clock::Clock;
 use crate::core::connection::{Connection, State};
 use crate::core::error::Error;
@@ -41,6 +40,7 @@ pub struct Fetcher {
     pub scripts: Arc<Scripts>,
     pub channel: Arc<Channel>,
     pub outbox: Arc<Outbox>,
+    pub tasks: Tasks,
     pub stats: Arc<FleetStats>,
     pub clock: Clock,
     pub jitter: fn() -> f64,
@@ -68,17 +68,18 @@ struct Life {
 
 /// Leave to fetch, and to write what was fetched unless something was invalidated since.
 struct Permit {
-    generation: Generation,
-    lock: LockId,
-    is_locked: bool,
+    fencing_token: FencingToken,
+    lock: LockGuard,
+    began: Instant,
 }
 
-/// Gives the lock back when the fetch is dropped, as it is when its last caller leaves, so that nobody waits for it.
-struct LockGuard<'a> {
-    fetcher: &'a Arc<Fetcher>,
-    name: &'a Name,
-    lock: &'a LockId,
-    is_released: bool,
+/// Gives the lock back when it is dropped, so that nobody waits for it: with the fetch when its last caller leaves, with the
+/// write when the client is closed, and after a write that failed.
+struct LockGuard {
+    fetcher: Arc<Fetcher>,
+    name: Name,
+    id: LockId,
+    is_held: bool,
 }
 
 impl Fetcher {
@@ -99,7 +100,9 @@ impl Fetcher {
             }
             Ok(Look::Fetch(permit)) => {
                 self.stats.misses.add();
-                self.fetch_and_write(&name, purpose, permit, source.fetch(fetch)).await
+                let result = permit.lock.renewed_during(source.fetch(fetch)).await;
+                self.write_later(purpose, permit, &result);
+                result
             }
             Err(Unavailable) => {
                 self.stats.misses.add();
@@ -108,16 +111,22 @@ impl Fetcher {
         }
     }
 
-    async fn look(&self, name: &Name, purpose: Purpose, patience: Duration) -> Result<Look, Unavailable> {
-        if self.breaker.is_open() || self.outbox.trusts_nothing() {
+    async fn look(
+        self: &Arc<Self>,
+        name: &Name,
+        purpose: Purpose,
+        patience: Duration,
+    ) -> Result<Look, Unavailable> {
+        if self.breaker.is_open() {
             return Err(Unavailable);
         }
-        self.outbox.flush(name).await?;
-        let lock = self.keys.random().ok_or(Unavailable)?;
+        self.outbox.flush(Some(name)).await?;
+        let id = self.keys.random().ok_or(Unavailable)?;
+        let mut lock = LockGuard { fetcher: Arc::clone(self), name: *name, id, is_held: false };
+        let fetch =
+            |fencing_token, lock| Ok(Look::Fetch(Permit { fencing_token, lock, began: Instant::now() }));
         if purpose == Purpose::Fresh {
-            let generation = self.new_generation()?;
-            self.scripts.outdate(name, &generation).await?;
-            return Ok(Look::Fetch(Permit { generation, lock, is_locked: false }));
+            return fetch(self.scripts.outdate(name, &id).await?, lock);
         }
         let deadline = Instant::now() + patience;
         let mut useless = Vec::new();
@@ -127,8 +136,11 @@ impl Fetcher {
         loop {
             let mut told = pin!(self.channel.told(name));
             told.as_mut().enable();
-            let permit = |generation, is_locked| Ok(Look::Fetch(Permit { generation, lock, is_locked }));
-            let generation = match self.scripts.take(name, &lock, &useless, awaited.as_ref()).await? {
+            // It may be ours without our knowing, if the answer does not arrive.
+            lock.is_held = true;
+            let found = self.scripts.take(name, &id, &useless, awaited.as_ref()).await?;
+            lock.is_held = matches!(found, Found::Locked(_));
+            let fencing_token = match found {
                 Found::Entry(sealed, left) => match self.judge(name, purpose, &sealed, left) {
                     Some((entry, life)) => return Ok(Look::Entry(Box::new(entry), life)),
                     None if Instant::now() >= deadline => return Err(Unavailable),
@@ -137,18 +149,18 @@ impl Fetcher {
                         continue;
                     }
                 },
-                Found::Locked(generation) => return permit(generation, true),
-                Found::Failed(generation) => return permit(generation, false),
-                Found::Held(holder, generation) => {
+                Found::Locked(fencing_token) => return fetch(fencing_token, lock),
+                Found::Failed(fencing_token) => return fetch(fencing_token, lock),
+                Found::Held(holder, fencing_token) => {
                     if awaited != Some(holder) {
                         awaited = Some(holder);
                         holders += 1;
                     }
-                    generation
+                    fencing_token
                 }
             };
             if holders > MAX_HOLDERS || Instant::now() >= deadline {
-                return permit(generation, false);
+                return fetch(fencing_token, lock);
             }
             let until = Instant::now() + pause.mul_f64(0.5 + (self.jitter)());
             let _ = timeout_at(until.min(deadline), told).await;
@@ -168,58 +180,55 @@ impl Fetcher {
         (!left.is_zero() && !is_late).then_some((entry, Life { age, left }))
     }
 
-    async fn fetch_and_write(
-        self: &Arc<Self>,
-        name: &Name,
-        purpose: Purpose,
-        permit: Permit,
-        fetching: impl Future<Output = Result<Fetched, Error>>,
-    ) -> Result<Fetched, Error> {
-        let began = Instant::now();
-        let mut guard = LockGuard { fetcher: self, name, lock: &permit.lock, is_released: !permit.is_locked };
-        let result = if permit.is_locked {
-            match select(pin!(fetching), pin!(self.renew_lock(name, &permit.lock))).await {
-                Either::Left((result, _)) => result,
-                Either::Right((never, _)) => match never {},
+    /// In the background: the caller has what it came for, and Redis none of its time.
+    fn write_later(self: &Arc<Self>, purpose: Purpose, permit: Permit, result: &Result<Fetched, Error>) {
+        let name = permit.lock.name;
+        let entry = result.as_ref().ok().and_then(|fetched| self.seal(&name, &fetched.connection));
+        let entry = entry.filter(|_| permit.began.elapsed() < GENERATION_LIFE / 2);
+        let is_refused = purpose != Purpose::Missing && is_refusal(result);
+        if is_refused {
+            // What others have kept is of no use either.
+            self.outbox.add(&[(name, None)]);
+        }
+        if entry.is_none() && !permit.lock.is_held {
+            return;
+        }
+        let fetcher = Arc::clone(self);
+        let write = async move {
+            match entry {
+                // What fails here is counted.
+                Some((sealed, life)) => {
+                    let _ = fetcher.write(purpose, permit, &sealed, life).await;
+                }
+                None => permit.lock.release(Release::Failed).await,
             }
-        } else {
-            fetching.await
         };
-        guard.is_released = true;
-        // What fails here is counted; the caller has what it came for.
-        let _ = self.write(name, purpose, &permit, began, &result).await;
-        result
+        self.tasks.spawn(write.boxed());
     }
 
-    /// Writes what was fetched, or tells that there is nothing to be had.
     async fn write(
         &self,
-        name: &Name,
         purpose: Purpose,
-        permit: &Permit,
-        began: Instant,
-        result: &Result<Fetched, Error>,
+        Permit { fencing_token, mut lock, .. }: Permit,
+        sealed: &[u8],
+        life: Duration,
     ) -> Result<(), Unavailable> {
-        if let Ok(Fetched { connection, .. }) = result
-            && began.elapsed() < GENERATION_LIFE / 2
-            && let Some((sealed, life)) = self.seal(name, connection)
-        {
-            let message = self.channel.message(Event::Fetched, name);
-            let put = self.scripts.put(name, &permit.lock, &permit.generation, &sealed, life, &message);
-            if put.await? && purpose == Purpose::Fresh {
-                self.scripts.publish(&self.channel.message(Event::Invalidated, name)).await?;
-            }
-            return Ok(());
-        }
-        if permit.is_locked {
-            let message = self.channel.message(Event::Fetched, name);
-            self.scripts.release(name, &permit.lock, Release::Failed, &message).await?;
-        }
-        if purpose != Purpose::Missing && is_refusal(result) {
-            let generation = self.new_generation()?;
-            let message = self.channel.message(Event::Invalidated, name);
-            self.scripts.invalidate(name, &generation, false, &message).await?;
-        }
+        let names = [lock.name];
+        let invalidated = match purpose {
+            Purpose::Fresh => self.channel.message(Event::Invalidated, &names),
+            Purpose::Missing | Purpose::Refresh => Vec::new(),
+        };
+        let fetched = self.channel.message(Event::Fetched, &names);
+        let write = Write {
+            lock: &lock.id,
+            fencing_token: &fencing_token,
+            sealed,
+            life,
+            fetched: &fetched,
+            invalidated: &invalidated,
+        };
+        self.scripts.put(&lock.name, &write).await?;
+        lock.is_held = false;
         Ok(())
     }
 
@@ -230,29 +239,45 @@ impl Fetcher {
         let entry = Entry { connection: connection.clone(), from: now.wall, until };
         Some((self.keys.seal(name, &entry)?, life))
     }
+}
 
-    /// Renews the lock for as long as it is polled.
-    async fn renew_lock(&self, name: &Name, lock: &LockId) -> Infallible {
-        loop {
-            sleep(LOCK_RENEWAL).await;
-            let _ = self.scripts.renew(name, lock).await;
+impl LockGuard {
+    /// What the future ends with; the lock is renewed meanwhile.
+    async fn renewed_during<T>(&self, fetching: impl Future<Output = T>) -> T {
+        if !self.is_held {
+            return fetching.await;
+        }
+        match select(pin!(fetching), pin!(self.renew())).await {
+            Either::Left((result, _)) => result,
+            Either::Right((never, _)) => match never {},
         }
     }
 
-    fn new_generation(&self) -> Result<Generation, Unavailable> {
-        Ok(generation(&NO_TAG, &self.keys.random().ok_or(Unavailable)?))
+    async fn renew(&self) -> Infallible {
+        loop {
+            sleep(LOCK_RENEWAL).await;
+            let _ = self.fetcher.scripts.renew(&self.name, &self.id).await;
+        }
+    }
+
+    async fn release(mut self, how: Release) {
+        let Self { fetcher, name, id, .. } = &self;
+        let message = fetcher.channel.message(Event::Fetched, &[*name]);
+        if self.is_held && fetcher.scripts.release(name, id, how, &message).await.is_ok() {
+            self.is_held = false;
+        }
     }
 }
 
-impl Drop for LockGuard<'_> {
+impl Drop for LockGuard {
     fn drop(&mut self) {
-        if self.is_released || Handle::try_current().is_err() {
+        if !mem::take(&mut self.is_held) || Handle::try_current().is_err() {
             return;
         }
-        let (fetcher, name, lock) = (Arc::clone(self.fetcher), *self.name, *self.lock);
+        let (fetcher, name, id) = (Arc::clone(&self.fetcher), self.name, self.id);
         let release = async move {
-            let message = fetcher.channel.message(Event::Fetched, &name);
-            let _ = fetcher.scripts.release(&name, &lock, Release::GaveUp, &message).await;
+            let message = fetcher.channel.message(Event::Fetched, &[name]);
+            let _ = fetcher.scripts.release(&name, &id, Release::GaveUp, &message).await;
         };
         tasks::spawn(release.boxed());
     }

@@ -13,14 +13,18 @@
 //! 5. **Invalidate**: what is invalidated anywhere is dropped in Redis with a new fencing token, and told to all over the
 //!    channel (`channel`), which pushes it into the `Validity` that the cache of each process reads.
 //!
-//! `settings` → where Redis is; `redis` → the connections to it; `breaker` → when it is left alone.
+//! `settings` → where Redis is; `redis`, `dialer`, `resolver` → the connections to it; `breaker`, `failure` → when it is left alone, and
+//! why; `tasks` → what runs in the background.
 
 mod breaker;
 mod channel;
 mod crypto;
+mod dialer;
+mod failure;
 mod fetch;
 mod outbox;
 mod redis;
+mod resolver;
 mod scripts;
 pub mod settings;
 mod tasks;
@@ -37,7 +41,7 @@ use self::breaker::Breaker;
 use self::channel::Channel;
 use self::crypto::{Keys, Name};
 use self::fetch::Fetcher;
-use self::outbox::{Dropped, Outbox};
+use self::outbox::{Outbox, Queue};
 use self::redis::Redis;
 use self::scripts::Scripts;
 use self::settings::Settings;
@@ -76,12 +80,18 @@ pub struct Fleet<S> {
     keys: Arc<Keys>,
     scope: String,
     validity: Arc<Validity>,
+    fetcher: Arc<Fetcher>,
+    background: Arc<Background>,
+    _owner: TasksOwner,
+}
+
+/// What a member does for as long as it is one.
+#[derive(Debug)]
+struct Background {
     channel: Arc<Channel>,
     outbox: Arc<Outbox>,
-    fetcher: Arc<Fetcher>,
     is_started: AtomicBool,
     tasks: Tasks,
-    _owner: TasksOwner,
 }
 
 impl<S: TokenSource> Fleet<S> {
@@ -101,42 +111,46 @@ impl<S: TokenSource> Fleet<S> {
             name: scripts.channel.clone(),
             sender,
             validity: Arc::clone(&validity),
+            stats: Arc::clone(&stats),
             heartbeat_timeout: connect_timeout,
             clock: clock.clone(),
             jitter,
         }));
-        let outbox = Arc::new(Outbox::new(
-            Arc::clone(&keys),
-            Arc::clone(&breaker),
-            Arc::clone(&scripts),
-            Arc::clone(&channel),
-            ttl,
-        ));
+        let outbox = Arc::new(Outbox {
+            keys: Arc::clone(&keys),
+            breaker: Arc::clone(&breaker),
+            scripts: Arc::clone(&scripts),
+            channel: Arc::clone(&channel),
+            queue: Queue::default(),
+        });
         let fetcher = Arc::new(Fetcher {
             keys: Arc::clone(&keys),
             breaker,
             scripts,
             channel: Arc::clone(&channel),
             outbox: Arc::clone(&outbox),
+            tasks: tasks.clone(),
             stats,
             clock,
             jitter,
             patience,
             ttl,
         });
-        let is_started = AtomicBool::new(false);
-        Ok(Self { source, keys, scope, validity, channel, outbox, fetcher, is_started, tasks, _owner: owner })
+        let background = Arc::new(Background { channel, outbox, is_started: AtomicBool::new(false), tasks });
+        Ok(Self { source, keys, scope, validity, fetcher, background, _owner: owner })
     }
 
     fn name(&self, key: &Key) -> Name {
         self.keys.name(&self.scope, key)
     }
+}
 
-    /// Starts the tasks of a member, once.
+impl Background {
+    /// Starts the tasks, once.
     fn start(&self) {
         if !self.is_started.swap(true, Ordering::Relaxed) {
             self.tasks.spawn(Arc::clone(&self.channel).listen().boxed());
-            self.tasks.spawn(Arc::clone(&self.outbox).flush_when_back().boxed());
+            self.tasks.spawn(Arc::clone(&self.outbox).keep_flushed().boxed());
         }
     }
 }
@@ -148,23 +162,25 @@ impl<S: TokenSource> TokenSource for Fleet<S> {
 
     fn fetch(&self, fetch: Fetch) -> BoxFuture<'_, Result<Fetched, Error>> {
         async move {
-            self.start();
+            self.background.start();
             self.fetcher.fetch(self.name(&fetch.key), fetch, &self.source).await
         }
         .boxed()
     }
 
     fn invalidate(&self, keys: &[Key], rejected: Option<&str>) -> Option<BoxFuture<'static, ()>> {
-        let names: Vec<_> = keys.iter().map(|key| self.name(key)).collect();
-        for name in &names {
-            let dropped = rejected.map_or(Dropped::Any, |token| Dropped::Token(self.keys.tag(name, token)));
-            self.outbox.add(*name, dropped);
-        }
-        let outbox = Arc::clone(&self.outbox);
+        let tagged = |key| {
+            let name = self.name(key);
+            (name, rejected.map(|token| self.keys.tag(&name, token)))
+        };
+        let event: Vec<_> = keys.iter().map(tagged).collect();
+        self.background.outbox.add(&event);
+        let background = Arc::clone(&self.background);
         let flush = async move {
-            for name in &names {
+            background.start();
+            for (name, _) in &event {
                 // What fails stays open.
-                let _ = outbox.flush(name).await;
+                let _ = background.outbox.flush(Some(name)).await;
             }
         };
         Some(flush.boxed())

@@ -1,175 +1,186 @@
-//! Owns the invalidations of this process that Redis has not been told of yet. Each is kept until it has, or until nothing
-//! that it is about can be left there.
+//! Owns the invalidations of this process that Redis has not been told of yet. Each is kept until it has, however many they
+//! are and however long that takes; beyond what can be remembered one by one, everything older is invalidated.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::sync::Notify;
+use tokio::time::sleep;
 
 use super::breaker::Breaker;
 use super::channel::{Channel, Event};
-use super::crypto::{Keys, NO_TAG, Name, Tag};
+use super::crypto::{Keys, Name, Tag};
 use super::redis::Unavailable;
-use super::scripts::{Scripts, generation};
+use super::scripts::Scripts;
 
-/// Connections that are remembered. Beyond that nothing in Redis is trusted until all of it is over.
-const MAX_OPEN: usize = 10_000;
+#[cfg(test)]
+mod tests;
 
-/// What is to be dropped: one token, or whatever there is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Dropped {
-    Token(Tag),
-    Any,
-}
+/// Connections that are remembered, so that 10,000 webhooks are, each of which is about three.
+const MAX_OPEN: usize = 30_000;
+/// Rejected tokens of one connection that are remembered. Beyond them, whatever there is of it is invalidated.
+const MAX_TAGS: usize = 8;
+/// Connections that one command invalidates: Redis is busy with it for well under a millisecond.
+const BATCH: usize = 64;
+/// Between attempts to flush after one has failed: at first, and at most.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// What the outbox is flushed to.
+/// The outbox, and what it is flushed to.
 #[derive(Debug)]
 pub struct Outbox {
-    keys: Arc<Keys>,
-    breaker: Arc<Breaker>,
-    scripts: Arc<Scripts>,
-    channel: Arc<Channel>,
-    invalidations: Invalidations,
+    pub keys: Arc<Keys>,
+    pub breaker: Arc<Breaker>,
+    pub scripts: Arc<Scripts>,
+    pub channel: Arc<Channel>,
+    pub queue: Queue,
 }
 
 /// The invalidations that are open.
-#[derive(Debug)]
-struct Invalidations {
-    longest_life: Duration,
+#[derive(Debug, Default)]
+pub struct Queue {
     state: Mutex<State>,
+    added: Notify,
+    /// Held by whoever flushes: one command at a time.
+    turn: tokio::sync::Mutex<()>,
+    failures: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct State {
     last_number: u64,
     open: HashMap<Name, Open>,
-    trust_nothing_until: Option<Instant>,
+    /// The number of the invalidation with which there were too many.
+    all: Option<u64>,
 }
 
 #[derive(Debug)]
 struct Open {
     number: u64,
-    dropped: Dropped,
-    until: Instant,
-    /// Held by whoever tells Redis.
-    turn: Arc<tokio::sync::Mutex<()>>,
+    /// Those of rejected tokens; none for whatever there is.
+    tags: Vec<Tag>,
 }
 
-/// An invalidation to tell Redis of.
+/// What one command tells Redis.
 #[derive(Debug)]
-struct Invalidation {
-    dropped: Dropped,
-    number: u64,
-    turn: Arc<tokio::sync::Mutex<()>>,
+enum Batch {
+    All(u64),
+    Connections(Vec<(Name, u64, Vec<Tag>)>),
 }
 
 impl Outbox {
-    /// Empty. Nothing in Redis outlasts the longest life.
-    pub fn new(
-        keys: Arc<Keys>,
-        breaker: Arc<Breaker>,
-        scripts: Arc<Scripts>,
-        channel: Arc<Channel>,
-        longest_life: Duration,
-    ) -> Self {
-        Self { keys, breaker, scripts, channel, invalidations: Invalidations::new(longest_life) }
+    /// Notes one event: connections, and the tag of the token that was rejected if it is about no more than that.
+    pub fn add(&self, event: &[(Name, Option<Tag>)]) {
+        self.queue.add(event);
     }
 
-    /// Notes an invalidation.
-    pub fn add(&self, name: Name, dropped: Dropped) {
-        self.invalidations.add(name, dropped);
-    }
-
-    /// Whether too many invalidations came to know what in Redis is good.
-    pub fn trusts_nothing(&self) -> bool {
-        self.invalidations.trusts_nothing()
-    }
-
-    /// Tells Redis of what is open for a connection; whoever comes meanwhile waits for it. What fails stays open.
-    pub async fn flush(&self, name: &Name) -> Result<(), Unavailable> {
-        let Some(invalidation) = self.invalidations.open(name) else { return Ok(()) };
-        let _turn = invalidation.turn.lock().await;
-        let Some(invalidation) = self.invalidations.open(name) else { return Ok(()) };
-        let (tag, by_tag) = match invalidation.dropped {
-            Dropped::Token(tag) => (tag, true),
-            Dropped::Any => (NO_TAG, false),
-        };
-        let generation = generation(&tag, &self.keys.random().ok_or(Unavailable)?);
-        let message = self.channel.message(Event::Invalidated, name);
-        self.scripts.invalidate(name, &generation, by_tag, &message).await?;
-        self.invalidations.close(name, &invalidation);
+    /// Tells Redis of what is open for a connection, or for all. Whoever comes meanwhile waits for it, and fails with it.
+    /// What fails stays open.
+    pub async fn flush(&self, name: Option<&Name>) -> Result<(), Unavailable> {
+        let Queue { turn, failures, .. } = &self.queue;
+        while self.queue.is_open(name) {
+            let failed_before = failures.load(Ordering::Relaxed);
+            let _turn = turn.lock().await;
+            if failures.load(Ordering::Relaxed) != failed_before {
+                return Err(Unavailable);
+            }
+            let Some(batch) = self.queue.batch(name) else { continue };
+            if let Err(unavailable) = self.send(&batch).await {
+                failures.fetch_add(1, Ordering::Relaxed);
+                return Err(unavailable);
+            }
+            self.queue.close(batch);
+        }
         Ok(())
     }
 
-    /// Tells Redis of everything that is open, each time that it is back.
-    pub async fn flush_when_back(self: Arc<Self>) {
+    async fn send(&self, batch: &Batch) -> Result<(), Unavailable> {
+        let random = self.keys.random().ok_or(Unavailable)?;
+        match batch {
+            Batch::All(_) => {
+                let message = self.channel.message(Event::AllInvalidated, &[]);
+                self.scripts.invalidate_all(&random, &message).await
+            }
+            Batch::Connections(connections) => {
+                let message = self.channel.message(Event::Invalidated, &[]);
+                let connections = connections.iter().map(|(name, _, tags)| (name, tags.as_slice()));
+                self.scripts.invalidate(connections, &random, &message).await
+            }
+        }
+    }
+
+    /// Flushes what is added, and what failed once more, as soon as Redis is back.
+    pub async fn keep_flushed(self: Arc<Self>) {
+        let mut pause = FIRST_PAUSE;
         loop {
-            self.breaker.opened().await;
-            self.breaker.closed().await;
-            for name in self.invalidations.names() {
-                if self.flush(&name).await.is_err() {
-                    break;
-                }
+            if self.flush(None).await.is_ok() {
+                pause = FIRST_PAUSE;
+                self.queue.added.notified().await;
+            } else {
+                sleep(pause).await;
+                pause = (pause * 2).min(LONGEST_PAUSE);
+                self.breaker.closed().await;
             }
         }
     }
 }
 
-impl Invalidations {
-    fn new(longest_life: Duration) -> Self {
-        Self { longest_life, state: Mutex::default() }
-    }
-
-    /// Two different ones make one for whatever there is.
-    fn add(&self, name: Name, dropped: Dropped) {
+impl Queue {
+    fn add(&self, event: &[(Name, Option<Tag>)]) {
         let mut state = self.state();
-        let now = Instant::now();
-        let until = now + self.longest_life;
         state.last_number += 1;
         let number = state.last_number;
-        if let Some(open) = state.open.get_mut(&name) {
-            open.dropped = if open.dropped == dropped { dropped } else { Dropped::Any };
-            (open.number, open.until) = (number, until);
-            return;
-        }
-        if state.open.len() >= MAX_OPEN {
-            state.open.retain(|_, open| open.until > now);
-        }
-        if state.open.len() >= MAX_OPEN {
-            state.trust_nothing_until = Some(until);
+        if state.open.len() + event.len() > MAX_OPEN {
+            state.open.clear();
+            state.all = Some(number);
         } else {
-            state.open.insert(name, Open { number, dropped, until, turn: Arc::default() });
+            for (name, tag) in event {
+                state.add(*name, *tag, number);
+            }
         }
+        drop(state);
+        self.added.notify_one();
     }
 
-    /// What Redis has to know before anything about the connection may be read.
-    fn open(&self, name: &Name) -> Option<Invalidation> {
-        let mut state = self.state();
-        let open = state.open.get(name)?;
-        if open.until <= Instant::now() {
-            state.open.remove(name);
-            return None;
+    /// Whether Redis has to be told of something before anything about the connection may be read; or of anything at all.
+    fn is_open(&self, name: Option<&Name>) -> bool {
+        let State { open, all, .. } = &*self.state();
+        all.is_some() || name.map_or(!open.is_empty(), |name| open.contains_key(name))
+    }
+
+    /// What is to be told next, this connection first; `None` if nothing is open for it any more.
+    fn batch(&self, first: Option<&Name>) -> Option<Batch> {
+        let State { open, all, .. } = &*self.state();
+        if let Some(number) = all {
+            return Some(Batch::All(*number));
         }
-        Some(Invalidation { dropped: open.dropped, number: open.number, turn: Arc::clone(&open.turn) })
+        let first = match first {
+            Some(name) => Some(open.get_key_value(name)?),
+            None => None,
+        };
+        let others = open.iter().filter(|(name, _)| first.is_none_or(|(first, _)| first != *name));
+        let batch = first.into_iter().chain(others).take(BATCH);
+        let batch: Vec<_> = batch.map(|(name, open)| (*name, open.number, open.tags.clone())).collect();
+        (!batch.is_empty()).then_some(Batch::Connections(batch))
     }
 
     /// Redis was told. What came meanwhile stays.
-    fn close(&self, name: &Name, invalidation: &Invalidation) {
+    fn close(&self, batch: Batch) {
         let mut state = self.state();
-        if state.open.get(name).is_some_and(|open| open.number == invalidation.number) {
-            state.open.remove(name);
+        match batch {
+            Batch::All(number) => {
+                state.all.take_if(|last| *last == number);
+            }
+            Batch::Connections(connections) => {
+                for (name, number, _) in connections {
+                    if state.open.get(&name).is_some_and(|open| open.number == number) {
+                        state.open.remove(&name);
+                    }
+                }
+            }
         }
-    }
-
-    fn names(&self) -> Vec<Name> {
-        self.state().open.keys().copied().collect()
-    }
-
-    fn trusts_nothing(&self) -> bool {
-        let mut state = self.state();
-        state.trust_nothing_until.take_if(|until| *until <= Instant::now());
-        state.trust_nothing_until.is_some()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -177,56 +188,18 @@ impl Invalidations {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use tokio::time::advance;
-
-    use super::*;
-    use crate::core::tokens::key::{Key, OwnerKind};
-
-    const LIFE: Duration = Duration::from_secs(60);
-
-    fn name(id: usize) -> Name {
-        Keys::derive(b"secret", "pk")
-            .unwrap()
-            .name("p", &Key::new(OwnerKind::User, &id.to_string(), "s").unwrap())
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn an_invalidation_stays_until_it_was_told_or_is_pointless() {
-        let invalidations = Invalidations::new(LIFE);
-        invalidations.add(name(1), Dropped::Token([1; 16]));
-        let told = invalidations.open(&name(1)).unwrap();
-        assert_eq!(told.dropped, Dropped::Token([1; 16]));
-        invalidations.add(name(1), Dropped::Token([1; 16]));
-        invalidations.close(&name(1), &told);
-        let told = invalidations.open(&name(1)).expect("the one that came meanwhile");
-        invalidations.close(&name(1), &told);
-        assert!(invalidations.open(&name(1)).is_none());
-        invalidations.add(name(1), Dropped::Any);
-        advance(LIFE).await;
-        assert!(invalidations.open(&name(1)).is_none());
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn two_tokens_of_one_connection_make_it_any() {
-        let invalidations = Invalidations::new(LIFE);
-        for tag in [[1; 16], [1; 16], [2; 16]] {
-            invalidations.add(name(1), Dropped::Token(tag));
+impl State {
+    fn add(&mut self, name: Name, tag: Option<Tag>, number: u64) {
+        let Some(open) = self.open.get_mut(&name) else {
+            self.open.insert(name, Open { number, tags: tag.into_iter().collect() });
+            return;
+        };
+        open.number = number;
+        let is_all = open.tags.is_empty();
+        match tag {
+            Some(tag) if open.tags.contains(&tag) => {}
+            Some(tag) if !is_all && open.tags.len() < MAX_TAGS => open.tags.push(tag),
+            _ => open.tags.clear(),
         }
-        assert_eq!(invalidations.open(&name(1)).unwrap().dropped, Dropped::Any);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn too_many_make_everything_suspect_for_a_life() {
-        let invalidations = Invalidations::new(LIFE);
-        for id in 0..=MAX_OPEN {
-            assert!(!invalidations.trusts_nothing());
-            invalidations.add(name(id), Dropped::Any);
-        }
-        assert_eq!(invalidations.names().len(), MAX_OPEN);
-        assert!(invalidations.trusts_nothing());
-        advance(LIFE).await;
-        assert!(!invalidations.trusts_nothing());
     }
 }

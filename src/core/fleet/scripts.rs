@@ -1,17 +1,24 @@
 //! Owns what lies in Redis, and the scripts that change it, each in one step. Knows names, sealed bytes and tags, and
 //! nothing of tokens.
 //!
-//! A connection has up to three keys: its entry, the lock of whoever fetches it, and its generation, the fencing token,
-//! which says what was invalidated last. All keys of a fleet are in one hash slot, so that a cluster needs no more than the right node.
+//! A connection has up to three keys: its entry, the lock of whoever fetches it, and its generation, which changes with each
+//! invalidation and lists the tokens that were rejected. The fleet has one more, the epoch, which changes when everything is
+//! invalidated: each entry begins with the epoch that it was fetched in, and is none in any other. Epoch and generation
+//! together are the fencing token of a fetch. All keys of a fleet are in one hash slot, so that a cluster needs no more than
+//! the right node.
 
+use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{Cmd, Value};
 
+use self::lua::{EPOCH, INVALIDATE, INVALIDATE_ALL, OUTDATE, PUT, RELEASE, RENEW, TAGS, TAKE};
 use super::breaker::Breaker;
 use super::crypto::{Name, Tag};
 use super::redis::Unavailable;
+
+mod lua;
 
 /// A lock lasts so long unless its holder renews it: a holder that was killed keeps the others waiting for this long.
 pub const LOCK_LIFE: Duration = Duration::from_secs(2);
@@ -21,11 +28,16 @@ pub const LOCK_RENEWAL: Duration = Duration::from_millis(500);
 pub const GENERATION_LIFE: Duration = Duration::from_secs(60);
 /// How long those who wait may see that a holder failed.
 const FAILURE_LIFE: Duration = Duration::from_secs(1);
+/// From the last entry that was written: the longest that an entry can last (the option ttlMs), so that none outlives the
+/// epoch that it is compared with. An epoch that was evicted costs all entries, and brings none back.
+const EPOCH_LIFE: Duration = Duration::from_millis(i32::MAX as u64);
 
+/// 16 random bytes that nobody has used before.
+pub type Nonce = [u8; 16];
 /// Names one holder of a lock.
-pub type LockId = [u8; 16];
-/// What was invalidated last: the tag of a token, or none, and something random. Empty if nothing was.
-pub type Generation = Vec<u8>;
+pub type LockId = Nonce;
+/// Epoch and generation, as they were when a fetch began.
+pub type FencingToken = Vec<u8>;
 
 /// What there is of a connection.
 #[derive(Debug, PartialEq)]
@@ -33,11 +45,11 @@ pub enum Found {
     /// An entry, and how long Redis will keep it.
     Entry(Vec<u8>, Duration),
     /// Nothing, and the lock is the caller's now.
-    Locked(Generation),
+    Locked(FencingToken),
     /// Nothing, and this holder is fetching it.
-    Held(LockId, Generation),
+    Held(LockId, FencingToken),
     /// Nothing, since the holder that the caller waited for has failed.
-    Failed(Generation),
+    Failed(FencingToken),
 }
 
 /// How a holder gives the lock back.
@@ -49,80 +61,18 @@ pub enum Release {
     Failed,
 }
 
-/// Entry, lock, generation. A lock is a mark and the holder's id: `0`, or `1` when somebody waits; `F` when the holder
-/// failed. What comes first is asked for first, and the lock is taken in the same step.
-const TAKE: &str = "
-local entry = redis.call('GET', KEYS[1])
-if entry and entry ~= ARGV[3] then return {'entry', entry, redis.call('PTTL', KEYS[1])} end
-local generation = redis.call('GET', KEYS[3]) or ''
-local lock = redis.call('GET', KEYS[2])
-if lock then
-  local mark, holder = string.sub(lock, 1, 1), string.sub(lock, 2)
-  if mark == 'F' then
-    if holder == ARGV[4] then return {'failed', generation} end
-  elseif holder ~= ARGV[1] then
-    if mark == '0' then redis.call('SETRANGE', KEYS[2], 0, '1') end
-    return {'held', generation, holder}
-  end
-end
-redis.call('SET', KEYS[2], '0' .. ARGV[1], 'PX', ARGV[2])
-return {'locked', generation}";
-
-const RENEW: &str = "
-local lock = redis.call('GET', KEYS[2])
-if lock and string.sub(lock, 2) == ARGV[1] then redis.call('PEXPIRE', KEYS[2], ARGV[2]) end
-return 0";
-
-/// Writes an entry if nothing was invalidated since its generation was read, and if its token is not what was invalidated.
-const PUT: &str = "
-local generation = redis.call('GET', KEYS[3]) or ''
-local kept = 0
-if generation == ARGV[2] and string.sub(generation, 1, 16) ~= string.sub(ARGV[3], 1, 16) then
-  redis.call('SET', KEYS[1], ARGV[3], 'PX', ARGV[4])
-  kept = 1
-end
-local lock = redis.call('GET', KEYS[2])
-if lock and string.sub(lock, 2) == ARGV[1] then
-  redis.call('DEL', KEYS[2])
-  if string.sub(lock, 1, 1) == '1' then redis.call('PUBLISH', ARGV[5], ARGV[6]) end
-end
-return kept";
-
-const RELEASE: &str = "
-local lock = redis.call('GET', KEYS[2])
-if lock and string.sub(lock, 2) == ARGV[1] then
-  local waited = string.sub(lock, 1, 1) == '1'
-  if waited and ARGV[2] ~= '0' then
-    redis.call('SET', KEYS[2], 'F' .. ARGV[1], 'PX', ARGV[2])
-  else
-    redis.call('DEL', KEYS[2])
-  end
-  if waited then redis.call('PUBLISH', ARGV[3], ARGV[4]) end
-end
-return 0";
-
-/// Drops the entry and the lock, and begins a generation. With the tag of a token, nothing happens if another one is kept
-/// by now, or if that one was invalidated last.
-const INVALIDATE: &str = "
-local tag = string.sub(ARGV[1], 1, 16)
-if ARGV[3] == '1' then
-  local entry = redis.call('GET', KEYS[1])
-  if entry then
-    if string.sub(entry, 1, 16) ~= tag then return 0 end
-  else
-    local generation = redis.call('GET', KEYS[3])
-    if generation and string.sub(generation, 1, 16) == tag then return 0 end
-  end
-end
-redis.call('DEL', KEYS[1], KEYS[2])
-redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[2])
-redis.call('PUBLISH', ARGV[4], ARGV[5])
-return 1";
-
-/// Drops nothing, and lets nobody write who began before.
-const OUTDATE: &str = "
-redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[2])
-return 0";
+/// What was fetched, for others to read.
+#[derive(Debug)]
+pub struct Write<'a> {
+    pub lock: &'a LockId,
+    pub fencing_token: &'a FencingToken,
+    pub sealed: &'a [u8],
+    pub life: Duration,
+    /// For those who wait.
+    pub fetched: &'a [u8],
+    /// For those who have kept something older; empty if it is not older.
+    pub invalidated: &'a [u8],
+}
 
 /// The fleet's keys and its channel.
 #[derive(Debug)]
@@ -147,35 +97,29 @@ impl Scripts {
         useless: &[u8],
         awaited: Option<&LockId>,
     ) -> Result<Found, Unavailable> {
-        let mut command = self.script(TAKE, name);
+        let mut command = self.of_one(&[EPOCH, TAKE], name);
         command.arg(lock).arg(millis(LOCK_LIFE)).arg(useless).arg(awaited.map_or(&[][..], |id| id));
-        read_found(self.breaker.ask(&command).await?).ok_or(Unavailable)
+        command.arg(millis(EPOCH_LIFE));
+        self.breaker.ask(&command, read_found).await
     }
 
     /// Keeps the lock for a while longer.
     pub async fn renew(&self, name: &Name, lock: &LockId) -> Result<(), Unavailable> {
-        let mut command = self.script(RENEW, name);
+        let mut command = self.of_one(&[RENEW], name);
         command.arg(lock).arg(millis(LOCK_LIFE));
-        self.breaker.ask(&command).await.map(drop)
+        self.breaker.ask(&command, read_done).await
     }
 
-    /// Writes an entry and gives the lock back. `false` if the entry was outdated before it came.
-    pub async fn put(
-        &self,
-        name: &Name,
-        lock: &LockId,
-        generation: &Generation,
-        sealed: &[u8],
-        life: Duration,
-        message: &[u8],
-    ) -> Result<bool, Unavailable> {
-        let mut command = self.script(PUT, name);
-        command.arg(lock).arg(generation.as_slice()).arg(sealed).arg(millis(life).max(1));
-        command.arg(self.channel.as_str()).arg(message);
-        Ok(self.breaker.ask(&command).await? == Value::Int(1))
+    /// Writes an entry, unless it was outdated before it came, and gives the lock back.
+    pub async fn put(&self, name: &Name, write: &Write<'_>) -> Result<(), Unavailable> {
+        let Write { lock, fencing_token, sealed, life, fetched, invalidated } = write;
+        let mut command = self.of_one(&[TAGS, PUT], name);
+        command.arg(lock).arg(fencing_token.as_slice()).arg(sealed).arg(millis(*life).max(1));
+        command.arg(&self.channel).arg(fetched).arg(invalidated).arg(millis(EPOCH_LIFE));
+        self.breaker.ask(&command, read_done).await
     }
 
-    /// Gives the lock back without an entry.
+    /// Gives the lock back without an entry, even where Redis is left alone.
     pub async fn release(
         &self,
         name: &Name,
@@ -187,54 +131,82 @@ impl Scripts {
             Release::GaveUp => 0,
             Release::Failed => millis(FAILURE_LIFE),
         };
-        let mut command = self.script(RELEASE, name);
-        command.arg(lock).arg(failure).arg(self.channel.as_str()).arg(message);
-        self.breaker.ask(&command).await.map(drop)
+        let mut command = self.of_one(&[RELEASE], name);
+        command.arg(lock).arg(failure).arg(&self.channel).arg(message);
+        self.breaker.ask_even_if_open(&command).await
     }
 
-    /// Drops the entry, and with it what is being fetched; only the token of the generation's tag if so asked.
-    pub async fn invalidate(
+    /// Invalidates connections: what there is of each, or only the tokens of the tags. The message is completed by the names
+    /// of those that something happened to.
+    pub async fn invalidate<'a>(
         &self,
-        name: &Name,
-        generation: &Generation,
-        by_tag: bool,
+        connections: impl ExactSizeIterator<Item = (&'a Name, &'a [Tag])>,
+        random: &Nonce,
         message: &[u8],
     ) -> Result<(), Unavailable> {
-        let mut command = self.script(INVALIDATE, name);
-        command.arg(generation.as_slice()).arg(millis(GENERATION_LIFE)).arg(u8::from(by_tag));
-        command.arg(self.channel.as_str()).arg(message);
-        self.breaker.ask(&command).await.map(drop)
+        let mut keys = Vec::with_capacity(3 * connections.len());
+        let mut what = Vec::with_capacity(connections.len());
+        for (name, rejected) in connections {
+            keys.extend(self.keys(name));
+            what.push((rejected.concat(), name.bytes()));
+        }
+        let mut command = script(&[TAGS, INVALIDATE], &keys);
+        command.arg(random).arg(millis(GENERATION_LIFE)).arg(&self.channel).arg(message);
+        for (rejected, name) in &what {
+            command.arg(rejected.as_slice()).arg(*name);
+        }
+        self.breaker.ask(&command, read_done).await
     }
 
-    /// Begins a generation: whoever fetches now does not write.
-    pub async fn outdate(&self, name: &Name, generation: &Generation) -> Result<(), Unavailable> {
-        let mut command = self.script(OUTDATE, name);
-        command.arg(generation.as_slice()).arg(millis(GENERATION_LIFE));
-        self.breaker.ask(&command).await.map(drop)
+    /// Invalidates whatever was fetched until now.
+    pub async fn invalidate_all(&self, random: &Nonce, message: &[u8]) -> Result<(), Unavailable> {
+        let mut command = script(&[INVALIDATE_ALL], &[self.epoch()]);
+        command.arg(random).arg(millis(EPOCH_LIFE)).arg(&self.channel).arg(message);
+        self.breaker.ask(&command, read_done).await
     }
 
-    /// Tells the fleet.
-    pub async fn publish(&self, message: &[u8]) -> Result<(), Unavailable> {
-        let mut command = redis::cmd("PUBLISH");
-        command.arg(self.channel.as_str()).arg(message);
-        self.breaker.ask(&command).await.map(drop)
+    /// Begins a generation: whoever fetches now does not write. The fencing token of whoever begins after that.
+    pub async fn outdate(&self, name: &Name, random: &Nonce) -> Result<FencingToken, Unavailable> {
+        let mut command = self.of_one(&[EPOCH, OUTDATE], name);
+        command.arg(random).arg(millis(GENERATION_LIFE)).arg(millis(EPOCH_LIFE));
+        self.breaker.ask(&command, read_token).await
     }
 
-    fn script(&self, text: &str, name: &Name) -> Cmd {
+    fn of_one(&self, text: &[&str], name: &Name) -> Cmd {
+        let keys: Vec<_> = self.keys(name).into_iter().chain(iter::once(self.epoch())).collect();
+        script(text, &keys)
+    }
+
+    fn keys(&self, name: &Name) -> [String; 3] {
         let entry = format!("{}{}", self.prefix, name.text());
-        let mut command = redis::cmd("EVAL");
-        command.arg(text).arg(3).arg(&entry).arg(format!("{entry}:lock")).arg(format!("{entry}:generation"));
-        command
+        let (lock, generation) = (format!("{entry}:lock"), format!("{entry}:generation"));
+        [entry, lock, generation]
+    }
+
+    fn epoch(&self) -> String {
+        format!("{}epoch", self.prefix)
     }
 }
 
-/// A generation of which a tag is told.
-pub fn generation(tag: &Tag, random: &[u8; 16]) -> Generation {
-    [&tag[..], random].concat()
+fn script(text: &[&str], keys: &[String]) -> Cmd {
+    let mut command = redis::cmd("EVAL");
+    command.arg(text.concat()).arg(keys.len()).arg(keys);
+    command
 }
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn read_done(answer: Value) -> Option<()> {
+    (answer == Value::Int(0)).then_some(())
+}
+
+fn read_token(answer: Value) -> Option<FencingToken> {
+    match answer {
+        Value::BulkString(token) => Some(token),
+        _ => None,
+    }
 }
 
 fn read_found(answer: Value) -> Option<Found> {

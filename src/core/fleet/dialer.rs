@@ -1,0 +1,221 @@
+//! Owns how a connection to Redis is opened: the lookup of its name, TCP, TLS, the login, and asking Sentinels for the address.
+//!
+//! The client is redis-rs: it is maintained, where fred is not, and takes any stream, so that TLS stays ours (one
+//! provider, one set of roots, the option `ca`). Its own Sentinel and Cluster clients bring a TLS set-up of their own;
+//! what is needed of both here is to ask for an address.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ::redis::aio::{MultiplexedConnection, PubSub};
+use ::redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo};
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use rustls::ClientConfig;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::task::AbortHandle;
+use tokio_rustls::TlsConnector;
+
+use super::failure::Failure;
+use super::resolver::Resolver;
+use super::settings::{Address, Settings, Topology};
+use super::tasks::spawn;
+
+/// Opens connections.
+pub struct Dialer {
+    settings: Settings,
+    tls: Option<TlsConnector>,
+    resolver: Resolver,
+}
+
+impl fmt::Debug for Dialer {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Dialer")
+    }
+}
+
+/// What an attempt at a connection is doing, for the words of a time-out.
+#[derive(Debug)]
+pub struct Stage(Mutex<&'static str>);
+
+/// Ends a connection at once: by itself it would wait for all the replies that it still expects.
+#[derive(Debug)]
+pub struct Driver(AbortHandle);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> Stream for S {}
+
+impl Dialer {
+    /// Opens nothing yet.
+    pub fn new(settings: Settings, tls: Option<ClientConfig>) -> Self {
+        let tls = tls.map(|mut config| {
+            config.alpn_protocols.clear();
+            TlsConnector::from(Arc::new(config))
+        });
+        Self { settings, tls, resolver: Resolver::system() }
+    }
+
+    /// A connection for commands; `ended` runs when it is lost.
+    pub async fn connect(
+        &self,
+        moved: Option<Address>,
+        stage: &Stage,
+        ended: impl FnOnce() + Send + 'static,
+    ) -> Result<(MultiplexedConnection, Driver), Failure> {
+        let stream = self.stream(moved, stage).await?;
+        stage.set("the login");
+        let (mut commands, driver) =
+            MultiplexedConnection::new_with_config(&anonymous(), stream, unlimited()).await?;
+        let driver: BoxFuture<'static, ()> = driver.map(|()| ended()).boxed();
+        let driver = Driver(spawn(driver));
+        // By hand, since the library does not tell with which code a login was refused.
+        for command in self.login_commands() {
+            commands.send_packed_command(&command).await?.extract_error()?;
+        }
+        Ok((commands, driver))
+    }
+
+    /// A connection of its own for the messages of a channel.
+    pub async fn subscribe(
+        &self,
+        moved: Option<Address>,
+        channel: &str,
+        stage: &Stage,
+    ) -> Result<PubSub, Failure> {
+        let stream = self.stream(moved, stage).await?;
+        stage.set("the subscription");
+        let mut messages = PubSub::new(&self.login(), stream).await?;
+        messages.subscribe(channel).await?;
+        Ok(messages)
+    }
+
+    fn login_commands(&self) -> impl Iterator<Item = Cmd> {
+        let Settings { user, password, database, .. } = &self.settings;
+        let auth = password.as_ref().map(|password| {
+            let mut auth = ::redis::cmd("AUTH");
+            if let Some(user) = user {
+                auth.arg(user.expose());
+            }
+            auth.arg(password.expose());
+            auth
+        });
+        let select = (*database != 0).then(|| {
+            let mut select = ::redis::cmd("SELECT");
+            select.arg(*database);
+            select
+        });
+        auth.into_iter().chain(select)
+    }
+
+    fn login(&self) -> RedisConnectionInfo {
+        let Settings { user, password, database, .. } = &self.settings;
+        let login = anonymous().set_db(*database);
+        let login = user.iter().fold(login, |login, user| login.set_username(user.expose()));
+        password.iter().fold(login, |login, password| login.set_password(password.expose()))
+    }
+
+    /// A stream to the node that takes the fleet's writes, as far as that is known.
+    async fn stream(&self, moved: Option<Address>, stage: &Stage) -> Result<Box<dyn Stream>, Failure> {
+        if let Some(node) = moved {
+            return self.open(&node, stage).await;
+        }
+        let mut result = Err(Failure::lasting("no node is known"));
+        for node in &self.settings.nodes {
+            result = match &self.settings.topology {
+                Topology::Single | Topology::Cluster => self.open(node, stage).await,
+                Topology::Sentinel(master) => match self.ask_sentinel(node, master, stage).await {
+                    Ok(master) => self.open(&master, stage).await,
+                    Err(failure) => Err(failure),
+                },
+            };
+            if result.is_ok() {
+                break;
+            }
+        }
+        result
+    }
+
+    async fn open(
+        &self,
+        Address { host, port }: &Address,
+        stage: &Stage,
+    ) -> Result<Box<dyn Stream>, Failure> {
+        stage.set("the lookup of its name");
+        let addresses = self.resolver.addresses(host).await?;
+        let addresses: Vec<_> =
+            addresses.into_iter().map(|address| SocketAddr::from((address, *port))).collect();
+        stage.set("the connection");
+        let stream = TcpStream::connect(&addresses[..]).await?;
+        stream.set_nodelay(true)?;
+        let Some(tls) = &self.tls else { return Ok(Box::new(stream)) };
+        let name = ServerName::try_from(host.clone()).map_err(|_| Failure::lasting("no name for TLS"))?;
+        stage.set("the TLS handshake, as on a plain port");
+        Ok(Box::new(tls.connect(name, stream).await?))
+    }
+
+    /// Sentinels have a login of their own, or none. The Redis's is tried where none is not enough.
+    async fn ask_sentinel(
+        &self,
+        sentinel: &Address,
+        master: &str,
+        stage: &Stage,
+    ) -> Result<Address, Failure> {
+        let mut question = ::redis::cmd("SENTINEL");
+        question.arg("GET-MASTER-ADDR-BY-NAME").arg(master);
+        let mut refused = Failure::lasting("the Sentinel does not answer");
+        for login in [anonymous(), self.login().set_db(0)] {
+            let stream = self.open(sentinel, stage).await?;
+            stage.set("the answer of a Sentinel");
+            let connecting = MultiplexedConnection::new_with_config(&login, stream, unlimited());
+            let (mut commands, driver) = match connecting.await {
+                Ok(connected) => connected,
+                Err(error) => {
+                    refused = error.into();
+                    continue;
+                }
+            };
+            let _driver = Driver(spawn(driver.boxed()));
+            match question.query_async::<Option<(String, u16)>>(&mut commands).await {
+                Ok(Some((host, port))) => return Ok(Address { host, port }),
+                Ok(None) => return Err(Failure::lasting("the Sentinel knows no Redis of that name")),
+                Err(error) => refused = error.into(),
+            }
+        }
+        Err(refused)
+    }
+}
+
+impl Stage {
+    /// At the beginning.
+    pub fn new() -> Self {
+        Self(Mutex::new("the connection"))
+    }
+
+    fn set(&self, doing: &'static str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = doing;
+    }
+
+    /// That a limit passed now.
+    pub fn timed_out(&self) -> Failure {
+        Failure::timed_out(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// The limits are ours.
+fn unlimited() -> AsyncConnectionConfig {
+    AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None)
+}
+
+/// Without telling the library's name, which some users may not do.
+fn anonymous() -> RedisConnectionInfo {
+    RedisConnectionInfo::default().set_skip_set_lib_name()
+}

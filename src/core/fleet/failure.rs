@@ -1,0 +1,162 @@
+//! Owns why Redis was of no use, in words that are safe to print: the code of a reply, or the system's words; never an
+//! address, a login or a text that a server made up.
+
+use std::borrow::Cow;
+use std::error::Error as _;
+use std::io::{self, ErrorKind};
+
+use redis::RedisError;
+use rustls::{CertificateError, Error as TlsError};
+
+/// Why a command failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    pub reason: Cow<'static, str>,
+    /// Whether the next command would only fail again.
+    pub is_lasting: bool,
+}
+
+/// What Redis says when the next command will be answered in the same way.
+const LASTING: &[&str] = &[
+    "CLUSTERDOWN",
+    "LOADING",
+    "MASTERDOWN",
+    "MISCONF",
+    "MOVED",
+    "NOAUTH",
+    "NOPERM",
+    "NOREPLICAS",
+    "OOM",
+    "READONLY",
+    "WRONGPASS",
+];
+/// What it says of one command, or of one moment.
+const PASSING: &[&str] = &["ASK", "BUSY", "CROSSSLOT", "NOSCRIPT", "TRYAGAIN", "WRONGTYPE"];
+
+impl Failure {
+    /// One that the next command may not have.
+    pub fn passing(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self { reason: reason.into(), is_lasting: false }
+    }
+
+    /// One that the next command would have too.
+    pub fn lasting(reason: impl Into<Cow<'static, str>>) -> Self {
+        Self { reason: reason.into(), is_lasting: true }
+    }
+
+    /// Whatever answers is no Redis.
+    pub fn strange_answer() -> Self {
+        Self::lasting("an answer that is not Redis's, as on a port with TLS")
+    }
+
+    /// That a limit passed in the middle of something.
+    pub fn timed_out(doing: &str) -> Self {
+        Self::passing(format!("timed out: {doing}"))
+    }
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&io::Error> for Failure {
+    fn from(error: &io::Error) -> Self {
+        if let Some(error) = error.get_ref().and_then(|error| error.downcast_ref::<TlsError>()) {
+            return Self::lasting(tls_reason(error));
+        }
+        let kind = error.kind();
+        let reason = if error.raw_os_error().is_some() { error.to_string() } else { kind.to_string() };
+        match kind {
+            ErrorKind::BrokenPipe
+            | ErrorKind::ConnectionAborted
+            | ErrorKind::ConnectionReset
+            | ErrorKind::NotConnected
+            | ErrorKind::TimedOut
+            | ErrorKind::UnexpectedEof => Self::passing(reason),
+            _ => Self::lasting(reason),
+        }
+    }
+}
+
+impl From<RedisError> for Failure {
+    fn from(error: RedisError) -> Self {
+        use redis::ErrorKind;
+        if let Some(code) = error.code() {
+            let known = |codes: &[&'static str]| codes.iter().copied().find(|known| *known == code);
+            return match known(LASTING) {
+                Some(code) => Self::lasting(code),
+                None => Self::passing(known(PASSING).unwrap_or("ERR")),
+            };
+        }
+        if let Some(error) = error.source().and_then(|error| error.downcast_ref::<io::Error>()) {
+            return Self::from(error);
+        }
+        match error.kind() {
+            ErrorKind::AuthenticationFailed => Self::lasting("WRONGPASS"),
+            ErrorKind::Parse => Self::strange_answer(),
+            _ => Self::passing("the connection was lost"),
+        }
+    }
+}
+
+fn tls_reason(error: &TlsError) -> Cow<'static, str> {
+    match error {
+        TlsError::InvalidMessage(_) => "TLS on a plain port".into(),
+        TlsError::InvalidCertificate(error) => match error {
+            CertificateError::UnknownIssuer => "the certificate's issuer is not trusted".into(),
+            CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
+                "the certificate has expired".into()
+            }
+            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+                "the certificate is for another name".into()
+            }
+            _ => "the certificate cannot be verified".into(),
+        },
+        TlsError::AlertReceived(alert) => format!("the server's TLS alert {alert:?}").into(),
+        _ => "the TLS handshake failed".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::Value;
+
+    use super::*;
+
+    fn reply(line: &str) -> Failure {
+        let value = redis::parse_redis_value(format!("-{line}\r\n").as_bytes());
+        Failure::from(value.and_then(Value::extract_error).unwrap_err())
+    }
+
+    #[test]
+    fn a_reply_is_told_by_its_code_and_by_nothing_that_a_server_made_up() {
+        for (line, reason, is_lasting) in [
+            ("WRONGPASS invalid username-password pair", "WRONGPASS", true),
+            ("NOAUTH Authentication required.", "NOAUTH", true),
+            ("NOPERM User poor has no permissions", "NOPERM", true),
+            ("MOVED 1 10.0.0.1:6379", "MOVED", true),
+            ("READONLY You can't write against a read only replica.", "READONLY", true),
+            ("WRONGTYPE Operation against a key", "WRONGTYPE", false),
+            ("BUSY Redis is busy running a script", "BUSY", false),
+            ("ERR unknown command 'AUTH', with args: 'swordfish'", "ERR", false),
+            ("SWORDFISH is no code", "ERR", false),
+        ] {
+            assert_eq!(reply(line), Failure { reason: reason.into(), is_lasting }, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_system_s_words_are_kept_and_others_are_not() {
+        let refused = Failure::from(io::Error::from_raw_os_error(111));
+        assert!(refused.is_lasting && refused.reason.contains("os error 111"), "{refused:?}");
+        let made_up = Failure::from(io::Error::new(ErrorKind::ConnectionReset, "swordfish"));
+        assert_eq!(made_up, Failure::passing("connection reset"));
+        let tls = |error: TlsError| Failure::from(io::Error::new(ErrorKind::InvalidData, error));
+        let plain = TlsError::InvalidMessage(rustls::InvalidMessage::InvalidContentType);
+        assert_eq!(tls(plain), Failure::lasting("TLS on a plain port"));
+        let issuer = TlsError::InvalidCertificate(CertificateError::UnknownIssuer);
+        assert_eq!(tls(issuer), Failure::lasting("the certificate's issuer is not trusted"));
+    }
+}

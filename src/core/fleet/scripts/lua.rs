@@ -1,0 +1,119 @@
+//! Owns the text of the scripts. Those about one connection get its keys in this order: entry, lock, generation, epoch.
+
+/// An epoch that is missing begins with something random of the caller's.
+pub const EPOCH: &str = "
+local function current_epoch(random, life)
+  local epoch = redis.call('GET', KEYS[4])
+  if epoch and #epoch == 16 then return epoch end
+  redis.call('SET', KEYS[4], random, 'PX', life)
+  return random
+end
+";
+/// Tags have 16 bytes each; in a generation, they follow 16 random ones.
+pub const TAGS: &str = "
+local function has(tags, tag)
+  for at = 1, #tags, 16 do
+    if string.sub(tags, at, at + 15) == tag then return true end
+  end
+  return false
+end
+";
+
+/// A lock is a mark and the holder's id: `0`, or `1` when somebody waits; `F` when the holder failed. What comes first is
+/// asked for first, and the lock is taken in the same step.
+pub const TAKE: &str = "
+local epoch = current_epoch(ARGV[1], ARGV[5])
+local entry = redis.call('GET', KEYS[1])
+if entry and string.sub(entry, 1, 16) == epoch and string.sub(entry, 17) ~= ARGV[3] then
+  return {'entry', string.sub(entry, 17), redis.call('PTTL', KEYS[1])}
+end
+local token = epoch .. string.sub(redis.call('GET', KEYS[3]) or '', 1, 16)
+local lock = redis.call('GET', KEYS[2])
+if lock then
+  local mark, holder = string.sub(lock, 1, 1), string.sub(lock, 2)
+  if mark == 'F' then
+    if holder == ARGV[4] then return {'failed', token} end
+  elseif holder ~= ARGV[1] then
+    if mark == '0' then redis.call('SETRANGE', KEYS[2], 0, '1') end
+    return {'held', token, holder}
+  end
+end
+redis.call('SET', KEYS[2], '0' .. ARGV[1], 'PX', ARGV[2])
+return {'locked', token}";
+
+pub const RENEW: &str = "
+local lock = redis.call('GET', KEYS[2])
+if lock and string.sub(lock, 2) == ARGV[1] then redis.call('PEXPIRE', KEYS[2], ARGV[2]) end
+return 0";
+
+/// Writes an entry if nothing was invalidated since its fencing token was read, and if its token was not rejected.
+pub const PUT: &str = "
+local epoch = redis.call('GET', KEYS[4]) or ''
+local generation = redis.call('GET', KEYS[3]) or ''
+local is_current = epoch .. string.sub(generation, 1, 16) == ARGV[2]
+if is_current and not has(string.sub(generation, 17), string.sub(ARGV[3], 1, 16)) then
+  redis.call('SET', KEYS[1], epoch .. ARGV[3], 'PX', ARGV[4])
+  redis.call('PEXPIRE', KEYS[4], ARGV[8])
+  if ARGV[7] ~= '' then redis.call('PUBLISH', ARGV[5], ARGV[7]) end
+end
+local lock = redis.call('GET', KEYS[2])
+if lock and string.sub(lock, 2) == ARGV[1] then
+  redis.call('DEL', KEYS[2])
+  if string.sub(lock, 1, 1) == '1' then redis.call('PUBLISH', ARGV[5], ARGV[6]) end
+end
+return 0";
+
+pub const RELEASE: &str = "
+local lock = redis.call('GET', KEYS[2])
+if lock and string.sub(lock, 2) == ARGV[1] then
+  local waited = string.sub(lock, 1, 1) == '1'
+  if waited and ARGV[2] ~= '0' then
+    redis.call('SET', KEYS[2], 'F' .. ARGV[1], 'PX', ARGV[2])
+  else
+    redis.call('DEL', KEYS[2])
+  end
+  if waited then redis.call('PUBLISH', ARGV[3], ARGV[4]) end
+end
+return 0";
+
+/// For each connection, drops the entry and the lock, and begins a generation. With the tags of rejected tokens, nothing
+/// happens to a connection that has another token by now, or whose tokens are known to be rejected, so that a late refusal
+/// undoes nothing newer. Tells of those that something happened to.
+pub const INVALIDATE: &str = "
+local invalidated = ''
+for at = 0, #KEYS / 3 - 1 do
+  local entry, lock, generation = KEYS[3 * at + 1], KEYS[3 * at + 2], KEYS[3 * at + 3]
+  local rejected, name = ARGV[2 * at + 5], ARGV[2 * at + 6]
+  local known = string.sub(redis.call('GET', generation) or '', 17)
+  local is_late = false
+  if rejected ~= '' then
+    local kept = redis.call('GET', entry)
+    if kept then
+      is_late = not has(rejected, string.sub(kept, 17, 32))
+    else
+      is_late = true
+      for tag = 1, #rejected, 16 do
+        is_late = is_late and has(known, string.sub(rejected, tag, tag + 15))
+      end
+    end
+  end
+  if not is_late then
+    redis.call('DEL', entry, lock)
+    redis.call('SET', generation, ARGV[1] .. string.sub(rejected .. known, 1, 128), 'PX', ARGV[2])
+    invalidated = invalidated .. name
+  end
+end
+if invalidated ~= '' then redis.call('PUBLISH', ARGV[3], ARGV[4] .. invalidated) end
+return 0";
+
+/// One key: the epoch.
+pub const INVALIDATE_ALL: &str = "
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+redis.call('PUBLISH', ARGV[3], ARGV[4])
+return 0";
+
+/// Drops nothing, and lets nobody write who began before.
+pub const OUTDATE: &str = "
+local rejected = string.sub(redis.call('GET', KEYS[3]) or '', 17)
+redis.call('SET', KEYS[3], ARGV[1] .. rejected, 'PX', ARGV[2])
+return current_epoch(ARGV[1], ARGV[3]) .. ARGV[1]";
