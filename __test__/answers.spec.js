@@ -233,6 +233,57 @@ describe('a body', () => {
     expect(sent).toBeLessThan(2 * 16 * 1024 * 1024)
   })
 
+  /** A page that goes on for as long as somebody reads it. */
+  const endless = (status, headers) => (_request, response) => {
+    response.writeHead(status, headers)
+    const more = () => {
+      while (!response.destroyed && response.write(BODY.repeat(1000)));
+    }
+    response.on('drain', more)
+    more()
+  }
+  const large = (status, headers) => ({ status, headers, body: BODY.repeat(100_000) })
+  const stalled = (status, headers) => (_request, response) => {
+    response.writeHead(status, { ...headers, 'content-length': 1000 })
+    response.write(BODY)
+  }
+  const SIZES = [
+    ['over the cap', large],
+    ['without an end', endless],
+    ['that stalls', stalled],
+  ]
+
+  describe.each(SIZES)('%s', (_what, page) => {
+    test.each([
+      [302, 'ERR_XKIT_REDIRECT'],
+      [401, 'ERR_XKIT_INVALID_API_KEY'],
+      [403, 'ERR_XKIT_FORBIDDEN'],
+      [418, 'ERR_XKIT_HTTP'],
+      [501, 'ERR_XKIT_SERVER'],
+    ])('leaves %d what it is: %s', async (status, code) => {
+      await expectFailure(page(status, { location: 'https://p.test/' }), { code, status })
+    })
+
+    test.each([
+      [429, 'ERR_XKIT_RATE_LIMITED'],
+      [503, 'ERR_XKIT_SERVER'],
+    ])('leaves %d its Retry-After: %s', async (status, code) => {
+      await expectFailure(page(status, { 'retry-after': '60' }), { code, status, retryAfterMs: 60_000 })
+    })
+
+    test('leaves a 503 to be tried again', async () => {
+      platform.replyWith(page(503, { 'retry-after': '0' }), json(200, flat()))
+
+      await expect(platform.client().getAccessToken(OWNER, 'slack')).resolves.toBe(ACCESS_TOKEN)
+
+      expect(platform.requests).toHaveLength(2)
+    })
+  })
+
+  test.each(SIZES.slice(0, 2))('%s makes a 404 none of the platform', async (_what, page) => {
+    await expectFailure(page(404), { code: 'ERR_XKIT_HTTP', status: 404 })
+  })
+
   test('that is compressed is not unpacked', async () => {
     const compressed = body => ({
       status: 200,

@@ -70,7 +70,6 @@ describe('a tunnel', () => {
 
   test.each([
     ['an address', '127.0.0.1'],
-    ['an IPv6 address', '[::1]'],
     ['a name, which the proxy resolves', 'api.acme.localhost'],
   ])('asks for %s by host and port, exactly', async (_what, host) => {
     const { platform, proxy } = await rigs()
@@ -80,6 +79,18 @@ describe('a tunnel', () => {
     const [{ line, headers }] = proxy.connects.entries
     expect(line).toBe(`CONNECT ${host}:${platform.port} HTTP/1.1`)
     expect(headers.host).toBe(`${host}:${platform.port}`)
+  })
+
+  test('cannot lead to an IPv6 address, and the failure says so', async () => {
+    const { platform, proxy } = await rigs()
+
+    const error = await rejection(
+      newClient(platform, { host: '[::1]', proxy: proxy.url() }).getAccessToken('u1', 'slack'),
+    )
+
+    expect(error).toMatchObject({ code: 'ERR_XKIT_PROXY', retryable: false, attempts: 1 })
+    expect(error.message).toContain('IPv6')
+    expect(platform.requests.count).toBe(0)
   })
 
   test('asks for port 443 where the base URL names none', async () => {
@@ -418,6 +429,19 @@ describe('a proxy that fails', () => {
     expect(error).toMatchObject({ name: 'XkitNetworkError', code: 'ERR_XKIT_PROXY' })
     expect(printed(error)).not.toContain(PROXY_PASSWORD)
     expect(proxy.connections.count).toBeLessThanOrEqual(3)
+  })
+
+  test('because its name cannot be found says so, in the words of the resolver', async () => {
+    const { platform } = await rigs()
+    // A label over 63 characters: the resolver refuses it without asking any server.
+    const client = newClient(platform, { proxy: `http://${'a'.repeat(64)}.localhost:3128`, maxRetries: 0 })
+
+    const error = await rejection(client.getAccessToken('u1', 'slack'))
+
+    expect(error.code).toBe('ERR_XKIT_PROXY')
+    expect(error.message).toContain('name could not be found')
+    expect(error.cause.message).not.toMatch(/uncategorized|aaaa/)
+    expect(error.cause.message.length).toBeGreaterThan(10)
   })
 
   test('because it hangs ends within the limit', async () => {

@@ -4,16 +4,15 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use futures_util::future::join_all;
-use http::Uri;
+use reqwest::Url;
 use tokio::sync::Semaphore;
+use tokio::time::sleep;
 use zeroize::Zeroizing;
 
 use super::*;
 use crate::core::clock::Now;
-use crate::core::http::{Exchange, Fault};
+use crate::core::http::{Answer, Class, Exchange, Fault, PoolNumber};
 use crate::core::platform::endpoint::{Endpoint, Paths};
-use crate::core::platform::retry::Class;
-use crate::core::platform::verdict::Answer;
 use crate::core::platform::{self, Platform};
 use crate::core::tokens::cache;
 
@@ -46,20 +45,20 @@ fn client_of<T: Exchange + fmt::Debug>(
 #[derive(Clone, Debug, Default)]
 struct Script {
     steps: Arc<Mutex<VecDeque<Result<Answer, Fault>>>>,
-    left: Arc<AtomicU32>,
+    avoided: Arc<AtomicU32>,
 }
 
 impl Exchange for Script {
-    async fn exchange(&self, _: Uri) -> Result<Answer, Fault> {
+    async fn exchange(&self, _: Url, limit: Duration, avoid: Option<PoolNumber>) -> Result<Answer, Fault> {
+        self.avoided.fetch_add(u32::from(avoid.is_some()), Ordering::Relaxed);
         let next = self.steps.lock().unwrap().pop_front();
         match next {
             Some(result) => result,
-            None => std::future::pending().await,
+            None => {
+                sleep(limit).await;
+                Err(Fault::passing(Error::new(Kind::Timeout, "late")))
+            }
         }
-    }
-
-    fn leave_pool(&self) {
-        self.left.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -76,7 +75,11 @@ fn answer(status: u16, retry_after: Option<u64>) -> Result<Answer, Fault> {
 }
 
 fn lost(stale: bool) -> Result<Answer, Fault> {
-    Err(Fault { error: Error::new(Kind::Connect, "lost"), class: Some(Class::Transient), stale })
+    Err(Fault {
+        error: Error::new(Kind::Connect, "lost"),
+        class: Some(Class::Transient),
+        stale: stale.then_some(PoolNumber::MIN),
+    })
 }
 
 fn client(max_retries: u32, script: Vec<Result<Answer, Fault>>) -> Client {
@@ -134,13 +137,13 @@ async fn only_one_retry_of_a_call_is_free() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_last_retry_of_a_stale_connection_leaves_the_pool() {
-    for (max_retries, left) in [(0, [1, 1]), (1, [1, 1]), (2, [0, 1])] {
-        for (stale, expected) in [1, 2].into_iter().zip(left) {
+async fn the_last_retry_of_a_stale_connection_avoids_the_pool() {
+    for (max_retries, avoided) in [(0, [1, 1]), (1, [1, 1]), (2, [0, 1])] {
+        for (stale, expected) in [1, 2].into_iter().zip(avoided) {
             let script = (0..stale).map(|_| lost(true)).chain([answer(200, None)]).collect();
             let (client, script) = client_and_script(max_retries, script);
             let _ = call(&client).await;
-            assert_eq!(script.left.load(Ordering::Relaxed), expected, "{max_retries} {stale}");
+            assert_eq!(script.avoided.load(Ordering::Relaxed), expected, "{max_retries} {stale}");
         }
     }
 }
@@ -161,13 +164,6 @@ async fn a_platform_that_always_leaves_without_looking_is_spared() {
         assert!(call(&client).await.0.is_err());
     }
     assert_eq!(client.stats().requests.get(), CALLS + 500 / 5);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_request_that_was_not_answered_in_time_is_not_repeated_on_the_same_connection() {
-    let (client, script) = client_and_script(1, vec![]);
-    let _ = call(&client).await;
-    assert_eq!(script.left.load(Ordering::Relaxed), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -244,7 +240,7 @@ impl Drop for Cancelled {
 }
 
 impl Exchange for Tap {
-    async fn exchange(&self, _: Uri) -> Result<Answer, Fault> {
+    async fn exchange(&self, _: Url, _: Duration, _: Option<PoolNumber>) -> Result<Answer, Fault> {
         let number = self.0.requests.fetch_add(1, Ordering::Relaxed) + 1;
         let cancelled = Cancelled(Arc::clone(&self.0.cancelled));
         self.0.leave.acquire().await.unwrap().forget();
@@ -254,8 +250,6 @@ impl Exchange for Tap {
         let body = TOKEN.replace("\"t\"", &format!("\"token-{number}\""));
         Ok(Answer { status, body: Zeroizing::new(body.into_bytes()), retry_after: None, request_id: None })
     }
-
-    fn leave_pool(&self) {}
 }
 
 struct Rig {

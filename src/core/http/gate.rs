@@ -1,147 +1,262 @@
-//! Lets one request open the first connection while the others of a cold burst wait: over HTTP/2 they all fit on
-//! that one, and a platform that is slow to accept is not met with a connection per call.
+//! Lets connections over TLS be opened in turns, as a layer around reqwest's connector. One goes first: with HTTP/2 the
+//! rest of a cold burst fits on it, and with HTTP/1.1 most find that a connection came free while they waited.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::error;
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use tokio::sync::Notify;
-use tokio::time::{Instant, timeout_at};
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, poll_fn};
+use hyper_util::client::legacy::connect::Connection;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+use tower_layer::Layer;
+use tower_service::Service;
 
-/// How long a request waits for another one's connection before it opens its own.
-const MAX_WAIT: Duration = Duration::from_millis(500);
+use super::pool::Served;
 
-/// Open while there is a connection to share.
-#[derive(Debug)]
-pub struct Gate {
-    state: Mutex<State>,
-    changed: Notify,
-    /// How long a connection may be idle and still count as there.
-    idle: Duration,
+/// Connections that are opened at once, as soon as the platform is known to speak HTTP/1.1.
+const MAX_OPENING: usize = 16;
+/// How long a connection waits for its turn before it is opened out of turn, since the others may hang.
+pub const MAX_WAIT: Duration = Duration::from_millis(500);
+
+type BoxError = Box<dyn error::Error + Send + Sync>;
+type Turn = OwnedSemaphorePermit;
+
+tokio::task_local! {
+    /// Set while a request is polled. hyper's pool goes on opening a connection in a task of its own when its request
+    /// got another one: there it is not set. The turn of an HTTP/2 connection stays here until the request is answered,
+    /// which is when the connection can be shared.
+    static HELD: HeldTurn;
 }
 
+/// The turn that a request holds on to.
+type HeldTurn = std::cell::Cell<Option<Turn>>;
+
+/// Runs a request whose connections wait for their turn as long as it does.
+pub fn waiting<F: Future>(request: F) -> impl Future<Output = F::Output> {
+    HELD.scope(HeldTurn::default(), request)
+}
+
+/// The layer.
+#[derive(Clone, Debug)]
+pub struct Gate(Arc<Turns>);
+
 #[derive(Debug)]
-enum State {
-    Closed,
-    Opening,
-    Open { last_used: Instant },
+struct Turns {
+    free: Arc<Semaphore>,
+    is_wide: AtomicBool,
+    limit: Duration,
+    served: Served,
 }
 
 impl Gate {
-    /// A closed gate.
-    pub fn new(idle: Duration) -> Self {
-        Self { state: Mutex::new(State::Closed), changed: Notify::new(), idle }
-    }
-
-    /// Waits until there is a connection to share, or returns the leave to open the first one.
-    pub async fn enter(&self) -> Option<Leader<'_>> {
-        let deadline = Instant::now() + MAX_WAIT;
-        loop {
-            let changed = self.changed.notified();
-            {
-                let mut state = self.lock();
-                match *state {
-                    State::Open { last_used } if last_used.elapsed() < self.idle => return None,
-                    State::Opening => {}
-                    _ => {
-                        *state = State::Opening;
-                        return Some(Leader(self));
-                    }
-                }
-            }
-            if timeout_at(deadline, changed).await.is_err() {
-                return None;
-            }
-        }
-    }
-
-    /// An answer came: there is a connection to share.
-    pub fn open(&self) {
-        let was_open = matches!(
-            std::mem::replace(&mut *self.lock(), State::Open { last_used: Instant::now() }),
-            State::Open { .. }
-        );
-        if !was_open {
-            self.changed.notify_waiters();
-        }
-    }
-
-    /// A connection was lost: the next request goes first again.
-    pub fn close(&self) {
-        let mut state = self.lock();
-        if matches!(*state, State::Open { .. }) {
-            *state = State::Closed;
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// `limit` is what one connection may take, without its wait.
+    pub fn new(limit: Duration, served: Served) -> Self {
+        let free = Arc::new(Semaphore::new(1));
+        Self(Arc::new(Turns { free, is_wide: AtomicBool::new(false), limit, served }))
     }
 }
 
-/// The one that goes first. If it ends before [`Gate::open`], another one takes its turn.
+impl Turns {
+    /// Waits for a turn; `None` when that took too long.
+    async fn wait(&self) -> Result<Option<Turn>, Unwanted> {
+        let mut turn = std::pin::pin!(timeout(MAX_WAIT, Arc::clone(&self.free).acquire_owned()));
+        poll_fn(|context| {
+            if HELD.try_with(|_| ()).is_err() {
+                return Poll::Ready(Err(Unwanted));
+            }
+            turn.as_mut().poll(context).map(|turn| Ok(turn.ok().and_then(Result::ok)))
+        })
+        .await
+    }
+
+    /// A connection is there: what becomes of its turn depends on what the platform speaks.
+    fn opened(&self, is_http2: bool, turn: Option<Turn>) {
+        if is_http2 {
+            let _ = HELD.try_with(|held| held.set(turn));
+        } else if !self.is_wide.swap(true, Ordering::Relaxed) {
+            self.free.add_permits(MAX_OPENING - 1);
+        }
+    }
+}
+
+impl<S> Layer<S> for Gate {
+    type Service = Gated<S>;
+
+    fn layer(&self, inner: S) -> Gated<S> {
+        Gated(Arc::new((inner, Arc::clone(&self.0))))
+    }
+}
+
+/// A connector behind the gate. reqwest copies it half a dozen times for each request, so that a copy has to cost little.
 #[derive(Debug)]
-pub struct Leader<'a>(&'a Gate);
+pub struct Gated<S>(Arc<(S, Arc<Turns>)>);
 
-impl Drop for Leader<'_> {
-    fn drop(&mut self) {
-        let mut state = self.0.lock();
-        if matches!(*state, State::Opening) {
-            *state = State::Closed;
-            drop(state);
-            self.0.changed.notify_waiters();
-        }
+impl<S> Clone for Gated<S> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
     }
 }
+
+impl<S, Target> Service<Target> for Gated<S>
+where
+    S: Service<Target, Error = BoxError> + Clone,
+    S::Response: Connection,
+    S::Future: Send + 'static,
+{
+    type Response = S::Response;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<S::Response, BoxError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        // reqwest's own connector is always ready.
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, target: Target) -> Self::Future {
+        let (inner, turns) = &*self.0;
+        // Nothing happens before this is polled.
+        let opening = inner.clone().call(target);
+        let turns = Arc::clone(turns);
+        async move {
+            let turn = turns.wait().await?;
+            let connection = timeout(turns.limit, opening).await.map_err(|_| Overdue)??;
+            let connected = connection.connected();
+            turns.served.forget(&connected);
+            turns.opened(connected.is_negotiated_h2(), turn);
+            Ok(connection)
+        }
+        .boxed()
+    }
+}
+
+/// Why a connection was not opened.
+#[derive(Debug)]
+pub struct Overdue;
+
+impl fmt::Display for Overdue {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("the connection was not there in time")
+    }
+}
+
+impl error::Error for Overdue {}
+
+/// Nobody waits for the connection any more.
+#[derive(Debug)]
+struct Unwanted;
+
+impl fmt::Display for Unwanted {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("the request has another connection")
+    }
+}
+
+impl error::Error for Unwanted {}
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use futures_util::future::join_all;
+    use hyper_util::client::legacy::connect::Connected;
+    use tokio::time::{Instant, sleep};
+
     use super::*;
 
-    const IDLE: Duration = Duration::from_secs(15);
+    const OPENING: Duration = Duration::from_millis(20);
+
+    /// Opens a connection after a while, and counts those that it began to open.
+    #[derive(Clone, Debug)]
+    struct Connector {
+        is_http2: bool,
+        takes: Duration,
+        begun: Arc<AtomicUsize>,
+    }
+
+    #[derive(Debug)]
+    struct Opened(bool);
+
+    impl Connection for Opened {
+        fn connected(&self) -> Connected {
+            if self.0 { Connected::new().negotiated_h2() } else { Connected::new() }
+        }
+    }
+
+    impl Service<()> for Connector {
+        type Response = Opened;
+        type Error = BoxError;
+        type Future = BoxFuture<'static, Result<Opened, BoxError>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, (): ()) -> Self::Future {
+            let Self { is_http2, takes, begun } = self.clone();
+            async move {
+                begun.fetch_add(1, Ordering::Relaxed);
+                sleep(takes).await;
+                Ok(Opened(is_http2))
+            }
+            .boxed()
+        }
+    }
+
+    fn gated(is_http2: bool, takes: Duration) -> (Gated<Connector>, Arc<AtomicUsize>) {
+        let begun = Arc::new(AtomicUsize::new(0));
+        let gate = Gate::new(Duration::from_secs(3), Served::default());
+        (gate.layer(Connector { is_http2, takes, begun: Arc::clone(&begun) }), begun)
+    }
 
     #[tokio::test(start_paused = true)]
-    async fn one_goes_first_and_the_others_follow_when_the_gate_opens() {
-        let gate = Gate::new(IDLE);
-        let leader = gate.enter().await;
-        assert!(leader.is_some());
+    async fn one_goes_first_and_sixteen_follow_at_a_time_over_http_1() {
+        let (mut connector, begun) = gated(false, OPENING);
         let started = Instant::now();
-        let opened = async {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-            gate.open();
-        };
-        let (second, third, ()) = tokio::join!(gate.enter(), gate.enter(), opened);
-        assert!(second.is_none() && third.is_none());
-        assert_eq!(started.elapsed(), Duration::from_millis(20));
-        drop(leader);
-        assert!(gate.enter().await.is_none());
+        let opened = join_all((0..33).map(|_| waiting(connector.call(()))));
+        assert!(opened.await.iter().all(Result::is_ok));
+        assert_eq!(started.elapsed(), OPENING * 3);
+        assert_eq!(begun.load(Ordering::Relaxed), 33);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn nobody_waits_longer_than_the_limit() {
-        let gate = Gate::new(IDLE);
-        let _leader = gate.enter().await;
+    async fn over_http_2_the_turn_ends_with_the_request_that_opened() {
+        let (mut connector, begun) = gated(true, OPENING);
+        let mut other = connector.clone();
+        let first = waiting(async {
+            connector.call(()).await.unwrap();
+            sleep(OPENING).await;
+            assert_eq!(begun.load(Ordering::Relaxed), 1);
+        });
         let started = Instant::now();
-        assert!(gate.enter().await.is_none());
-        assert_eq!(started.elapsed(), MAX_WAIT);
+        let (_, second) = tokio::join!(first, waiting(other.call(())));
+        assert!(second.is_ok());
+        assert_eq!(started.elapsed(), OPENING * 3);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_leader_that_fails_hands_its_turn_over() {
-        let gate = Gate::new(IDLE);
-        let leader = gate.enter().await;
-        let (next, ()) = tokio::join!(gate.enter(), async { drop(leader) });
-        assert!(next.is_some());
+    async fn nobody_waits_longer_than_the_limit_for_those_that_hang() {
+        let (mut connector, begun) = gated(false, Duration::from_secs(60));
+        let started = Instant::now();
+        let opened = join_all((0..3).map(|_| waiting(connector.call(()))));
+        assert!(opened.await.iter().all(|opened| opened.as_ref().is_err_and(|error| error.is::<Overdue>())));
+        assert_eq!(started.elapsed(), Duration::from_secs(3) + MAX_WAIT);
+        assert_eq!(begun.load(Ordering::Relaxed), 3);
     }
 
     #[tokio::test(start_paused = true)]
-    async fn it_closes_after_idleness_and_after_a_lost_connection() {
-        let gate = Gate::new(IDLE);
-        gate.open();
-        assert!(gate.enter().await.is_none());
-        gate.close();
-        assert!(gate.enter().await.is_some());
-        gate.open();
-        tokio::time::advance(IDLE).await;
-        assert!(gate.enter().await.is_some());
+    async fn a_connection_that_nobody_waits_for_is_not_opened() {
+        let (mut connector, begun) = gated(false, Duration::from_secs(2));
+        let mut first = Box::pin(waiting(connector.call(())));
+        assert!(futures_util::poll!(&mut first).is_pending());
+        let mut opening = connector.call(());
+        waiting(async { assert!(futures_util::poll!(&mut opening).is_pending()) }).await;
+        assert!(opening.await.is_err_and(|error| error.is::<Unwanted>()));
+        assert!(first.await.is_ok());
+        assert_eq!(begun.load(Ordering::Relaxed), 1);
     }
 }

@@ -1,49 +1,55 @@
-//! One request, one answer, by hyper's client. It knows no redirects, cookies or decompression.
+//! How bytes travel: one request, one answer, by reqwest. It is told to follow no redirect, to keep no cookie, to unpack
+//! nothing and to try nothing again.
 //!
-//! Owns the connection pool and turns whatever goes wrong below HTTP into a [`Fault`]. Decides on no retry.
+//! Turns whatever goes wrong below HTTP into a [`Fault`]. Decides on no retry.
 
-mod connector;
+mod answer;
+mod fault;
 mod gate;
+mod lane;
+mod pool;
 pub mod proxy;
+mod resolver;
 pub mod tls;
 
-use std::error::Error as StdError;
-use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
-use http::header::{
+use hyper_util::client::legacy::connect::HttpInfo;
+use reqwest::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, DATE, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT,
 };
-use http::{Request, Response, Uri};
-use http_body_util::{BodyExt, Empty};
-use hyper::body::{Body, Incoming};
-use hyper_util::client::legacy;
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use reqwest::{Method, Request, Response, Url, Version};
 use rustls::ClientConfig;
+use tokio::time::timeout;
 use zeroize::Zeroizing;
 
-use crate::core::error::{Error, Kind};
-use crate::core::http::connector::{Connector, Overdue, Served};
-use crate::core::http::gate::Gate;
-use crate::core::http::proxy::Proxy;
-use crate::core::http::tls::Trust;
-use crate::core::platform::retry::{self, Class};
-use crate::core::platform::verdict::{self, Answer};
+pub use self::answer::{Answer, is_passing};
+pub use self::fault::{Class, Fault};
+pub use self::pool::PoolNumber;
 
-type Pool = legacy::Client<Connector, Empty<&'static [u8]>>;
+use self::fault::Peer;
+use self::gate::Gate;
+use self::lane::Lane;
+use self::pool::{Pool, Pools, Served};
+use self::proxy::Proxy;
+use self::resolver::Resolver;
+use self::tls::Trust;
+use crate::core::error::Error;
 
 const AGENT: &str = concat!("xkit-node/", env!("CARGO_PKG_VERSION"));
 /// Largest body that is read; a connection's is about 1 KiB.
 pub const MAX_BODY_BYTES: usize = 256 * 1024;
+/// Longest head of an answer, as in Node. reqwest itself takes some 400 KiB over HTTP/1.1.
+const MAX_HEAD_BYTES: usize = 16 * 1024;
+/// What is read of a body that nobody needs, so that its connection can be used again, and how long that may take.
+const MAX_DRAINED_BYTES: usize = 64 * 1024;
+const MAX_DRAINING: Duration = Duration::from_millis(100);
 /// Idle connections are closed before common servers and balancers close theirs.
 const POOL_IDLE: Duration = Duration::from_secs(15);
 /// Pings on HTTP/2 connections in use: one that a middlebox froze is left after interval and timeout.
 const PING_INTERVAL: Duration = Duration::from_secs(3);
 const PING_TIMEOUT: Duration = Duration::from_secs(3);
-/// Longest head of an HTTP/1.1 answer, as in Node. It also is what one read yields at most, so that a server which floods
-/// its connection does not hold up the others.
-const MAX_HEAD_BYTES: usize = 16 * 1024;
 
 /// What the transport is built from.
 #[derive(Debug)]
@@ -57,296 +63,218 @@ pub struct Settings {
     pub trust: Trust,
 }
 
-/// A request that got no answer.
-#[derive(Debug)]
-pub struct Fault {
-    pub error: Error,
-    /// `None` where trying again cannot help.
-    pub class: Option<Class>,
-    /// The connection had answered well before, and was gone before this request got a byte back.
-    pub stale: bool,
-}
-
-/// What the retry engine needs of a transport.
+/// What the attempts of a fetch need of a transport.
 pub trait Exchange: Send + Sync + 'static {
-    fn exchange(&self, uri: Uri) -> impl Future<Output = Result<Answer, Fault>> + Send;
-
-    /// Leaves every pooled connection to those who use it now: the next request opens a new one.
-    fn leave_pool(&self);
+    /// Sends one request, and waits up to `limit` for its answer. With a pool to avoid, it goes over a new connection.
+    fn exchange(
+        &self,
+        url: Url,
+        limit: Duration,
+        avoid: Option<PoolNumber>,
+    ) -> impl Future<Output = Result<Answer, Fault>> + Send;
 }
 
-/// The pool and what every request needs.
+/// The way to the platform.
 #[derive(Debug)]
 pub struct Transport {
-    settings: Settings,
-    headers: HeaderMap,
-    tls: OnceLock<Arc<ClientConfig>>,
-    pool: Mutex<Option<Arc<Pool>>>,
-    gate: Gate,
+    pools: Pools,
+    route: Arc<Route>,
+    /// For plain HTTP alone.
+    lane: Option<Lane>,
 }
 
 impl Transport {
     /// Opens nothing and builds nothing before the first request.
     pub fn new(settings: Settings) -> Self {
+        let Settings { origin, is_https, authorization, connect_timeout, proxy, trust } = settings;
         let mut headers = HeaderMap::new();
-        headers.insert(AUTHORIZATION, settings.authorization.clone());
+        headers.insert(AUTHORIZATION, authorization);
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
-        Self { settings, headers, tls: OnceLock::new(), pool: Mutex::default(), gate: Gate::new(POOL_IDLE) }
+        let route = Route {
+            peer: Peer { origin, connect_timeout, is_proxied: proxy.is_some() },
+            is_https,
+            proxy,
+            headers,
+            trust,
+            tls: OnceLock::new(),
+            resolver: Arc::default(),
+        };
+        let lane = (!is_https).then(Lane::default);
+        Self { pools: Pools::default(), route: Arc::new(route), lane }
     }
+}
 
-    fn pool(&self) -> Result<Arc<Pool>, Fault> {
-        let mut pool = lock(&self.pool);
-        if let Some(pool) = &*pool {
-            return Ok(Arc::clone(pool));
-        }
-        let built = Arc::new(self.build().ok_or_else(|| final_fault(Error::internal()))?);
-        *pool = Some(Arc::clone(&built));
-        Ok(built)
-    }
+/// What every request needs.
+#[derive(Debug)]
+struct Route {
+    peer: Peer,
+    is_https: bool,
+    proxy: Option<Proxy>,
+    headers: HeaderMap,
+    trust: Trust,
+    tls: OnceLock<ClientConfig>,
+    resolver: Arc<Resolver>,
+}
 
-    /// A new pool. The TLS configuration outlives it, and with it the tickets that shorten handshakes.
-    fn build(&self) -> Option<Pool> {
+impl Route {
+    /// The client of a new pool. The TLS configuration outlives it, and with it the tickets that shorten handshakes.
+    fn build(&self, served: Served) -> Option<reqwest::Client> {
         let tls = match self.tls.get() {
             Some(tls) => tls,
             None => {
-                let tls = Arc::new(self.settings.trust.client_config().ok()?);
+                let tls = self.trust.client_config().ok()?;
                 self.tls.get_or_init(|| tls)
             }
         };
-        let Settings { proxy, connect_timeout, .. } = &self.settings;
-        let connector = Connector::new(tls, proxy.as_ref(), AGENT, *connect_timeout)?;
-        let pool = legacy::Client::builder(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .pool_timer(TokioTimer::new())
+        let limit = self.peer.connect_timeout;
+        let mut builder = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls.clone())
+            .default_headers(self.headers.clone())
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            // Its own retries are for what HTTP/2 refused. None per request spares a copy of each.
+            .retry(reqwest::retry::never().max_retries_per_request(0))
+            .no_proxy()
+            .dns_resolver(Arc::clone(&self.resolver))
+            // Shared out among the addresses of a name.
+            .connect_timeout(limit)
             .pool_idle_timeout(POOL_IDLE)
-            // This is about requests of which not a byte was sent; those that were sent are left to the retry engine.
-            .retry_canceled_requests(true)
-            .http1_max_buf_size(MAX_HEAD_BYTES)
             .http2_keep_alive_interval(PING_INTERVAL)
-            .http2_keep_alive_timeout(PING_TIMEOUT)
-            .build(connector);
-        Some(pool)
+            .http2_keep_alive_timeout(PING_TIMEOUT);
+        if self.is_https {
+            // The gate has the limit itself, which leaves out the wait there. In clear a connection costs little and is
+            // not shared.
+            builder =
+                builder.connect_timeout(limit + gate::MAX_WAIT).connector_layer(Gate::new(limit, served));
+        }
+        if let Some(proxy) = &self.proxy {
+            builder = builder.proxy(proxy.tunnel()?);
+        }
+        builder.build().ok()
     }
 
-    async fn send(&self, uri: Uri) -> Result<Response<Incoming>, Fault> {
-        let pool = self.pool()?;
-        // Plain HTTP has no connection to share, so nothing is gained by waiting for one.
-        let leader = if self.settings.is_https { self.gate.enter().await } else { None };
-        let mut request = Request::new(Empty::new());
-        *request.uri_mut() = uri;
-        request.headers_mut().clone_from(&self.headers);
-        let sent = pool.request(request).await;
-        match &sent {
+    async fn send(&self, pool: &Pool, url: Url) -> Result<Response, Fault> {
+        let sent = pool.client.execute(Request::new(Method::GET, url));
+        let sent = if self.is_https { gate::waiting(sent).await } else { sent.await };
+        match sent {
             Ok(response) => {
-                self.gate.open();
                 // A platform that fails is not asked again for free, so its failures do not count as served.
-                if !verdict::is_passing(response.status().as_u16()) {
-                    Served::mark(response.extensions());
+                if !is_passing(response.status().as_u16())
+                    && let Some(connection) = response.extensions().get::<HttpInfo>()
+                {
+                    pool.served.mark(connection);
                 }
+                Ok(response)
             }
-            Err(_) => self.gate.close(),
+            Err(error) if error.is_connect() => Err(self.peer.unreachable(&error)),
+            Err(error) => {
+                let mut fault = self.peer.lost(&error);
+                let had_served =
+                    fault::connection_of(&error).is_some_and(|connection| pool.served.is_marked(&connection));
+                if had_served && fault.class.is_some() {
+                    fault.stale = Some(pool.number);
+                }
+                Err(fault)
+            }
         }
-        drop(leader);
-        sent.map_err(|error| {
-            if error.is_connect() {
-                self.connect_fault(&error)
-            } else {
-                let mut fault = self.fault(&error);
-                fault.stale &= error.connect_info().is_some_and(Served::is_marked);
-                fault
-            }
-        })
     }
 
-    /// What went wrong on an open connection; `stale` if it may have been gone before.
-    fn fault(&self, error: &(dyn StdError + 'static)) -> Fault {
-        let origin = &self.settings.origin;
-        let hyper = find::<hyper::Error>(error);
-        if hyper.is_some_and(hyper::Error::is_parse_too_large) {
-            return final_fault(Error::new(
-                Kind::ResponseTooLarge,
-                format!("{origin} answered with too many headers: check that baseUrl is the Platform API"),
-            ));
+    async fn travel(&self, pool: &Pool, url: Url) -> Result<Answer, Fault> {
+        let response = self.send(pool, url).await?;
+        let headers = response.headers();
+        if headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>()
+            > MAX_HEAD_BYTES
+        {
+            return Err(self.peer.oversized_head());
         }
-        let not_http = hyper.is_some_and(hyper::Error::is_parse);
-        let oversized_headers = find::<h2::Error>(error)
-            .is_some_and(|error| error.is_library() && error.reason() == Some(h2::Reason::PROTOCOL_ERROR));
-        let malformed = find::<io::Error>(error).is_some_and(|error| {
-            matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData)
-                && find::<rustls::Error>(error).is_none()
-        });
-        if not_http || oversized_headers || malformed {
-            return final_fault(Error::new(
-                Kind::InvalidResponse,
-                format!(
-                    "{origin} answered with what is not proper HTTP: check that baseUrl is the Platform API"
-                ),
-            ));
-        }
-        let mut fault = passing_fault(Error::new(
-            Kind::Connect,
-            format!(
-                "The connection to {origin} was lost before the whole answer was there: call again later"
-            ),
-        ));
-        fault.error.cause = innermost_io(error);
-        if was_unhandled(error) {
-            fault.class = Some(Class::Unhandled);
-        }
-        fault.stale = true;
-        fault
-    }
-
-    fn connect_fault(&self, error: &legacy::Error) -> Fault {
-        let origin = &self.settings.origin;
-        if let Some(error) = find::<rustls::Error>(error) {
-            return final_fault(Error::new(
-                Kind::Tls,
-                format!("No secure connection to {origin}: {}", tls::explain(error)),
-            ));
-        }
-        let timed_out = find::<Overdue>(error).is_some()
-            || find::<io::Error>(error).is_some_and(|error| error.kind() == io::ErrorKind::TimedOut);
-        if self.settings.proxy.is_some() {
-            if tunnel_was_refused(error, "authorization required") {
-                return final_fault(Error::new(
-                    Kind::Proxy,
-                    "The proxy asks for a user name and a password (407): give them in the proxy's URL",
-                ));
-            }
-            let problem = if timed_out {
-                format!("did not open a tunnel to {origin} in time")
-            } else if tunnel_was_refused(error, "") {
-                format!("did not open a tunnel to {origin}")
-            } else {
-                "cannot be reached".to_owned()
-            };
-            let mut fault = passing_fault(Error::new(
-                Kind::Proxy,
-                format!("The proxy {problem}: check the proxy's URL and its rules"),
-            ));
-            fault.error.cause = innermost_io(error);
-            return fault;
-        }
-        if timed_out {
-            return passing_fault(Error::new(
-                Kind::Timeout,
-                format!(
-                    "No connection to {origin} within {} ms: check the network, or raise connectTimeoutMs",
-                    self.settings.connect_timeout.as_millis()
-                ),
-            ));
-        }
-        let mut fault = passing_fault(Error::new(
-            Kind::Connect,
-            format!("No connection to {origin}: check that the host is right and can be reached"),
-        ));
-        fault.error.cause = innermost_io(error);
-        fault
-    }
-}
-
-impl Exchange for Transport {
-    async fn exchange(&self, uri: Uri) -> Result<Answer, Fault> {
-        let response = self.send(uri).await?;
-        let retry_after = retry::read_retry_after(
-            response.headers().get_all(RETRY_AFTER).iter().map(HeaderValue::as_bytes),
-            response.headers().get(DATE).map(HeaderValue::as_bytes),
+        let status = response.status().as_u16();
+        let retry_after = answer::read_retry_after(
+            headers.get_all(RETRY_AFTER).iter().map(HeaderValue::as_bytes),
+            headers.get(DATE).map(HeaderValue::as_bytes),
             SystemTime::now(),
         );
-        let request_id =
-            response.headers().get("x-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
-        let status = response.status().as_u16();
-        let mut incoming = response.into_body();
-        let expected = incoming.size_hint().lower();
-        let too_large = || {
-            let mut fault = final_fault(Error::new(
-                Kind::ResponseTooLarge,
-                format!(
-                    "{} answered with more than {MAX_BODY_BYTES} bytes: check that baseUrl is the Platform API",
-                    self.settings.origin
-                ),
-            ));
-            fault.error.status = Some(status);
-            fault
-        };
-        if expected > MAX_BODY_BYTES as u64 {
-            return Err(too_large());
-        }
-        let mut body = Zeroizing::new(Vec::with_capacity(expected as usize));
-        while let Some(frame) = incoming.frame().await {
-            let frame = frame.map_err(|error| {
-                let mut fault = self.fault(&error);
-                fault.stale = false;
-                fault
-            })?;
-            let Ok(chunk) = frame.into_data() else { continue };
-            if body.len() + chunk.len() > MAX_BODY_BYTES {
-                return Err(too_large());
+        let request_id = headers.get("x-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
+        let body = match status {
+            200..=299 => self.read(response).await?.ok_or_else(|| self.peer.too_large(status))?,
+            404 => self.read(response).await?.unwrap_or_default(),
+            _ => {
+                drain(response).await;
+                Zeroizing::default()
             }
-            body.extend_from_slice(&chunk);
-        }
+        };
         Ok(Answer { status, body, retry_after, request_id })
     }
 
-    fn leave_pool(&self) {
-        drop(lock(&self.pool).take());
-        self.gate.close();
+    /// The whole body; `None` if it is over the limit.
+    async fn read(&self, mut response: Response) -> Result<Option<Zeroizing<Vec<u8>>>, Fault> {
+        let expected = response.content_length().unwrap_or_default();
+        if expected > MAX_BODY_BYTES as u64 {
+            return Ok(None);
+        }
+        let mut body = Zeroizing::new(Vec::with_capacity(expected as usize));
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.peer.lost(&error))? {
+            if body.len() + chunk.len() > MAX_BODY_BYTES {
+                return Ok(None);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Some(body))
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn final_fault(error: Error) -> Fault {
-    Fault { error, class: None, stale: false }
-}
-
-fn passing_fault(error: Error) -> Fault {
-    Fault { error: error.retryable(), class: Some(Class::Transient), stale: false }
-}
-
-/// Whether the server said goodbye to an HTTP/2 connection, or refused the stream, before it looked at the request.
-fn was_unhandled(error: &(dyn StdError + 'static)) -> bool {
-    find::<h2::Error>(error).is_some_and(|error| {
-        error.is_remote() && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM))
-    })
-}
-
-/// The first error of a type in a chain. An `io::Error` hides the one inside from `source()`, so it is opened.
-fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
-    chain(error).find_map(|error| error.downcast_ref())
-}
-
-fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    let mut next = Some(error);
-    std::iter::from_fn(move || {
-        let error = next?;
-        next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
-            Some(inner) => Some(inner),
-            None => error.source(),
-        };
-        Some(error)
-    })
-}
-
-/// The operating system's own words, which hold nothing of the call.
-fn innermost_io(error: &(dyn StdError + 'static)) -> Option<String> {
-    chain(error).filter_map(|error| error.downcast_ref::<io::Error>()).last().map(|error| {
-        match error.raw_os_error() {
-            Some(_) => error.to_string(),
-            None => error.kind().to_string(),
+/// Reads a body that nobody needs, within bounds: over HTTP/1.1 the connection is closed unless its answer was read to
+/// the end, and a platform in trouble is better not met with as many handshakes as it gives errors.
+async fn drain(mut response: Response) {
+    let expected = response.content_length().unwrap_or_default();
+    if response.version() == Version::HTTP_2 || expected > MAX_DRAINED_BYTES as u64 {
+        return;
+    }
+    let to_the_end = async {
+        let mut drained = 0;
+        while let Ok(Some(chunk)) = response.chunk().await {
+            drained += chunk.len();
+            if drained > MAX_DRAINED_BYTES {
+                return;
+            }
         }
-    })
+    };
+    let _ = timeout(MAX_DRAINING, to_the_end).await;
 }
 
-/// hyper-util keeps its tunnel errors private, so their words are all there is; the tests of proxies hold on to them.
-fn tunnel_was_refused(error: &(dyn StdError + 'static), words: &str) -> bool {
-    chain(error).any(|error| {
-        let text = error.to_string();
-        text.starts_with("tunnel error: ") && !text.contains("underlying connection") && text.contains(words)
-    })
+impl Exchange for Transport {
+    async fn exchange(&self, url: Url, limit: Duration, avoid: Option<PoolNumber>) -> Result<Answer, Fault> {
+        let build = |served| self.route.build(served);
+        let pool = match avoid {
+            Some(avoid) => self.pools.fresh(avoid, build),
+            None => self.pools.current(build),
+        };
+        let pool = pool.ok_or_else(|| Fault::lasting(Error::internal()))?;
+        let answers = pool.answers();
+        let result = match &self.lane {
+            None => timeout(limit, self.route.travel(&pool, url)).await,
+            Some(lane) => {
+                let (route, pool) = (Arc::clone(&self.route), Arc::clone(&pool));
+                let running = lane.run(async move { route.travel(&pool, url).await });
+                timeout(limit, running)
+                    .await
+                    .map(|result| result.unwrap_or_else(|| Err(Fault::lasting(Error::internal()))))
+            }
+        };
+        match result {
+            Ok(Ok(answer)) => {
+                pool.answered();
+                Ok(answer)
+            }
+            Ok(Err(fault)) => Err(fault),
+            Err(_) => {
+                // A frozen connection looks just so, unless others of the pool answered meanwhile.
+                if pool.answers() == answers {
+                    self.pools.leave(pool.number);
+                }
+                Err(self.route.peer.overdue(limit))
+            }
+        }
+    }
 }

@@ -7,7 +7,7 @@ use percent_encoding::percent_decode_str;
 use url::{Host, Url};
 
 use crate::core::error::Error;
-use crate::core::secret::Secret;
+use crate::core::secret::{Secret, basic_authorization};
 
 /// What the options and the environment say of a proxy.
 #[derive(Clone, Debug)]
@@ -41,6 +41,15 @@ impl Proxy {
         }
         let source = setting.variable.as_deref().unwrap_or("the option proxy");
         Self::parse(setting.url.expose(), source).map(Some)
+    }
+
+    /// The proxy, as reqwest takes it. `None` if the credentials cannot be sent.
+    pub fn tunnel(&self) -> Option<reqwest::Proxy> {
+        let tunnel = reqwest::Proxy::https(self.url.clone()).ok()?;
+        Some(match &self.credentials {
+            Some((name, password)) => tunnel.custom_http_auth(basic_authorization(name, password.expose())?),
+            None => tunnel,
+        })
     }
 
     fn parse(text: &str, source: &str) -> Result<Self, Error> {

@@ -3,8 +3,6 @@
 //! An id becomes exactly one path segment that decodes to exactly that id, or the call is refused: nothing is
 //! trimmed, normalised or guessed. Must not know anything of requests.
 
-use http::Uri;
-use http::uri::{Authority, PathAndQuery, Scheme};
 use url::{Host, Url};
 
 use crate::core::error::Error;
@@ -97,8 +95,6 @@ pub struct Paths {
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     base: Url,
-    scheme: Scheme,
-    authority: Authority,
     user: Template,
     group: Template,
     context: Template,
@@ -112,10 +108,7 @@ impl Endpoint {
         let template = |path: &Option<String>, default: &str, name: &str| {
             Template::parse(&prefix, path.as_deref().unwrap_or(default), name)
         };
-        let authority = Authority::try_from(base.authority());
         Ok(Self {
-            scheme: if base.scheme() == "https" { Scheme::HTTPS } else { Scheme::HTTP },
-            authority: authority.map_err(|_| Error::argument("The option baseUrl must name a usual host"))?,
             user: template(&paths.user, DEFAULT_USER_PATH, "user")?,
             group: template(&paths.group, DEFAULT_GROUP_PATH, "group")?,
             context: template(&paths.context, DEFAULT_CONTEXT_PATH, "context")?,
@@ -123,25 +116,17 @@ impl Endpoint {
         })
     }
 
-    /// The URI of one connection. Fails, rather than asks for another one, if parsing changed what was built.
-    pub fn connection_uri(&self, kind: OwnerKind, id: &Segment, slug: &Segment) -> Result<Uri, Error> {
+    /// The URL of one connection. Fails, rather than asks for another one, if parsing changed what was built.
+    pub fn connection_url(&self, kind: OwnerKind, id: &Segment, slug: &Segment) -> Result<Url, Error> {
         let path = match kind {
             OwnerKind::User => &self.user,
             OwnerKind::Group => &self.group,
             OwnerKind::Context => &self.context,
         }
         .path(id, slug);
-        let built = path.len();
-        let path = PathAndQuery::try_from(path).map_err(|_| Error::internal())?;
-        // Neither type normalises, so the length tells of whatever was cut off.
-        if path.path().len() != built {
-            return Err(Error::internal());
-        }
-        let mut parts = http::uri::Parts::default();
-        parts.scheme = Some(self.scheme.clone());
-        parts.authority = Some(self.authority.clone());
-        parts.path_and_query = Some(path);
-        Uri::from_parts(parts).map_err(|_| Error::internal())
+        let mut url = self.base.clone();
+        url.set_path(&path);
+        if url.path() == path { Ok(url) } else { Err(Error::internal()) }
     }
 
     /// Scheme, host and port: safe to print.
@@ -217,7 +202,7 @@ mod tests {
 
     fn url(kind: OwnerKind, id: &str, slug: &str) -> String {
         let (id, slug) = (Segment::new(id, "owner id").unwrap(), Segment::new(slug, "slug").unwrap());
-        endpoint("https://p.test/api").connection_uri(kind, &id, &slug).unwrap().to_string()
+        endpoint("https://p.test/api").connection_url(kind, &id, &slug).unwrap().to_string()
     }
 
     #[test]
@@ -260,7 +245,7 @@ mod tests {
             ("http://localhost", "http://localhost/connections/u/s"),
         ] {
             assert_eq!(
-                endpoint(base).connection_uri(OwnerKind::User, &id, &slug).unwrap().to_string(),
+                endpoint(base).connection_url(OwnerKind::User, &id, &slug).unwrap().to_string(),
                 expected
             );
         }
@@ -295,7 +280,7 @@ mod tests {
         };
         let (id, slug) = (Segment::new("u", "id").unwrap(), Segment::new("s", "slug").unwrap());
         let built =
-            with("/v2/{slug}/of/{id}/now").unwrap().connection_uri(OwnerKind::User, &id, &slug).unwrap();
+            with("/v2/{slug}/of/{id}/now").unwrap().connection_url(OwnerKind::User, &id, &slug).unwrap();
         assert_eq!(built.to_string(), "https://p.test/v2/s/of/u/now");
         for template in [
             "{id}/{slug}",
@@ -317,10 +302,10 @@ mod tests {
         fn no_id_changes_the_shape_of_the_path(id in any::<String>(), slug in "\\PC{1,40}|[./%\\\\?#:@;&=+ a]{1,12}") {
             let endpoint = endpoint("https://p.test/api");
             if let (Ok(id), Ok(slug)) = (Segment::new(&id, "owner id"), Segment::new(&slug, "slug")) {
-                let uri = endpoint.connection_uri(OwnerKind::User, &id, &slug).unwrap().to_string();
+                let built = endpoint.connection_url(OwnerKind::User, &id, &slug).unwrap();
                 // As a server reads it that normalises what it gets.
-                let url = Url::parse(&uri).unwrap();
-                prop_assert_eq!(url.as_str(), &uri);
+                let url = Url::parse(built.as_str()).unwrap();
+                prop_assert_eq!(&url, &built);
                 prop_assert_eq!(url.host_str(), Some("p.test"));
                 prop_assert_eq!(url.query(), None);
                 prop_assert_eq!(url.fragment(), None);

@@ -14,15 +14,15 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use crate::core::clock::Clock;
 use crate::core::connection::{Connection, State};
 use crate::core::error::{Error, Kind};
-use crate::core::http::{Exchange, Fault};
+use crate::core::http::{Class, Exchange, Fault, is_passing};
 use crate::core::platform::catalog::Catalog;
 use crate::core::platform::endpoint::Endpoint;
-use crate::core::platform::retry::{Class, Failure, Policy, Quota};
+use crate::core::platform::retry::{Failure, Policy, Quota};
 use crate::core::source::{Fetch, Fetched, Queued, TokenSource};
 use crate::core::stats::Stats;
 use crate::core::tokens::key::{Key, Segment};
@@ -80,25 +80,21 @@ impl<T: Exchange> Platform<T> {
     async fn ask(&self, fetch: Fetch) -> Result<Connection, Error> {
         let Fetch { key, progress, queued, .. } = fetch;
         let transport = &self.transport;
-        let uri = self.endpoint.connection_uri(key.kind, &key.id, &key.slug)?;
+        let url = self.endpoint.connection_url(key.kind, &key.id, &key.slug)?;
         let mut queued = Some(queued);
         let mut retries = 0;
         let mut spent = None;
         let mut free_retry = true;
+        let mut avoid = None;
         loop {
             let permit = self.permits.acquire().await.map_err(|_| Error::internal())?;
             drop(queued.take());
             progress.attempt();
             self.stats.requests.add();
             let under_way = self.stats.in_flight.hold();
-            let exchange = timeout(self.attempt_timeout, transport.exchange(uri.clone())).await;
+            let exchange = transport.exchange(url.clone(), self.attempt_timeout, avoid).await;
             drop((under_way, permit));
 
-            let exchange = exchange.unwrap_or_else(|_| {
-                // A frozen connection looks just so: the next request goes over a new one.
-                transport.leave_pool();
-                Err(self.slow_attempt())
-            });
             let fault = match exchange {
                 Ok(answer) => match verdict::judge(&answer, &self.origin, self.clock.now().wall) {
                     Ok(connection) => {
@@ -111,7 +107,7 @@ impl<T: Exchange> Platform<T> {
             };
             let Fault { error, class, stale } = fault;
             let Some(class) = class else { return Err(error) };
-            let is_free = stale && free_retry && retries < self.policy.max_retries.max(1);
+            let is_free = stale.is_some() && free_retry && retries < self.policy.max_retries.max(1);
             if is_free {
                 // The platform has not failed, so this costs neither quota nor backoff. It is one of the call's
                 // retries all the same, and one is granted where there are none.
@@ -128,29 +124,11 @@ impl<T: Exchange> Platform<T> {
                 spent = Some(cost);
                 sleep(delay).await;
             }
-            if stale && retries + 1 >= self.policy.max_retries {
-                // The last try keeps away from the pool, where more connections may have died with this one.
-                transport.leave_pool();
-            }
+            // The last try keeps away from the pool, where more connections may have died with this one.
+            avoid = stale.filter(|_| retries + 1 >= self.policy.max_retries);
             retries += 1;
             self.stats.retries.add();
             queued = Some(Queued::new(&self.stats));
-        }
-    }
-
-    fn slow_attempt(&self) -> Fault {
-        let limit = self.attempt_timeout.as_millis();
-        Fault {
-            error: Error::new(
-                Kind::Timeout,
-                format!(
-                    "{} did not answer within {limit} ms: call again later, or raise attemptTimeoutMs",
-                    self.origin
-                ),
-            )
-            .retryable(),
-            class: Some(Class::Transient),
-            stale: false,
         }
     }
 
@@ -187,9 +165,9 @@ impl Fault {
     fn of_answer(error: Error, status: u16) -> Self {
         let class = match error.kind {
             Kind::RateLimited => Some(Class::Throttled),
-            Kind::Server | Kind::Http if verdict::is_passing(status) => Some(Class::Transient),
+            Kind::Server | Kind::Http if is_passing(status) => Some(Class::Transient),
             _ => None,
         };
-        Self { error, class, stale: false }
+        Self { error, class, stale: None }
     }
 }

@@ -2,7 +2,9 @@
 //! hammered. Sleeps nowhere and sends nothing; the clock and the jitter are the caller's.
 
 use std::sync::Mutex;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
+
+use crate::core::http::Class;
 
 /// How often a call is tried again unless an option says otherwise.
 pub const DEFAULT_MAX_RETRIES: u32 = 2;
@@ -14,17 +16,6 @@ const THROTTLED_BASE: Duration = Duration::from_secs(1);
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
 /// Longest `Retry-After` that is waited for; a longer one is the caller's to wait.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(10);
-
-/// What a fault costs, and how long to back off from it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
-    /// Lost connections, timeouts, 5xx.
-    Transient,
-    /// 429.
-    Throttled,
-    /// The server left, or refused the request, without having looked at it: HTTP/2 says so.
-    Unhandled,
-}
 
 /// One fault, as far as the decision depends on it.
 #[derive(Clone, Copy, Debug)]
@@ -108,27 +99,6 @@ impl Quota {
 #[derive(Clone, Copy, Debug)]
 pub struct Spent(u32);
 
-/// Reads `Retry-After`: seconds, or a date judged by the response's own `Date` (`now` where there is none). Garbage
-/// and repeated headers count as absent; a number too large to hold is the largest.
-pub fn read_retry_after<'a>(
-    mut values: impl Iterator<Item = &'a [u8]>,
-    date: Option<&[u8]>,
-    now: SystemTime,
-) -> Option<Duration> {
-    let (value, None) = (values.next()?, values.next()) else {
-        return None;
-    };
-    let text = str::from_utf8(value).ok()?.trim();
-    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Some(Duration::from_secs(
-            text.parse().unwrap_or(u64::from(u32::MAX)).min(u64::from(u32::MAX)),
-        ));
-    }
-    let read_date = |text: &str| httpdate::parse_http_date(text.trim()).ok();
-    let sent = date.and_then(|date| str::from_utf8(date).ok()).and_then(read_date).unwrap_or(now);
-    Some(read_date(text)?.duration_since(sent).unwrap_or_default())
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -197,30 +167,7 @@ mod tests {
         assert!(cheap.spend(Class::Throttled).is_some());
     }
 
-    #[test]
-    fn retry_after_is_read_in_both_forms() {
-        let now = SystemTime::UNIX_EPOCH;
-        let date = "Tue, 14 Nov 2023 22:13:20 GMT";
-        let read = |values: &[&str], date: Option<&str>| {
-            read_retry_after(values.iter().map(|value| value.as_bytes()), date.map(str::as_bytes), now)
-        };
-        assert_eq!(read(&["3"], None), Some(3 * SECOND));
-        assert_eq!(read(&[" 0 "], None), Some(Duration::ZERO));
-        assert_eq!(read(&["99999999999999999999999"], None), Some(Duration::from_secs(u64::from(u32::MAX))));
-        assert_eq!(read(&["Tue, 14 Nov 2023 22:13:25 GMT"], Some(date)), Some(5 * SECOND));
-        assert_eq!(read(&["Tue, 14 Nov 2023 22:13:10 GMT"], Some(date)), Some(Duration::ZERO));
-        assert!(read(&["Tue, 14 Nov 2023 22:13:25 GMT"], None).unwrap() > 1_000_000 * SECOND);
-        for garbage in [&["soon"][..], &[""], &["-1"], &["1.5"], &["5, 5"], &["5", "5"], &[]] {
-            assert_eq!(read(garbage, Some(date)), None, "{garbage:?}");
-        }
-    }
-
     proptest! {
-        #[test]
-        fn no_header_makes_the_reader_panic(value in any::<Vec<u8>>(), date in any::<Option<Vec<u8>>>()) {
-            let _ = read_retry_after([value.as_slice()].into_iter(), date.as_deref(), SystemTime::UNIX_EPOCH);
-        }
-
         #[test]
         fn no_delay_reaches_the_deadline(asked in any::<Option<u32>>(), left in any::<u32>(), retries in 0..12_u32) {
             let failure = Failure {

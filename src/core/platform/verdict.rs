@@ -3,28 +3,12 @@
 //! Only a well-formed answer may become one of the four unavailable states: whatever else comes, from whatever
 //! stands in the platform's place, is an error.
 
-use std::time::Duration;
-
-use zeroize::Zeroizing;
-
 use crate::core::connection::{Connection, Details, EpochMillis, PackedDetails, State, Unavailable};
 use crate::core::error::{Error, Kind};
+use crate::core::http::{Answer, is_passing};
 use crate::core::json::Object;
 use crate::core::platform::answer;
 use crate::core::text::is_blank;
-
-/// What the platform answered, as far as the verdict depends on it.
-#[derive(Debug)]
-pub struct Answer {
-    /// HTTP status.
-    pub status: u16,
-    /// The body, whole.
-    pub body: Zeroizing<Vec<u8>>,
-    /// `Retry-After`, read.
-    pub retry_after: Option<Duration>,
-    /// `X-Request-Id`.
-    pub request_id: Option<String>,
-}
 
 /// Judges one answer. `origin` is what messages call the platform; `now` is the wall clock, for `expires_in`.
 pub fn judge(answer: &Answer, origin: &str, now: EpochMillis) -> Result<Connection, Error> {
@@ -104,11 +88,6 @@ fn judge_failure(status: u16, origin: &str) -> Error {
             if is_passing(status) { error.retryable() } else { error }
         }
     }
-}
-
-/// Statuses that tell of a passing fault.
-pub fn is_passing(status: u16) -> bool {
-    matches!(status, 408 | 409 | 425 | 429 | 500 | 502 | 503 | 504 | 520..=529)
 }
 
 /// The `Err` side completes the sentence "answered 200 with …".

@@ -1,10 +1,12 @@
 //! Every documented answer, every other one, and what chance makes of them.
 
+use std::time::Duration;
+
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::{option, sample};
-
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use super::*;
 use crate::core::platform::answer::MAX_DATE;

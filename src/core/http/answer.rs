@@ -1,0 +1,79 @@
+//! Owns what came back: the status, the body where one is needed, and the headers that count.
+
+use std::time::{Duration, SystemTime};
+
+use zeroize::Zeroizing;
+
+/// What the platform answered, as far as anything depends on it.
+#[derive(Debug)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    /// The body, whole, of a 2xx or a 404. Empty for other statuses, which say all by themselves, and for a 404 whose
+    /// body is too large to be the platform's.
+    pub body: Zeroizing<Vec<u8>>,
+    /// `Retry-After`, read.
+    pub retry_after: Option<Duration>,
+    /// `X-Request-Id`.
+    pub request_id: Option<String>,
+}
+
+/// Statuses that tell of a passing fault.
+pub fn is_passing(status: u16) -> bool {
+    matches!(status, 408 | 409 | 425 | 429 | 500 | 502 | 503 | 504 | 520..=529)
+}
+
+/// Reads `Retry-After`: seconds, or a date judged by the response's own `Date` (`now` where there is none). Garbage
+/// and repeated headers count as absent; a number too large to hold is the largest.
+pub fn read_retry_after<'a>(
+    mut values: impl Iterator<Item = &'a [u8]>,
+    date: Option<&[u8]>,
+    now: SystemTime,
+) -> Option<Duration> {
+    let (value, None) = (values.next()?, values.next()) else {
+        return None;
+    };
+    let text = str::from_utf8(value).ok()?.trim();
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Some(Duration::from_secs(
+            text.parse().unwrap_or(u64::from(u32::MAX)).min(u64::from(u32::MAX)),
+        ));
+    }
+    let read_date = |text: &str| httpdate::parse_http_date(text.trim()).ok();
+    let sent = date.and_then(|date| str::from_utf8(date).ok()).and_then(read_date).unwrap_or(now);
+    Some(read_date(text)?.duration_since(sent).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn retry_after_is_read_in_both_forms() {
+        let now = SystemTime::UNIX_EPOCH;
+        let date = "Tue, 14 Nov 2023 22:13:20 GMT";
+        let read = |values: &[&str], date: Option<&str>| {
+            read_retry_after(values.iter().map(|value| value.as_bytes()), date.map(str::as_bytes), now)
+        };
+        assert_eq!(read(&["3"], None), Some(3 * SECOND));
+        assert_eq!(read(&[" 0 "], None), Some(Duration::ZERO));
+        assert_eq!(read(&["99999999999999999999999"], None), Some(Duration::from_secs(u64::from(u32::MAX))));
+        assert_eq!(read(&["Tue, 14 Nov 2023 22:13:25 GMT"], Some(date)), Some(5 * SECOND));
+        assert_eq!(read(&["Tue, 14 Nov 2023 22:13:10 GMT"], Some(date)), Some(Duration::ZERO));
+        assert!(read(&["Tue, 14 Nov 2023 22:13:25 GMT"], None).unwrap() > 1_000_000 * SECOND);
+        for garbage in [&["soon"][..], &[""], &["-1"], &["1.5"], &["5, 5"], &["5", "5"], &[]] {
+            assert_eq!(read(garbage, Some(date)), None, "{garbage:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_header_makes_the_reader_panic(value in any::<Vec<u8>>(), date in any::<Option<Vec<u8>>>()) {
+            let _ = read_retry_after([value.as_slice()].into_iter(), date.as_deref(), SystemTime::UNIX_EPOCH);
+        }
+    }
+}

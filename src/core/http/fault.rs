@@ -1,0 +1,243 @@
+//! Owns the faults of one request: what went wrong below HTTP, in words, and whether trying again can help.
+//!
+//! Decides on no retry. Errors are recognised by their types, down the chain of causes.
+
+use std::error::Error as StdError;
+use std::io;
+use std::time::Duration;
+
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpInfo;
+
+use super::gate::Overdue;
+use super::pool::PoolNumber;
+use super::resolver::NotFound;
+use super::{MAX_BODY_BYTES, tls};
+use crate::core::error::{Error, Kind};
+
+/// reqwest's word for the target of a tunnel that is an IPv6 address: it hands it to rustls with its brackets.
+const INVALID_SERVER_NAME: &str = "Invalid Server Name";
+
+/// What a fault costs, and how long to back off from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Lost connections, timeouts, 5xx.
+    Transient,
+    /// 429.
+    Throttled,
+    /// The server left, or refused the request, without having looked at it: HTTP/2 says so.
+    Unhandled,
+}
+
+/// A request that got no answer.
+#[derive(Debug)]
+pub struct Fault {
+    pub error: Error,
+    /// `None` where trying again cannot help.
+    pub class: Option<Class>,
+    /// The connection had answered well before, and was gone before this request got a byte back: the pool that it
+    /// was taken from.
+    pub stale: Option<PoolNumber>,
+}
+
+impl Fault {
+    /// A fault that stays.
+    pub fn lasting(error: Error) -> Self {
+        Self { error, class: None, stale: None }
+    }
+
+    /// A fault that may be over at the next request.
+    pub fn passing(error: Error) -> Self {
+        Self { error: error.retryable(), class: Some(Class::Transient), stale: None }
+    }
+}
+
+/// Who did not answer, as far as messages speak of it.
+#[derive(Debug)]
+pub struct Peer {
+    /// The platform's scheme, host and port.
+    pub origin: String,
+    pub connect_timeout: Duration,
+    pub is_proxied: bool,
+}
+
+impl Peer {
+    /// Nothing, or only a part, came back within the time limit of an attempt.
+    pub fn overdue(&self, limit: Duration) -> Fault {
+        Fault::passing(Error::new(
+            Kind::Timeout,
+            format!(
+                "{} did not answer within {} ms: call again later, or raise attemptTimeoutMs",
+                self.origin,
+                limit.as_millis()
+            ),
+        ))
+    }
+
+    /// A body that is needed goes on beyond the limit.
+    pub fn too_large(&self, status: u16) -> Fault {
+        let mut error = self.too_much(&format!("more than {MAX_BODY_BYTES} bytes"));
+        error.status = Some(status);
+        Fault::lasting(error)
+    }
+
+    /// A head beyond the limit.
+    pub fn oversized_head(&self) -> Fault {
+        Fault::lasting(self.too_much("too many headers"))
+    }
+
+    fn too_much(&self, what: &str) -> Error {
+        Error::new(
+            Kind::ResponseTooLarge,
+            format!("{} answered with {what}: check that baseUrl is the Platform API", self.origin),
+        )
+    }
+
+    /// What went wrong before there was a connection.
+    pub fn unreachable(&self, error: &reqwest::Error) -> Fault {
+        let origin = &self.origin;
+        if let Some(error) = find::<rustls::Error>(error) {
+            return Fault::lasting(Error::new(
+                Kind::Tls,
+                format!("No secure connection to {origin}: {}", tls::explain(error)),
+            ));
+        }
+        let timed_out = find::<Overdue>(error).is_some() || error.is_timeout();
+        let not_found = find::<NotFound>(error);
+        let mut fault = if self.is_proxied {
+            if chain(error).any(|error| error.to_string() == INVALID_SERVER_NAME) {
+                return Fault::lasting(Error::new(
+                    Kind::Proxy,
+                    format!(
+                        "There is no way through a proxy to an IPv6 address, which {origin} is: use a name in baseUrl, or exempt the address in NO_PROXY"
+                    ),
+                ));
+            }
+            if tunnel_was_refused(error, "authorization required") {
+                return Fault::lasting(Error::new(
+                    Kind::Proxy,
+                    "The proxy asks for a user name and a password (407): give them in the proxy's URL",
+                ));
+            }
+            let problem = if timed_out {
+                format!("did not open a tunnel to {origin} in time")
+            } else if tunnel_was_refused(error, "") {
+                format!("did not open a tunnel to {origin}")
+            } else if not_found.is_some() {
+                "cannot be reached, since its name could not be found".to_owned()
+            } else {
+                "cannot be reached".to_owned()
+            };
+            Fault::passing(Error::new(
+                Kind::Proxy,
+                format!("The proxy {problem}: check the proxy's URL and its rules"),
+            ))
+        } else if timed_out {
+            return Fault::passing(Error::new(
+                Kind::Timeout,
+                format!(
+                    "No connection to {origin} within {} ms: check the network, or raise connectTimeoutMs",
+                    self.connect_timeout.as_millis()
+                ),
+            ));
+        } else if not_found.is_some() {
+            Fault::passing(Error::new(
+                Kind::Connect,
+                format!(
+                    "No connection to {origin}: its name could not be found; check the host in baseUrl, and this machine's name server"
+                ),
+            ))
+        } else {
+            Fault::passing(Error::new(
+                Kind::Connect,
+                format!("No connection to {origin}: check that the host is right and can be reached"),
+            ))
+        };
+        fault.error.cause = not_found.map(NotFound::to_string).or_else(|| innermost_io(error));
+        fault
+    }
+
+    /// What went wrong on an open connection.
+    pub fn lost(&self, error: &(dyn StdError + 'static)) -> Fault {
+        let origin = &self.origin;
+        let hyper = find::<hyper::Error>(error);
+        if hyper.is_some_and(hyper::Error::is_parse_too_large) {
+            return self.oversized_head();
+        }
+        let not_http = hyper.is_some_and(hyper::Error::is_parse);
+        let oversized_headers = find::<h2::Error>(error)
+            .is_some_and(|error| error.is_library() && error.reason() == Some(h2::Reason::PROTOCOL_ERROR));
+        let malformed = find::<io::Error>(error).is_some_and(|error| {
+            matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData)
+                && find::<rustls::Error>(error).is_none()
+        });
+        if not_http || oversized_headers || malformed {
+            return Fault::lasting(Error::new(
+                Kind::InvalidResponse,
+                format!(
+                    "{origin} answered with what is not proper HTTP: check that baseUrl is the Platform API"
+                ),
+            ));
+        }
+        let mut fault = Fault::passing(Error::new(
+            Kind::Connect,
+            format!(
+                "The connection to {origin} was lost before the whole answer was there: call again later"
+            ),
+        ));
+        fault.error.cause = innermost_io(error);
+        if was_unhandled(error) {
+            fault.class = Some(Class::Unhandled);
+        }
+        fault
+    }
+}
+
+/// The connection that a request was sent on before it failed.
+pub fn connection_of(error: &(dyn StdError + 'static)) -> Option<HttpInfo> {
+    let mut extensions = Default::default();
+    find::<legacy::Error>(error)?.connect_info()?.get_extras(&mut extensions);
+    extensions.remove()
+}
+
+/// Whether the server said goodbye to an HTTP/2 connection, or refused the stream, before it looked at the request.
+fn was_unhandled(error: &(dyn StdError + 'static)) -> bool {
+    find::<h2::Error>(error).is_some_and(|error| {
+        error.is_remote() && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM))
+    })
+}
+
+/// The first error of a type in a chain. An `io::Error` hides the one inside from `source()`, so it is opened.
+fn find<'a, T: StdError + 'static>(error: &'a (dyn StdError + 'static)) -> Option<&'a T> {
+    chain(error).find_map(|error| error.downcast_ref())
+}
+
+fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    let mut next = Some(error);
+    std::iter::from_fn(move || {
+        let error = next?;
+        next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+        Some(error)
+    })
+}
+
+/// The operating system's own words, which hold nothing of the call.
+fn innermost_io(error: &(dyn StdError + 'static)) -> Option<String> {
+    chain(error).filter_map(|error| error.downcast_ref::<io::Error>()).last().map(|error| {
+        match error.raw_os_error() {
+            Some(_) => error.to_string(),
+            None => error.kind().to_string(),
+        }
+    })
+}
+
+/// hyper-util keeps its tunnel errors private, so their words are all there is; the tests of proxies hold on to them.
+fn tunnel_was_refused(error: &(dyn StdError + 'static), words: &str) -> bool {
+    chain(error).any(|error| {
+        let text = error.to_string();
+        text.starts_with("tunnel error: ") && !text.contains("underlying connection") && text.contains(words)
+    })
+}

@@ -1,0 +1,159 @@
+//! Owns the pools of connections. They have numbers, since what went wrong in one says nothing of the next.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use hyper_util::client::legacy::connect::{Connected, HttpInfo};
+use rustc_hash::FxHashSet;
+
+/// Most connections of a pool that are remembered. Beyond them all are forgotten, which costs each that still lives a free
+/// retry at most.
+const MAX_SERVED: usize = 4096;
+
+/// Which of a client's pools.
+pub type PoolNumber = NonZeroU32;
+
+/// One pool, and what is known of its connections.
+#[derive(Debug)]
+pub struct Pool {
+    pub number: PoolNumber,
+    pub client: reqwest::Client,
+    pub served: Served,
+    answers: AtomicU64,
+}
+
+impl Pool {
+    /// A whole answer came: the connections live.
+    pub fn answered(&self) {
+        self.answers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many answers came so far.
+    pub fn answers(&self) -> u64 {
+        self.answers.load(Ordering::Relaxed)
+    }
+}
+
+/// The pool in use. Those that were left live on for the requests that still use them.
+#[derive(Debug, Default)]
+pub struct Pools {
+    current: Mutex<Option<Arc<Pool>>>,
+    built: AtomicU32,
+}
+
+impl Pools {
+    /// The pool in use, built if there is none.
+    pub fn current(&self, build: impl FnOnce(Served) -> Option<reqwest::Client>) -> Option<Arc<Pool>> {
+        let mut current = lock(&self.current);
+        if let Some(pool) = &*current {
+            return Some(Arc::clone(pool));
+        }
+        let pool = self.build(build)?;
+        *current = Some(Arc::clone(&pool));
+        Some(pool)
+    }
+
+    /// A pool without a connection yet. It takes the place of the one to avoid, or nobody else gets to use it.
+    pub fn fresh(
+        &self,
+        avoid: PoolNumber,
+        build: impl FnOnce(Served) -> Option<reqwest::Client>,
+    ) -> Option<Arc<Pool>> {
+        let pool = self.build(build)?;
+        let mut current = lock(&self.current);
+        let avoided = current.take_if(|current| current.number == avoid);
+        if avoided.is_some() {
+            *current = Some(Arc::clone(&pool));
+        }
+        drop(current);
+        Some(pool)
+    }
+
+    /// Leaves a pool to those who use it now, unless that has happened already.
+    pub fn leave(&self, number: PoolNumber) {
+        let left = lock(&self.current).take_if(|pool| pool.number == number);
+        // Closes its idle connections, outside the lock.
+        drop(left);
+    }
+
+    fn build(&self, build: impl FnOnce(Served) -> Option<reqwest::Client>) -> Option<Arc<Pool>> {
+        let served = Served::default();
+        Some(Arc::new(Pool {
+            client: build(served.clone())?,
+            number: NonZeroU32::MIN.saturating_add(self.built.fetch_add(1, Ordering::Relaxed)),
+            served,
+            answers: AtomicU64::new(0),
+        }))
+    }
+}
+
+/// Connections that have answered well, by their local address.
+#[derive(Clone, Debug, Default)]
+pub struct Served(Arc<Mutex<FxHashSet<SocketAddr>>>);
+
+impl Served {
+    /// The connection has answered well.
+    pub fn mark(&self, connection: &HttpInfo) {
+        let mut addresses = lock(&self.0);
+        // Those of connections that are gone stay until their address is used again.
+        if addresses.len() >= MAX_SERVED {
+            addresses.clear();
+        }
+        addresses.insert(connection.local_addr());
+    }
+
+    /// Whether the connection has.
+    pub fn is_marked(&self, connection: &HttpInfo) -> bool {
+        lock(&self.0).contains(&connection.local_addr())
+    }
+
+    /// The connection is new, even if an earlier one had its address. Nobody says so of those in clear: at worst, one that
+    /// breaks at once is tried again for free.
+    pub fn forget(&self, connected: &Connected) {
+        let mut extensions = Default::default();
+        connected.get_extras(&mut extensions);
+        if let Some(connection) = extensions.get::<HttpInfo>() {
+            lock(&self.0).remove(&connection.local_addr());
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::http::tls::{Roots, Trust};
+
+    fn build(_: Served) -> Option<reqwest::Client> {
+        let tls = Trust::new(&Roots::default()).ok()?.client_config().ok()?;
+        reqwest::Client::builder().tls_backend_preconfigured(tls).build().ok()
+    }
+
+    #[test]
+    fn a_pool_is_left_once_however_many_ask_for_it() {
+        let pools = Pools::default();
+        let first = pools.current(build).unwrap();
+        assert!(Arc::ptr_eq(&first, &pools.current(build).unwrap()));
+        pools.leave(first.number);
+        let second = pools.current(build).unwrap();
+        assert_ne!(second.number, first.number);
+        pools.leave(first.number);
+        assert!(Arc::ptr_eq(&second, &pools.current(build).unwrap()));
+    }
+
+    #[test]
+    fn a_fresh_pool_takes_the_place_of_the_one_to_avoid_and_of_no_other() {
+        let pools = Pools::default();
+        let first = pools.current(build).unwrap();
+        let second = pools.fresh(first.number, build).unwrap();
+        assert!(Arc::ptr_eq(&second, &pools.current(build).unwrap()));
+        let third = pools.fresh(first.number, build).unwrap();
+        assert_ne!(third.number, second.number);
+        assert!(Arc::ptr_eq(&second, &pools.current(build).unwrap()));
+    }
+}
