@@ -37,8 +37,12 @@ export interface XkitClientOptions {
    */
   baseUrl?: string | undefined
   /**
-   * Root of the catalog where your users set up and repair connections, such as `https://acme.xkit.co`. Without it
-   * there is no `connectUrl`. @default process.env.XKIT_CATALOG_URL
+   * The catalog where your users set up and repair connections. Without it there is no `connectUrl`. Either
+   * - the root of a hosted one, `https://acme.xkit.co`: a connector's page is `<root>/connectors/<slug>` (given); or
+   * - for one that you host yourself (found), a template that holds `{slug}` once, in its path, query or fragment:
+   *   `https://acme.com/integrations/{slug}` (embedded under a path, with `connectorsPath="/"`),
+   *   `https://acme.com/settings#/connectors/{slug}` (with the hash router). The slug is percent-encoded.
+   * @default process.env.XKIT_CATALOG_URL
    */
   catalogUrl?: string | undefined
   /** Path templates below `baseUrl`, for a platform that names them otherwise. */
@@ -351,7 +355,8 @@ export class XkitClient<Slug extends string = string> {
   invalidate(owner: ConnectionOwner, slug: Slug, rejectedToken?: string): void
 
   /**
-   * `<catalogUrl>/connectors/<slug>`, or `undefined` without a `catalogUrl`.
+   * The catalog's page of a connector: `<catalogUrl>/connectors/<slug>`, or what the template makes of the slug;
+   * `undefined` without a `catalogUrl`.
    * @throws {TypeError} for a slug that is none
    */
   connectorUrl(slug: Slug): string | undefined

@@ -103,7 +103,7 @@ describe('a set-up that works', () => {
         'ok XKIT_SECRET_KEY is set in the environment (not shown)',
       ],
       'base URL': [`ok ${emulator.baseUrl} (from XKIT_BASE_URL)`],
-      'catalog URL': [`ok ${emulator.catalogUrl}/ (from XKIT_CATALOG_URL)`],
+      'catalog URL': [`ok a user is sent to ${emulator.catalogUrl}/connectors/slack (by XKIT_CATALOG_URL)`],
       roots: only(/^skip plain http/),
       proxy: ['ok none is set'],
       DNS: ['skip 127.0.0.1 is an address'],
@@ -220,6 +220,19 @@ describe('what is set', () => {
     expectHeldBack(steps, 'credentials', 'answer')
     expect(code).toBe(1)
     expect(emulator.requests).toEqual([])
+  })
+
+  test.each([
+    ['http://127.0.0.1:1', 'http://127.0.0.1:1/connectors/git%2Fhub'],
+    ['https://acme.example/{slug}', 'https://acme.example/git%2Fhub'],
+    [
+      'https://acme.example/settings#/connectors/{slug}',
+      'https://acme.example/settings#/connectors/git%2Fhub',
+    ],
+  ])('the catalog URL %s is shown by the link that a user would get', async (catalogUrl, link) => {
+    const { steps } = await doctor(['--slug', 'git/hub'], { XKIT_CATALOG_URL: catalogUrl })
+
+    expect(steps['catalog URL']).toEqual([`ok a user is sent to ${link} (by XKIT_CATALOG_URL)`])
   })
 
   test('an addon that does not load fails, and all else is held back', async () => {

@@ -341,6 +341,21 @@ proof('default-client.mjs', 'asks the emulator', async () => {
   expect(await run('default-client.mjs')).toEqual([String('xoxb-test'.length)])
 })
 
+proof('catalog-path.mjs', 'has the page where the template says', async () => {
+  expect(await run('catalog-path.mjs')).toEqual(['/integrations/slack 200'])
+})
+
+test('docs/guide.md names templates that a client takes', () => {
+  const { XkitClient } = require('..')
+  const page = read('docs/guide.md').split('### Where your catalog is')[1].split('\n## ')[0]
+  const templates = page.match(/https:\/\/[^`]+\{slug\}/g)
+  expect(templates).toHaveLength(5)
+  for (const catalogUrl of templates) {
+    const xkit = new XkitClient({ catalogUrl, publishableKey: 'pk', secretKey: 'sk' })
+    expect(xkit.connectorUrl('git/hub')).toBe(catalogUrl.replace('{slug}', 'git%2Fhub'))
+  }
+})
+
 proof('send-webhook.mjs', 'makes the next call ask', async () => {
   expect(await run('send-webhook.mjs')).toEqual(['{ status: 204, attempts: 1 } 2'])
 })

@@ -2,6 +2,7 @@
 'use strict'
 
 const http = require('node:http')
+const { XkitClient } = require('..')
 const { startEmulator } = require('../emulator/index.js')
 
 let emulator
@@ -360,5 +361,85 @@ describe('what the pages must not do', () => {
       request.flushHeaders()
     })
     expect((await ask('/')).status).toBe(200)
+  })
+})
+
+describe('a catalog that is self-hosted in another layout', () => {
+  const users = { u1: { 'a/b&c': { status: 'error' }, slack: { enabled: false } } }
+
+  async function connectUrl(slug) {
+    const { baseUrl, catalogUrl, publishableKey, secretKey } = emulator
+    const xkit = new XkitClient({ baseUrl, catalogUrl, publishableKey, secretKey })
+    const { connectUrl } = await xkit.getConnection('u1', slug)
+    await xkit.close()
+    return connectUrl
+  }
+
+  test.each([
+    ['/{slug}', '/a%2Fb%26c'],
+    ['/integrations/{slug}', '/integrations/a%2Fb%26c'],
+    ['/integrations/{slug}/set-up?view=full', '/integrations/a%2Fb%26c/set-up?view=full'],
+    ['/settings?tab={slug}&view=full', '/settings?tab=a%2Fb%26c&view=full'],
+  ])('has the page of a connector at %s, where a click repairs it', async (catalogPath, path) => {
+    await start({ users, catalogPath })
+    const url = await connectUrl('a/b&c')
+    const { origin } = new URL(emulator.baseUrl)
+
+    expect(emulator.catalogUrl).toBe(origin + catalogPath)
+    expect(url).toBe(origin + path)
+    const page = await ask(path)
+    expect(sections(page.text)).toEqual([
+      { owner: 'user u1', state: 'needs repair', buttons: ['repair', 'disable'] },
+    ])
+    const action = page.text.match(/<form method="post" action="(.*?)"/)[1].replaceAll('&amp;', '&')
+    const clicked = await post(action, { kind: 'user', id: 'u1', action: 'repair' })
+    expect(clicked.status).toBe(303)
+    expect(sections((await ask(clicked.headers.location)).text)).toMatchObject([{ state: 'active' }])
+    expect(clicked.headers.location.startsWith(path)).toBe(true)
+    expect((await ask('/connectors/a%2Fb%26c')).status).toBe(404)
+  })
+
+  test('behind a fragment, which reaches no server, has its first page there', async () => {
+    await start({ users, catalogPath: '/settings#/connectors/{slug}' })
+    const { origin } = new URL(emulator.baseUrl)
+
+    expect(await connectUrl('slack')).toBe(`${origin}/settings#/connectors/slack`)
+    const { status, text } = await ask('/settings')
+    expect(status).toBe(200)
+    const [, link] = text.match(/<a href="([^"]*slack[^"]*)"/)
+    expect(sections((await ask(link)).text)).toMatchObject([{ owner: 'user u1', state: 'not enabled' }])
+  })
+
+  test('leads from its first page to its own pages', async () => {
+    await start({ users, catalogPath: '/integrations/{slug}' })
+
+    expect((await ask('/')).text).toContain('href="/integrations/slack?user=u1"')
+    expect((await ask('/connectors?slug=slack')).headers.location).toBe('/integrations/slack')
+  })
+
+  test.each([
+    ['ERR_INVALID_ARG_TYPE', 7],
+    ['ERR_INVALID_ARG_VALUE', ''],
+    ['ERR_INVALID_ARG_VALUE', '/integrations'],
+    ['ERR_INVALID_ARG_VALUE', '/{slug}/{slug}'],
+    ['ERR_INVALID_ARG_VALUE', '/{slug}/{tab}'],
+    ['ERR_INVALID_ARG_VALUE', 'integrations/{slug}'],
+    ['ERR_INVALID_ARG_VALUE', '//host/{slug}'],
+    ['ERR_INVALID_ARG_VALUE', 'https://acme.com/{slug}'],
+    ['ERR_INVALID_ARG_VALUE', '/a b/{slug}'],
+    ['ERR_INVALID_ARG_VALUE', '/a/../{slug}'],
+    ['ERR_INVALID_ARG_VALUE', '/my-{slug}'],
+    ['ERR_INVALID_ARG_VALUE', '/settings?tab=my-{slug}'],
+    ['ERR_INVALID_ARG_VALUE', '/api/platform/{slug}'],
+    ['ERR_INVALID_ARG_VALUE', '/service/{slug}'],
+  ])('is refused with %s for the path %j', async (code, catalogPath) => {
+    await start()
+    const failed = await startEmulator({ catalogPath }).catch(error => error)
+
+    expect(failed).toMatchObject({
+      name: 'TypeError',
+      code,
+      message: expect.stringMatching(/catalogPath must /),
+    })
   })
 })

@@ -131,11 +131,23 @@ withSignals.each(['SIGINT', 'SIGTERM'])(
   },
 )
 
+test('serves its catalog in another layout, and quotes what a shell or a file of variables would cut', async () => {
+  const plain = await startCommand('--catalog-path', '/integrations/{slug}')
+  const origin = new URL(plain.environment.XKIT_BASE_URL).origin
+  expect(plain.environment.XKIT_CATALOG_URL).toBe(`${origin}/integrations/{slug}`)
+  const headers = { connection: 'close' }
+  expect((await fetch(`${origin}/integrations/slack`, { headers })).status).toBe(200)
+
+  const { environment } = await startCommand('--catalog-path', '/settings#/connectors/{slug}')
+  expect(environment.XKIT_CATALOG_URL).toMatch(/^'http:.*\/settings#\/connectors\/{slug}'$/)
+})
+
 test('--help says how to use it', async () => {
   const { ended } = run('--help')
   const { stdout, stderr, code } = await ended
   expect(stdout).toMatch(/^Usage: xkit-emulator/)
-  for (const flag of ['--port', '--seed', '--publishable-key', '--secret-key']) expect(stdout).toContain(flag)
+  for (const flag of ['--port', '--seed', '--publishable-key', '--secret-key', '--catalog-path'])
+    expect(stdout).toContain(flag)
   expect([stderr, code]).toEqual(['', 0])
 })
 
@@ -148,6 +160,7 @@ test.each([
   [['--port', '-1'], /--port/],
   [['--secret-key', ''], /--secret-key/],
   [['--publishable-key', 'a:b'], /--publishable-key/],
+  [['--catalog-path', '/integrations'], /--catalog-path must .*\{slug\}/],
   [['sk_stray'], /no arguments/],
 ])('the wrong usage %p is one line on stderr and code 2', async (args, reason) => {
   const { stdout, stderr, code } = await run(...args).ended

@@ -5,6 +5,7 @@
 const { readFileSync } = require('node:fs')
 const { parseArgs } = require('node:util')
 const { startEmulator } = require('../emulator/index.js')
+const { readCatalogPath: readTemplate } = require('../emulator/layout.js')
 
 const DEFAULT_PORT = 4010
 const FAILURE = 1
@@ -18,6 +19,7 @@ Runs a local stand-in for the Xkit Platform API, with a catalog page, until it i
 
   --port <number>           port on 127.0.0.1; 0 takes a free one (default ${DEFAULT_PORT})
   --seed <file>             JSON file { "users": { "<id>": { "<slug>": state } }, "groups": …, "contexts": … }
+  --catalog-path <path>     where the catalog has a connector's page (default /connectors/{slug})
   --publishable-key <key>   key that clients must send (default: a fake one)
   --secret-key <key>        key that clients must send (default: a fake one)
   -h, --help                this text
@@ -39,6 +41,7 @@ function readFlags(args) {
       options: {
         port: { type: 'string' },
         seed: { type: 'string' },
+        'catalog-path': { type: 'string' },
         'publishable-key': { type: 'string' },
         'secret-key': { type: 'string' },
         help: { type: 'boolean', short: 'h' },
@@ -98,9 +101,18 @@ function readSeed(path) {
   return seed
 }
 
-async function start({ port, seed, publishableKey, secretKey }) {
+function readCatalogPath(template) {
+  if (template === undefined) return undefined
   try {
-    return await startEmulator({ ...seed, port, publishableKey, secretKey })
+    return readTemplate('--catalog-path', template)
+  } catch (error) {
+    throw new CommandError(error.message, WRONG_USAGE)
+  }
+}
+
+async function start({ port, seed, publishableKey, secretKey, catalogPath }) {
+  try {
+    return await startEmulator({ ...seed, port, publishableKey, secretKey, catalogPath })
   } catch (error) {
     if (error.code === 'EADDRINUSE') {
       throw new CommandError(
@@ -118,6 +130,11 @@ async function start({ port, seed, publishableKey, secretKey }) {
   }
 }
 
+/** A template may hold what ends a value for a shell or begins a comment in a file of variables. */
+function quoted(value) {
+  return /[#&?]/.test(value) ? `'${value}'` : value
+}
+
 function summary({ baseUrl, catalogUrl, publishableKey, secretKey }, flags) {
   const shown = (flag, key) => (flags[flag] === undefined ? key : MASK)
   return `The Xkit emulator is running.
@@ -128,7 +145,7 @@ function summary({ baseUrl, catalogUrl, publishableKey, secretKey }, flags) {
 Set these in the environment of your program:
 
 XKIT_BASE_URL=${baseUrl}
-XKIT_CATALOG_URL=${catalogUrl}
+XKIT_CATALOG_URL=${quoted(catalogUrl)}
 XKIT_PUBLISHABLE_KEY=${shown('publishable-key', publishableKey)}
 XKIT_SECRET_KEY=${shown('secret-key', secretKey)}
 
@@ -147,6 +164,7 @@ async function main(args) {
     publishableKey: readPublishableKey('--publishable-key', flags['publishable-key']),
     secretKey: readKey('--secret-key', flags['secret-key']),
     seed: readSeed(flags.seed),
+    catalogPath: readCatalogPath(flags['catalog-path']),
   })
   // Only close: with nothing left open the process ends by itself, with code 0.
   for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => emulator.close())

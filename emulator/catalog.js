@@ -82,17 +82,17 @@ async function readForm(request) {
   return length > MAX_FORM_BYTES ? undefined : new URLSearchParams(Buffer.concat(chunks).toString())
 }
 
-function connectorPath(slug, filters, changed) {
-  const query = new URLSearchParams(filters.map(({ kind, id }) => [kind, id]))
-  if (changed) query.set('changed', nameOf(changed))
-  return `/connectors/${encodeURIComponent(slug)}${query.size > 0 ? `?${query}` : ''}`
-}
-
 function nameOf({ kind, id }) {
   return `${kind}:${id}`
 }
 
-function createCatalog({ store }) {
+function createCatalog({ store, layout }) {
+  function connectorPath(slug, filters, changed) {
+    const query = filters.map(({ kind, id }) => [kind, id])
+    if (changed) query.push(['changed', nameOf(changed)])
+    return layout.pathOf(slug, query)
+  }
+
   function showHome(response) {
     const owners = store.listOwners().map(owner => ({
       ...owner,
@@ -163,9 +163,10 @@ function createCatalog({ store }) {
   function route(request, response) {
     const [path, search = ''] = request.url.split(/\?(.*)/s, 2)
     const query = new URLSearchParams(search)
-    const [, encodedSlug] = /^\/connectors\/([^/]+)$/.exec(path) ?? []
-    const known = encodedSlug !== undefined || path === '/' || path === '/connectors'
-    if (!known) return sendText(response, 404, 'No such page')
+    const isForm = path === '/connectors'
+    const isFirstPage = path === '/' || layout.isFirstPage(path)
+    const encodedSlug = isForm || isFirstPage ? undefined : layout.slugAt(path, query)
+    if (!(isForm || isFirstPage || encodedSlug !== undefined)) return sendText(response, 404, 'No such page')
     const methods = encodedSlug === undefined ? ['GET', 'HEAD'] : ['GET', 'HEAD', 'POST']
     if (!methods.includes(request.method)) {
       return sendText(response, 405, 'Method not allowed', { allow: methods.join(', ') })
@@ -173,7 +174,7 @@ function createCatalog({ store }) {
     if (encodedSlug !== undefined) return handleConnector(request, response, encodedSlug, query)
     const slug = query.get('slug')?.trim()
     // The form on the first page cannot put its field into the path by itself.
-    if (path === '/connectors') return redirect(response, slug ? connectorPath(slug, []) : '/')
+    if (isForm) return redirect(response, slug ? connectorPath(slug, []) : '/')
     return showHome(response)
   }
 

@@ -55,6 +55,14 @@ export interface EmulatorOptions {
   shape?: 'flat' | 'nested' | undefined
   /** Delay of each API answer in milliseconds, from 0 to 2147483647. @default 0 */
   latencyMs?: number | undefined
+  /**
+   * Where the catalog has the page of a connector, for an application that hosts the catalog itself: a path that holds
+   * `{slug}` once, as a whole segment, as a whole value of the query, or in the fragment, such as
+   * `/integrations/{slug}` or `/settings#/connectors/{slug}`. A fragment reaches no server: its path then shows the
+   * catalog's first page.
+   * @default '/connectors/{slug}', as the hosted catalog has it
+   */
+  catalogPath?: string | undefined
 }
 
 /** What the next API requests get in place of their answer: a status or a fault, not both. */
@@ -124,7 +132,10 @@ export interface WebhookEvent {
 export interface Emulator {
   /** For `XKIT_BASE_URL`, or a client's `baseUrl`: `http://127.0.0.1:<port>/api/platform`. */
   readonly baseUrl: string
-  /** For `XKIT_CATALOG_URL`, or a client's `catalogUrl`: `http://127.0.0.1:<port>`, a page for the browser. */
+  /**
+   * For `XKIT_CATALOG_URL`, or a client's `catalogUrl`: `http://127.0.0.1:<port>`, a page for the browser. With a
+   * `catalogPath`, the template `http://127.0.0.1:<port><catalogPath>`.
+   */
   readonly catalogUrl: string
   /**
    * A pretended third-party API, `http://127.0.0.1:<port>/service`. Below `/<slug>/`, with any path, query, method and

@@ -5,6 +5,7 @@ const { API_PREFIX, createApi, isApiPath } = require('./api.js')
 const { createCatalog } = require('./catalog.js')
 const { requireDelay, requireId } = require('../lib/checks.js')
 const { createFaultQueue } = require('./faults.js')
+const { createLayout } = require('./layout.js')
 const {
   readDelivery,
   readFaultPlan,
@@ -21,7 +22,7 @@ const { createStore } = require('./store.js')
 const { createWebhookSender } = require('./webhook.js')
 
 async function startEmulator(options) {
-  const { port, publishableKey, secretKey, seeds, shape, latencyMs } = readStartOptions(options)
+  const { port, publishableKey, secretKey, seeds, shape, latencyMs, catalogPath } = readStartOptions(options)
   const store = createStore(seeds)
   const faults = createFaultQueue()
   const webhooks = createWebhookSender()
@@ -38,7 +39,7 @@ async function startEmulator(options) {
     latencyMs: () => latency,
   })
   const handleService = createService({ store, requests: serviceRequests })
-  const handleCatalog = createCatalog({ store })
+  const handleCatalog = createCatalog({ store, layout: createLayout(catalogPath) })
   const server = await startServer(port, (request, response) => {
     if (isApiPath(request.url)) handleApi(request, response)
     else if (isServicePath(request.url)) handleService(request, response)
@@ -47,7 +48,7 @@ async function startEmulator(options) {
 
   const emulator = {
     baseUrl: server.origin + API_PREFIX,
-    catalogUrl: server.origin,
+    catalogUrl: server.origin + (catalogPath ?? ''),
     serviceUrl: server.origin + SERVICE_PREFIX,
     publishableKey,
     secretKey,

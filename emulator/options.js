@@ -4,6 +4,7 @@
 const { validateHeaderValue } = require('node:http')
 const checks = require('../lib/checks.js')
 const { parseOwner } = require('../lib/owner.js')
+const { readCatalogPath } = require('./layout.js')
 
 const { invalidType, invalidValue, ownFields, requireObject } = checks
 
@@ -17,6 +18,7 @@ const START_FIELDS = [
   ...Object.keys(SEED_FIELDS),
   'shape',
   'latencyMs',
+  'catalogPath',
 ]
 const SHAPES = ['flat', 'nested']
 const STATUSES = ['active', 'awaiting_callback', 'retrieving_tokens', 'error']
@@ -88,6 +90,7 @@ function readStartOptions(options = {}) {
     secretKey = DEFAULT_SECRET_KEY,
     shape,
     latencyMs = 0,
+    catalogPath,
   } = fields
   return {
     port: checks.requireInteger('options.port', port, 0, 65_535),
@@ -95,6 +98,7 @@ function readStartOptions(options = {}) {
     secretKey: readKey('options.secretKey', secretKey),
     shape: shape === undefined ? undefined : checks.requireOneOf('options.shape', shape, SHAPES),
     latencyMs: checks.requireDelay('options.latencyMs', latencyMs),
+    catalogPath: catalogPath === undefined ? undefined : readCatalogPath('options.catalogPath', catalogPath),
     seeds: readSeeds(fields),
   }
 }

@@ -37,6 +37,7 @@ export const options: Required<EmulatorOptions> = {
   contexts: {},
   shape: 'nested',
   latencyMs: 5,
+  catalogPath: '/integrations/{slug}',
 }
 
 /** Fields that are there and `undefined`, as where they are passed on: also under `exactOptionalPropertyTypes`. */
@@ -58,6 +59,7 @@ export const passedOn: [ConnectionState, EmulatorOptions, FaultPlan, RevocationO
     contexts: undefined,
     shape: undefined,
     latencyMs: undefined,
+    catalogPath: undefined,
   },
   { status: undefined, retryAfter: undefined, fault: undefined, times: undefined },
   { keepHandingOut: undefined },

@@ -64,18 +64,20 @@ function checkBaseUrl(step, state) {
   step.ok(`${state.url.href} (${variable(name) === undefined ? 'the default' : `from ${name}`})`)
 }
 
-function checkCatalogUrl(step, { XkitClient }) {
+function checkCatalogUrl(step, { XkitClient, slug }) {
   const name = 'XKIT_CATALOG_URL'
-  const catalogUrl = variable(name)
-  if (catalogUrl === undefined) {
+  if (variable(name) === undefined) {
     step.note(
       `${name} is not set: a connection without a token then has no connectUrl, the page where its owner sets it up`,
     )
     return
   }
   const problem = refusal(XkitClient, 'catalogUrl', name)
-  if (problem === undefined) step.ok(`${new URL(catalogUrl).href} (from ${name})`)
-  else step.fail(problem)
+  if (problem !== undefined) {
+    step.fail(problem)
+    return
+  }
+  step.ok(`a user is sent to ${construct(XkitClient, 'catalogUrl').connectorUrl(slug)} (by ${name})`)
 }
 
 function checkRoots(step, { url }) {
