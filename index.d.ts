@@ -113,12 +113,17 @@ export interface RedisOptions {
 
 /** Each template starts with `/` and holds `{id}` and `{slug}` once each, as whole path segments. */
 export interface ConnectionPaths {
-  /** The documented path. @default '/connections/{id}/{slug}' */
+  /** The documented path (given). @default process.env.XKIT_USER_PATH, else '/connections/{id}/{slug}' */
   user?: string | undefined
-  /** The platform's pages do not state this path: check it once with `npx xkit doctor --group ID`.
-   * @default '/groups/{id}/connections/{slug}' */
+  /**
+   * The platform's pages do not state this path (open): check it once with `npx xkit doctor --group ID`.
+   * @default process.env.XKIT_GROUP_PATH, else '/groups/{id}/connections/{slug}'
+   */
   group?: string | undefined
-  /** As found in the platform's newer pages. @default '/contexts/{id}/connections/{slug}' */
+  /**
+   * As found in the platform's newer pages.
+   * @default process.env.XKIT_CONTEXT_PATH, else '/contexts/{id}/connections/{slug}'
+   */
   context?: string | undefined
 }
 
@@ -371,7 +376,8 @@ export class XkitClient<Slug extends string = string> {
 
 /**
  * `XkitClient.getAccessToken` on a default client, built from the environment (`XKIT_PUBLISHABLE_KEY`,
- * `XKIT_SECRET_KEY`, `XKIT_BASE_URL`, `XKIT_CATALOG_URL`) at the first call. What the constructor would throw is a
+ * `XKIT_SECRET_KEY`, `XKIT_BASE_URL`, `XKIT_CATALOG_URL`, `XKIT_USER_PATH`, `XKIT_GROUP_PATH`, `XKIT_CONTEXT_PATH`,
+ * a proxy) at the first call. What the constructor would throw is a
  * rejection here, and the next call tries again.
  */
 export function getAccessToken(owner: ConnectionOwner, slug: string, options?: CallOptions): Promise<string>

@@ -487,6 +487,27 @@ describe('the constructor', () => {
     }
   })
 
+  test('takes each path from the option before the environment, and from the environment before the default', async () => {
+    process.env.XKIT_USER_PATH = '/env/{id}/{slug}'
+    process.env.XKIT_GROUP_PATH = '/env/groups/{id}/{slug}'
+    try {
+      const client = platform.client({ paths: { group: '/option/{id}/{slug}', context: undefined } })
+      for (const owner of ['u1', { group: 'acme' }, { context: 'c1' }])
+        await client.getAccessToken(owner, 'slack')
+
+      expect(platform.paths).toEqual([
+        '/env/u1/slack',
+        '/option/acme/slack',
+        '/contexts/c1/connections/slack',
+      ])
+      const error = constructionError({ paths: { group: '/value-marker' } })
+      expectTypeError(error, INVALID_VALUE, /^The option paths\.group must /)
+    } finally {
+      delete process.env.XKIT_USER_PATH
+      delete process.env.XKIT_GROUP_PATH
+    }
+  })
+
   test('holds a base URL from the environment to the same rules', () => {
     process.env.XKIT_BASE_URL = 'http://value-marker.example'
     try {

@@ -241,6 +241,42 @@ describe('the functions on the default client', () => {
     expect(platform.paths).toEqual(['/contexts/c1/connections/slack'])
   })
 
+  test('take the paths of the environment', async () => {
+    const { getAccessToken, getGroupAccessToken } = load()
+    setKeys()
+    process.env.XKIT_USER_PATH = '/v2/users/{id}/{slug}'
+    process.env.XKIT_GROUP_PATH = '/v2/{slug}/groups/{id}'
+    process.env.XKIT_CONTEXT_PATH = '/v2/contexts/{id}/{slug}'
+
+    await getAccessToken('u1', 'slack')
+    await getGroupAccessToken('acme', 'slack')
+    await getAccessToken({ context: 'c1' }, 'slack')
+
+    expect(platform.paths).toEqual(['/v2/users/u1/slack', '/v2/slack/groups/acme', '/v2/contexts/c1/slack'])
+  })
+
+  test.each([
+    ['XKIT_USER_PATH', '/value-marker', /^The environment variable XKIT_USER_PATH must hold {id} and {slug}/],
+    ['XKIT_GROUP_PATH', 'value-marker', /^The environment variable XKIT_GROUP_PATH must /],
+    ['XKIT_CONTEXT_PATH', '/value-marker/{id}', /^The environment variable XKIT_CONTEXT_PATH must /],
+    ['XKIT_CATALOG_URL', 'value-marker', /^The environment variable XKIT_CATALOG_URL must /],
+    ['XKIT_BASE_URL', 'value-marker', /^The environment variable XKIT_BASE_URL must /],
+  ])('reject while %s is wrong, name it, and try again at the next call', async (name, value, message) => {
+    const { getGroupAccessToken } = load()
+    setKeys()
+    process.env[name] = value
+
+    const error = await failureOf(getGroupAccessToken('acme', 'slack'))
+
+    expect(error).toBeInstanceOf(TypeError)
+    expect(error).toMatchObject({ code: 'ERR_INVALID_ARG_VALUE', message: expect.stringMatching(message) })
+    expect(error.message).not.toContain('value-marker')
+    expect(platform.requests).toEqual([])
+    delete process.env[name]
+    setKeys()
+    await expect(getGroupAccessToken('acme', 'slack')).resolves.toBe(ACCESS_TOKEN)
+  })
+
   test('keep the client that the first call has built', async () => {
     const { getAccessToken } = load()
     setKeys()

@@ -206,7 +206,7 @@ describe('what is set', () => {
     const { code, steps } = await doctor([], { XKIT_BASE_URL })
 
     expect(steps['base URL']).toEqual(
-      only(/^FAIL XKIT_BASE_URL: .*baseUrl must .*\(ERR_INVALID_ARG_VALUE\)$/),
+      only(/^FAIL The environment variable XKIT_BASE_URL must .*\(ERR_INVALID_ARG_VALUE\)$/),
     )
     expect(outputs.at(-1).stdout).not.toMatch(/nonsense|h\.invalid/)
     expectHeldBack(steps, 'roots', 'proxy', 'DNS', 'TCP/TLS', 'credentials', 'answer')
@@ -216,7 +216,7 @@ describe('what is set', () => {
   test('a catalog URL that is none fails, and nothing is sent', async () => {
     const { code, steps } = await doctor([], { XKIT_CATALOG_URL: 'nonsense' })
 
-    expect(steps['catalog URL']).toEqual(only(/^FAIL XKIT_CATALOG_URL: .*catalogUrl must /))
+    expect(steps['catalog URL']).toEqual(only(/^FAIL The environment variable XKIT_CATALOG_URL must /))
     expectHeldBack(steps, 'credentials', 'answer')
     expect(code).toBe(1)
     expect(emulator.requests).toEqual([])
@@ -250,7 +250,7 @@ describe('what is set', () => {
     const typings = readFileSync(path.join(__dirname, '..', 'index.d.ts'), 'utf8')
 
     expect(typings).toContain(`@default process.env.XKIT_BASE_URL, else '${DEFAULT_BASE_URL}'`)
-    expect(typings).toContain(`@default '${GROUP_PATHS[0]}' */\n  group?: string`)
+    expect(typings).toContain(`else '${GROUP_PATHS[0]}'\n   */\n  group?: string`)
   })
 
   test('where the environment names no base URL, the default is the one that is looked at', async () => {
@@ -646,6 +646,44 @@ describe('an answer', () => {
   })
 })
 
+describe('paths of the environment', () => {
+  test('are shown, used, and the first that a group is asked for by', async () => {
+    const { code, steps } = await doctor(['--group', 'acme'], {
+      XKIT_GROUP_PATH: '/groups/{id}/connections/{slug}',
+      XKIT_USER_PATH: '/users/{id}/{slug}',
+    })
+
+    expect(steps.paths).toEqual([
+      'ok /users/{id}/{slug} (from XKIT_USER_PATH)',
+      'ok /groups/{id}/connections/{slug} (from XKIT_GROUP_PATH)',
+    ])
+    expect(code).toBe(0)
+  })
+
+  test('that are not the right ones are told with the line to set', async () => {
+    const { code, steps } = await doctor(['--group', 'acme'], { XKIT_GROUP_PATH: '/teams/{id}/{slug}' })
+
+    expect(steps['group path'][0]).toMatch(/^note \/teams\/\{id\}\/\{slug\}: ERR_XKIT_/)
+    expect(steps['group path'].at(-1)).toMatch(
+      /^FAIL .*: set XKIT_GROUP_PATH=\/groups\/\{id\}\/connections\/\{slug\} in the environment/,
+    )
+    expect(code).toBe(1)
+  })
+
+  test.each(['XKIT_USER_PATH', 'XKIT_GROUP_PATH', 'XKIT_CONTEXT_PATH'])(
+    '%s that is no template fails, and nothing is sent',
+    async name => {
+      const { code, steps } = await doctor(['--group', 'acme'], { [name]: '/nonsense' })
+
+      expect(steps.paths).toEqual(only(new RegExp(`^FAIL .*${name} must hold {id} and {slug}`)))
+      expect(steps.keys).toEqual([expect.stringMatching(/^ok /), expect.stringMatching(/^ok /)])
+      expectHeldBack(steps, 'credentials', 'answer', 'group path')
+      expect(code).toBe(1)
+      expect(emulator.requests).toEqual([])
+    },
+  )
+})
+
 describe('for a group', () => {
   const [OWN, USERS, CONTEXTS] = [
     '/groups/{id}/connections/{slug}',
@@ -697,8 +735,8 @@ describe('for a group', () => {
     expect(lines.slice(0, 3).map(line => line.split(':')[0])).toEqual(
       [OWN, USERS, CONTEXTS].map(p => `note ${p}`),
     )
-    expect(lines.slice(3)).toEqual(only(/^FAIL .*under another path: set it with /))
-    expect(lines[3]).toContain(`new XkitClient({ paths: { group: '${right}' } })`)
+    expect(lines.slice(3)).toEqual(only(/^FAIL .*under another path: set XKIT_GROUP_PATH=/))
+    expect(lines[3]).toContain(`set XKIT_GROUP_PATH=${right} in the environment (or the option paths.group)`)
     expect(lines[3].includes("unless the id is also a user's")).toBe(right === USERS)
     expect(code).toBe(1)
   })
@@ -710,7 +748,7 @@ describe('for a group', () => {
       `note ${OWN}: ERR_XKIT_HTTP (404)`,
       `note ${USERS}: ERR_XKIT_HTTP (404)`,
       `note ${CONTEXTS}: not_provisioned`,
-      expect.stringMatching(/^FAIL .*check its id; set it with .*'\/contexts\//),
+      expect.stringMatching(/^FAIL .*check its id; set XKIT_GROUP_PATH=\/contexts\//),
     ])
     expect(code).toBe(1)
   })

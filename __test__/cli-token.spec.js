@@ -213,7 +213,7 @@ test('a setting that the client refuses is one line, without the value', async (
     XKIT_BASE_URL: 'https://u:hunter2@h.invalid',
   })
 
-  expect(stderr).toMatch(/^xkit: [^\n]*baseUrl[^\n]* \(ERR_INVALID_ARG_VALUE\)\n$/)
+  expect(stderr).toMatch(/^xkit: [^\n]*XKIT_BASE_URL[^\n]* \(ERR_INVALID_ARG_VALUE\)\n$/)
   expect(stderr).not.toMatch(/hunter2|h\.invalid/)
   expect({ code, stdout }).toEqual({ code: 1, stdout: '' })
 })
@@ -232,7 +232,15 @@ describe('--emulator', () => {
 
   test.each(['user', 'group', 'context'])('knows the %s it is asked for', async kind => {
     const flags = kind === 'user' ? [] : [`--${kind}`]
-    const env = { XKIT_BASE_URL: 'nonsense', XKIT_CATALOG_URL: 'nonsense', HTTPS_PROXY: 'nonsense://' }
+    const nonsense = [
+      'XKIT_BASE_URL',
+      'XKIT_CATALOG_URL',
+      'XKIT_USER_PATH',
+      'XKIT_GROUP_PATH',
+      'XKIT_CONTEXT_PATH',
+      'HTTPS_PROXY',
+    ]
+    const env = Object.fromEntries(nonsense.map(name => [name, 'nonsense']))
 
     const { code, stdout } = await run([...flags, '__proto__', 'slack', '--json', '--emulator'], env)
 

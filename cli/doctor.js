@@ -5,7 +5,7 @@ const { UsageError, onlyKind, readId } = require('./arguments.js')
 const { Questions, checkAnswer, checkCredentials, checkGroupPath } = require('./doctor/answers.js')
 const { checkConnection, checkDns, checkProxy } = require('./doctor/network.js')
 const { Step } = require('./doctor/report.js')
-const { checkBaseUrl, checkCatalogUrl, checkKeys, checkPackage, checkRoots } = require('./doctor/settings.js')
+const settings = require('./doctor/settings.js')
 const { describe } = require('./output.js')
 
 const NAME = 'xkit doctor'
@@ -36,21 +36,22 @@ const options = {
 }
 
 const STEPS = [
-  { name: 'package', needs: [], check: checkPackage },
-  { name: 'keys', needs: ['package'], check: checkKeys },
-  { name: 'base URL', needs: ['package'], check: checkBaseUrl },
-  { name: 'catalog URL', needs: ['package'], check: checkCatalogUrl },
-  { name: 'roots', needs: ['base URL'], check: checkRoots },
+  { name: 'package', needs: [], check: settings.checkPackage },
+  { name: 'keys', needs: ['package'], check: settings.checkKeys },
+  { name: 'base URL', needs: ['package'], check: settings.checkBaseUrl },
+  { name: 'paths', needs: ['package'], check: settings.checkPaths },
+  { name: 'catalog URL', needs: ['package'], check: settings.checkCatalogUrl },
+  { name: 'roots', needs: ['base URL'], check: settings.checkRoots },
   { name: 'proxy', needs: ['base URL'], check: checkProxy },
   { name: 'DNS', needs: ['proxy'], check: checkDns },
   { name: 'TCP/TLS', needs: ['DNS'], check: checkConnection },
-  { name: 'credentials', needs: ['keys', 'catalog URL', 'TCP/TLS'], check: checkCredentials },
+  { name: 'credentials', needs: ['keys', 'paths', 'catalog URL', 'TCP/TLS'], check: checkCredentials },
   { name: 'answer', needs: ['credentials'], check: checkAnswer },
 ]
 const GROUP_STEP = { name: 'group path', needs: ['credentials'], check: checkGroupPath }
 
 /** What a client cannot be constructed without. */
-const CLIENT_NEEDS = ['keys', 'base URL', 'catalog URL']
+const CLIENT_NEEDS = ['keys', 'base URL', 'paths', 'catalog URL']
 
 function readOwner(values) {
   const kind = onlyKind(NAME, values)
@@ -61,7 +62,9 @@ async function run(values, positionals) {
   if (positionals.length > 0) throw new UsageError('it takes no arguments but options', NAME)
   const owner = readOwner(values)
   const slug = readId(NAME, '--slug', values.slug ?? DEFAULT_SLUG)
-  const steps = owner?.group === undefined ? STEPS : [...STEPS, GROUP_STEP]
+  const all = owner?.group === undefined ? STEPS : [...STEPS, GROUP_STEP]
+  // Nothing is to be said of the paths that nobody has changed.
+  const steps = settings.setPaths().length > 0 ? all : all.filter(({ name }) => name !== 'paths')
   const state = { owner, slug }
   const failed = new Set()
   const heldBack = new Set()

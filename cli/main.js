@@ -15,8 +15,8 @@ const HELP = `Usage: xkit <command> [options]
   -h, --help, help           this text; \`xkit <command> --help\` for a command's options
   -v, --version, version     the version of this package
 
-Keys and addresses come from the environment: XKIT_PUBLISHABLE_KEY, XKIT_SECRET_KEY, XKIT_BASE_URL and
-XKIT_CATALOG_URL. To see it work without keys: xkit token u1 slack --emulator
+Keys and addresses come from the environment: XKIT_PUBLISHABLE_KEY, XKIT_SECRET_KEY, XKIT_BASE_URL,
+XKIT_CATALOG_URL, XKIT_USER_PATH, XKIT_GROUP_PATH and XKIT_CONTEXT_PATH. To see it work without keys: xkit token u1 slack --emulator
 `
 
 // Loaded only when they are run, so that help and version work where the addon does not load.

@@ -3,6 +3,7 @@
 
 const { UsageError, onlyKind, readId } = require('./arguments.js')
 const { clean, describe, printError } = require('./output.js')
+const { DEFAULT_PATHS } = require('./paths.js')
 const { startEmulator } = require('../emulator/index.js')
 const { ConnectionUnavailableError, XkitClient, isXkitError } = require('../index.js')
 
@@ -70,7 +71,7 @@ function explainFailure(error) {
 function createClient(emulator) {
   if (emulator === undefined) return new XkitClient({ cache: true })
   const { baseUrl, catalogUrl, publishableKey, secretKey } = emulator
-  return new XkitClient({ baseUrl, catalogUrl, publishableKey, secretKey, cache: true })
+  return new XkitClient({ baseUrl, catalogUrl, publishableKey, secretKey, paths: DEFAULT_PATHS, cache: true })
 }
 
 async function run(values, positionals) {

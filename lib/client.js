@@ -8,7 +8,7 @@ const binding = require('./native.js')
 const { refuseNumber, requireText } = require('./checks.js')
 const { follow, isFollowed, noteAbort, noteOutcome } = require('./diagnostics.js')
 const { toError } = require('./errors.js')
-const { readCallOptions, readClientOptions } = require('./options.js')
+const { nameVariable, readCallOptions, readClientOptions } = require('./options.js')
 const { namedOwner } = require('./owner.js')
 
 const { User, Group, Context } = binding.BindingOwnerKind
@@ -41,7 +41,7 @@ class XkitClient {
   constructor(options) {
     const nativeOptions = readClientOptions(options)
     const native = binding.createClient(nativeOptions, setImmediate, binding.settle)
-    if (isFailure(native)) throw toError(native)
+    if (isFailure(native)) throw toError(nameVariable(native, nativeOptions))
     this.#native = native
     if (nativeOptions.cache !== undefined) {
       const { Leases } = require('./leases.js')

@@ -56,20 +56,38 @@ const CALL = {
   signal: requireSignal,
 }
 
-/** What stands in for an option that is not given. */
-const ENVIRONMENT = {
-  publishableKey: () => variable('XKIT_PUBLISHABLE_KEY'),
-  secretKey: () => variable('XKIT_SECRET_KEY'),
-  baseUrl: () => variable('XKIT_BASE_URL'),
-  catalogUrl: () => variable('XKIT_CATALOG_URL'),
-  proxy: environmentProxy,
-  nodeRoots,
+// What stands in for an option that is not given.
+
+const VARIABLES = {
+  publishableKey: 'XKIT_PUBLISHABLE_KEY',
+  secretKey: 'XKIT_SECRET_KEY',
+  baseUrl: 'XKIT_BASE_URL',
+  catalogUrl: 'XKIT_CATALOG_URL',
 }
+const PATH_VARIABLES = { user: 'XKIT_USER_PATH', group: 'XKIT_GROUP_PATH', context: 'XKIT_CONTEXT_PATH' }
+const ENVIRONMENT = { proxy: environmentProxy, nodeRoots }
 
 function readClientOptions(options = {}) {
   const native = readFields('options', options, CLIENT)
+  fill(native, VARIABLES)
+  native.paths ??= Object.create(null)
+  fill(native.paths, PATH_VARIABLES)
   for (const [name, read] of Object.entries(ENVIRONMENT)) if (!(name in native)) native[name] = read()
   return native
+}
+
+function fill(fields, variables) {
+  for (const [name, fallback] of Object.entries(variables)) fields[name] ??= variable(fallback)
+}
+
+/** The refusal of an option, in words that name the environment variable where the value comes from one. */
+function nameVariable(failure, native) {
+  const [, option, isPath, name] = /^The option ((paths\.)?(\w+)) /.exec(failure.message) ?? []
+  const [fields, variables] = isPath ? [native.paths, PATH_VARIABLES] : [native, VARIABLES]
+  const source = variables[name]
+  if (source === undefined || fields[name] !== variable(source)) return failure
+  const message = failure.message.replace(`The option ${option}`, `The environment variable ${source}`)
+  return { ...failure, message }
 }
 
 function readCallOptions(options) {
@@ -142,4 +160,4 @@ function requireSignal(name, value) {
   throw invalidType(`${name} must be an AbortSignal`)
 }
 
-module.exports = { readCallOptions, readClientOptions }
+module.exports = { nameVariable, readCallOptions, readClientOptions }

@@ -3,6 +3,8 @@
 
 const { randomUUID } = require('node:crypto')
 const { describe } = require('../output.js')
+const { DEFAULT_PATHS, PATH_VARIABLES } = require('../paths.js')
+const { variable } = require('../../lib/environment.js')
 const { isXkitError } = require('../../lib/errors.js')
 
 // The client's limit for one attempt: an answer may take as long as the refresh of a token does.
@@ -11,11 +13,9 @@ const NETWORK_CODES = ['ERR_XKIT_CONNECT', 'ERR_XKIT_PROXY', 'ERR_XKIT_TIMEOUT',
 const REFUSAL_CODES = ['ERR_XKIT_INVALID_API_KEY', 'ERR_XKIT_FORBIDDEN']
 
 /** The client's own first, then those that the platform's pages suggest. */
-const GROUP_PATHS = [
-  '/groups/{id}/connections/{slug}',
-  '/connections/{id}/{slug}',
-  '/contexts/{id}/connections/{slug}',
-]
+const GROUP_PATHS = [DEFAULT_PATHS.group, DEFAULT_PATHS.user, DEFAULT_PATHS.context]
+/** Where an id may be both a user's and a group's. */
+const SHARED_PATH = DEFAULT_PATHS.user
 
 /**
  * Asks each question once, however many steps want the answer: `{ path?, connection }` or `{ path?, error }`.
@@ -42,8 +42,11 @@ class Questions {
   async all() {
     const first = await this.first()
     if (this.#owner.group === undefined || REFUSAL_CODES.includes(first.error?.code)) return [first]
-    const answers = [{ ...first, path: GROUP_PATHS[0] }]
-    for (const path of GROUP_PATHS.slice(1)) answers.push({ ...(await this.#ask(path)), path })
+    const own = variable(PATH_VARIABLES.group) ?? DEFAULT_PATHS.group
+    const answers = [{ ...first, path: own }]
+    for (const path of GROUP_PATHS.filter(other => other !== own)) {
+      answers.push({ ...(await this.#ask(path)), path })
+    }
     return answers
   }
 
@@ -143,8 +146,9 @@ async function checkGroupPath(step, { questions }) {
   }
   const [first] = answers
   const best = bestOf(answers)
-  const isCollision = best.path === GROUP_PATHS[1]
-  const advice = `set it with new XkitClient({ paths: { group: '${best.path}' } })${isCollision ? ", unless the id is also a user's" : ''}`
+  const line = `${PATH_VARIABLES.group}=${best.path}`
+  const condition = best.path === SHARED_PATH ? ", unless the id is also a user's" : ''
+  const advice = `set ${line} in the environment (or the option paths.group)${condition}`
   if (best === first && isKnown(first)) {
     step.ok(`the client's own path, ${first.path}, is right: there is nothing to set`)
   } else if (first.error?.retryable) {
@@ -157,7 +161,7 @@ async function checkGroupPath(step, { questions }) {
     step.fail(`groups seem to have another path, but this group is not known there: check its id; ${advice}`)
   } else {
     step.fail(
-      "none of the known paths has groups: ask Xkit for the right one, and set it with the client's option paths",
+      `none of the known paths has groups: ask Xkit for the right one, and set it as ${PATH_VARIABLES.group}, or with the client's option paths`,
     )
   }
 }

@@ -1,6 +1,8 @@
 // Owns looking at the environment through the client's own eyes, so that the doctor has no rules of its own.
 'use strict'
 
+const { DEFAULT_PATHS } = require('../paths.js')
+
 /** As documented; shown where the environment names no other. */
 const DEFAULT_BASE_URL = 'https://app.xkit.co/api/platform'
 
@@ -10,6 +12,7 @@ const PLACEHOLDERS = {
   secretKey: 'placeholder',
   baseUrl: DEFAULT_BASE_URL,
   catalogUrl: 'https://catalog.example',
+  paths: DEFAULT_PATHS,
   proxy: false,
 }
 

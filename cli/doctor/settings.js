@@ -5,6 +5,7 @@ const { X509Certificate } = require('node:crypto')
 const { readFileSync } = require('node:fs')
 const { DEFAULT_BASE_URL, construct, withVariable } = require('./environment.js')
 const { describe } = require('../output.js')
+const { PATH_VARIABLES } = require('../paths.js')
 const { nodeRoots, variable } = require('../../lib/environment.js')
 
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----/gs
@@ -62,6 +63,18 @@ function checkBaseUrl(step, state) {
   }
   state.url = new URL(variable(name) ?? DEFAULT_BASE_URL)
   step.ok(`${state.url.href} (${variable(name) === undefined ? 'the default' : `from ${name}`})`)
+}
+
+const setPaths = () => Object.values(PATH_VARIABLES).filter(name => variable(name) !== undefined)
+
+function checkPaths(step, { XkitClient }) {
+  try {
+    construct(XkitClient, 'paths')
+  } catch (error) {
+    step.fail(describe(error))
+    return
+  }
+  for (const name of setPaths()) step.ok(`${variable(name)} (from ${name})`)
 }
 
 function checkCatalogUrl(step, { XkitClient, slug }) {
@@ -128,4 +141,4 @@ function isCertificate(pem) {
   }
 }
 
-module.exports = { checkBaseUrl, checkCatalogUrl, checkKeys, checkPackage, checkRoots }
+module.exports = { checkBaseUrl, checkCatalogUrl, checkKeys, checkPackage, checkPaths, checkRoots, setPaths }
