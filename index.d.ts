@@ -296,8 +296,10 @@ export interface CallTrace {
  */
 export class XkitClient<Slug extends string = string> {
   /**
-   * Opens no connection and starts no thread. The environment is read here.
-   * @throws {XkitError} `ERR_XKIT_MISSING_CREDENTIALS` when a key is neither an option nor in the environment
+   * Opens no connection and starts no thread. The environment is read here; keys that are not there yet are looked for
+   * again by each call, which rejects with `ERR_XKIT_MISSING_CREDENTIALS` until they are. So a module that holds a client
+   * can be evaluated where no secrets are, as when an application is built.
+   * @throws {XkitError} `ERR_XKIT_MISSING_CREDENTIALS` for a key that is given and empty
    * @throws {TypeError} `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE` for a wrong or unknown option
    */
   constructor(options?: XkitClientOptions)

@@ -645,21 +645,77 @@ describe('keys', () => {
   const names = ['publishableKey', 'secretKey']
   const variables = { publishableKey: 'XKIT_PUBLISHABLE_KEY', secretKey: 'XKIT_SECRET_KEY' }
 
-  test.each(names)('%s has to be there, and the message names where it comes from', name => {
-    for (const missing of [undefined, '', '\n']) {
-      const error = constructionError({ [name]: missing })
+  test.each(names)('%s that is set and empty is refused, and the message names where it comes from', name => {
+    for (const empty of ['', '\n']) {
+      const error = constructionError({ [name]: empty })
       expect(error).toMatchObject({ name: 'XkitError', code: 'ERR_XKIT_MISSING_CREDENTIALS', attempts: 0 })
       expect(error.message).toContain(variables[name])
       expectNoSecrets(error, [PUBLISHABLE_KEY, SECRET_KEY, KEY_PAIR])
     }
   })
 
-  test.each(names)('%s has to be more than nothing in the environment, too', name => {
-    process.env[variables[name]] = ''
+  test.each(names)('%s that nobody has set is missed by each call, until it is there', async name => {
+    const client = platform.client({ [name]: undefined, catalogUrl: 'https://acme.xkit.co', cache: true })
+    expect(client.connectorUrl('slack')).toBe('https://acme.xkit.co/connectors/slack')
+    expect(client.stats().calls).toBe(0)
+    client.invalidate('u1', 'slack')
+    const calls = [
+      () => client.getAccessToken('u1', 'slack'),
+      () => client.getGroupAccessToken('acme', 'slack'),
+      () => client.getConnection('u1', 'slack'),
+      () => client.withAccessToken('u1', 'slack', token => token),
+      () => client.getAccessToken('u1', 'slack', { signal: new AbortController().signal, fresh: true }),
+    ]
     try {
-      expect(constructionError({ [name]: undefined })).toHaveProperty('code', 'ERR_XKIT_MISSING_CREDENTIALS')
+      for (const value of [undefined, '']) {
+        if (value !== undefined) process.env[variables[name]] = value
+        for (const call of calls) {
+          const error = await failureOf(call())
+          expect(error).toMatchObject({
+            name: 'XkitError',
+            code: 'ERR_XKIT_MISSING_CREDENTIALS',
+            attempts: 0,
+          })
+          expect(error.message).toContain(variables[name])
+          expectNoSecrets(error, [PUBLISHABLE_KEY, SECRET_KEY, KEY_PAIR])
+        }
+      }
+      expect(platform.requests).toHaveLength(0)
+
+      process.env[variables[name]] = { publishableKey: PUBLISHABLE_KEY, secretKey: SECRET_KEY }[name]
+      for (const call of calls) await call()
+      expect(platform.requests.map(({ headers }) => headers.authorization)).toContain(`Basic ${KEY_PAIR}`)
     } finally {
       delete process.env[variables[name]]
+    }
+    await expect(client.getAccessToken('u1', 'slack')).resolves.toBe(ACCESS_TOKEN)
+  })
+
+  test('that are there by the first call and wrong reject it, without being shown', async () => {
+    const client = platform.client({ secretKey: undefined })
+    process.env.XKIT_SECRET_KEY = 'sk_fake\n\nhunter2'
+    try {
+      const error = await failureOf(client.getAccessToken('u1', 'slack'))
+      expectTypeError(error, INVALID_VALUE, /secretKey/)
+      expect(error.message).not.toContain('hunter2')
+    } finally {
+      delete process.env.XKIT_SECRET_KEY
+    }
+  })
+
+  test('that are missing do not hide what else is wrong at the construction', () => {
+    const error = constructionError({ secretKey: undefined, baseUrl: 'http://p.example' })
+    expectTypeError(error, INVALID_VALUE, /baseUrl/)
+  })
+
+  test('are not looked for once the client is closed', async () => {
+    const client = platform.client({ secretKey: undefined })
+    await client.close()
+    process.env.XKIT_SECRET_KEY = SECRET_KEY
+    try {
+      expect(await failureOf(client.getAccessToken('u1', 'slack'))).toHaveProperty('code', 'ERR_XKIT_CLOSED')
+    } finally {
+      delete process.env.XKIT_SECRET_KEY
     }
   })
 

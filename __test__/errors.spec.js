@@ -320,11 +320,7 @@ const cases = [
     title: 'a missing key',
     provoke: async () => {
       platform.replyWith()
-      try {
-        return new XkitClient({ publishableKey: PUBLISHABLE_KEY })
-      } catch (error) {
-        return error
-      }
+      return failureOf(new XkitClient({ publishableKey: PUBLISHABLE_KEY }).getAccessToken('u1', 'slack'))
     },
     expected: { code: 'ERR_XKIT_MISSING_CREDENTIALS', retryable: false, attempts: 0 },
     type: 'XkitError',

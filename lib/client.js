@@ -21,6 +21,12 @@ const isFailure = result => typeof result === 'object' && result !== null && Obj
 
 const isHit = result => typeof result === 'object' && Object.hasOwn(result, 'validForMs')
 
+function createNative(options) {
+  const native = binding.createClient(options, setImmediate, binding.settle)
+  if (isFailure(native)) throw toError(native)
+  return native
+}
+
 /** A call that has started rejects with the reason of its signal, and with nothing else. */
 async function untilAborted(started, facts) {
   try {
@@ -33,6 +39,8 @@ async function untilAborted(started, facts) {
 
 class XkitClient {
   #native
+  /** What the client was made with, as long as a key is missing. */
+  #keyless
   /** Leases on cached tokens; undefined without a cache. */
   #leases
   #leaseHits = 0
@@ -40,9 +48,8 @@ class XkitClient {
 
   constructor(options) {
     const nativeOptions = readClientOptions(options)
-    const native = binding.createClient(nativeOptions, setImmediate, binding.settle)
-    if (isFailure(native)) throw toError(nameVariable(native, nativeOptions))
-    this.#native = native
+    this.#native = createNative(nativeOptions)
+    if (!hasKeys(nativeOptions)) this.#keyless = nativeOptions
     if (nativeOptions.cache !== undefined) {
       const { Leases } = require('./leases.js')
       this.#leases = new Leases(nativeOptions.cache.maxEntries)
@@ -126,6 +133,7 @@ class XkitClient {
   async close() {
     this.#leases?.clear()
     this.#leases = undefined
+    this.#keyless = undefined
     await binding.close(this.#native)
   }
 
@@ -182,7 +190,16 @@ class XkitClient {
     })
   }
 
+  /** Keys that were not there when the client was made may be by now: a module can be evaluated before they are. */
+  #lookForKeys() {
+    const options = withKeys(this.#keyless)
+    if (!hasKeys(options)) return
+    this.#native = createNative(options)
+    this.#keyless = undefined
+  }
+
   #call(kind, id, slug, options, wholeConnection, rejectedToken) {
+    if (this.#keyless !== undefined) this.#lookForKeys()
     requireText('owner', id)
     requireText('slug', slug)
     if (options === undefined) {

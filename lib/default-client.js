@@ -1,4 +1,4 @@
-// Owns the client behind the module's functions: built from the environment by the first call that succeeds in it.
+// Owns the client behind the module's functions: built from the environment at the first call.
 'use strict'
 
 const { XkitClient } = require('./client.js')

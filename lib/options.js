@@ -90,6 +90,14 @@ function nameVariable(failure, native) {
   return { ...failure, message }
 }
 
+const hasKeys = ({ publishableKey, secretKey }) => publishableKey !== undefined && secretKey !== undefined
+
+/** The same, with the keys that the environment has by now. */
+function withKeys(native) {
+  const { publishableKey = ENVIRONMENT.publishableKey(), secretKey = ENVIRONMENT.secretKey() } = native
+  return { __proto__: null, ...native, publishableKey, secretKey }
+}
+
 function readCallOptions(options) {
   return readFields('options', options, CALL)
 }

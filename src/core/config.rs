@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use reqwest::header::HeaderValue;
+
 use crate::core::error::{Error, Kind};
 use crate::core::http::Settings;
 use crate::core::http::proxy::{Proxy, ProxySetting};
@@ -64,7 +66,8 @@ pub struct Config {
     pub limits: Limits,
     pub attempts: platform::Limits,
     pub transport: Settings,
-    pub keys: Keys,
+    /// Or which one nobody has set: a client can be made without it and says so when it is used.
+    pub keys: Result<Keys, Error>,
 }
 
 /// What a call may take, and what is kept of it.
@@ -74,18 +77,18 @@ pub struct Limits {
     pub cache: Option<cache::Limits>,
 }
 
-/// The platform's keys as they are sent.
+/// The platform's keys, and the header that they make.
 #[derive(Clone, Debug)]
 pub struct Keys {
     pub publishable: Secret,
     pub secret: Secret,
+    pub authorization: HeaderValue,
 }
 
 impl Options {
     /// Checks everything; the first thing wrong is the error.
     pub fn check(&self) -> Result<Config, Error> {
         let keys = self.keys()?;
-        let authorization = basic_authorization(keys.publishable.expose(), keys.secret.expose());
         let endpoint = Endpoint::new(self.base_url.as_deref(), &self.paths)?;
         let catalog = self.catalog_url.as_deref().map(Catalog::new).transpose()?;
         let proxy = self.proxy(&endpoint)?;
@@ -100,7 +103,6 @@ impl Options {
             transport: Settings {
                 origin: endpoint.origin(),
                 is_https: endpoint.is_https(),
-                authorization: authorization.ok_or_else(Error::internal)?,
                 connect_timeout: self.connect_timeout.unwrap_or(DEFAULT_CONNECT_TIMEOUT),
                 proxy,
                 trust: Trust::new(&self.roots)?,
@@ -110,13 +112,25 @@ impl Options {
         })
     }
 
-    fn keys(&self) -> Result<Keys, Error> {
-        let publishable = key(self.publishable_key.as_ref(), "publishableKey", "XKIT_PUBLISHABLE_KEY")?;
-        let secret = key(self.secret_key.as_ref(), "secretKey", "XKIT_SECRET_KEY")?;
-        if publishable.contains(':') {
+    /// A key that is set and wrong is an error at once; one that is not set is the inner one.
+    fn keys(&self) -> Result<Result<Keys, Error>, Error> {
+        let publishable = Key { option: "publishableKey", variable: "XKIT_PUBLISHABLE_KEY" };
+        let secret = Key { option: "secretKey", variable: "XKIT_SECRET_KEY" };
+        let name = publishable.check(self.publishable_key.as_ref())?;
+        let password = secret.check(self.secret_key.as_ref())?;
+        if name.is_some_and(|name| name.contains(':')) {
             return Err(Error::argument("The option publishableKey must not contain a colon"));
         }
-        Ok(Keys { publishable: Secret::new(publishable.to_owned()), secret: Secret::new(secret.to_owned()) })
+        let (name, password) = match (name, password) {
+            (Some(name), Some(password)) => (name, password),
+            (None, _) => return Ok(Err(publishable.missing())),
+            (_, None) => return Ok(Err(secret.missing())),
+        };
+        Ok(Ok(Keys {
+            authorization: basic_authorization(name, password).ok_or_else(Error::internal)?,
+            publishable: Secret::new(name.to_owned()),
+            secret: Secret::new(password.to_owned()),
+        }))
     }
 
     fn proxy(&self, endpoint: &Endpoint) -> Result<Option<Proxy>, Error> {
@@ -135,22 +149,32 @@ impl Options {
     }
 }
 
-/// Keys often come from files and secret stores, which leave a newline at the end: one is trimmed.
-fn key<'a>(key: Option<&'a Secret>, option: &str, variable: &str) -> Result<&'a str, Error> {
-    let text = key.map_or("", Secret::expose);
-    let text = text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
-    if is_blank(text) {
-        return Err(Error::new(
-            Kind::MissingCredentials,
-            format!(
-                "The {option} is missing: set the environment variable {variable}, or pass the option {option}"
-            ),
-        ));
+/// Where a key comes from.
+struct Key {
+    option: &'static str,
+    variable: &'static str,
+}
+
+impl Key {
+    /// Keys often come from files and secret stores, which leave a newline at the end: one is trimmed.
+    fn check<'a>(&self, key: Option<&'a Secret>) -> Result<Option<&'a str>, Error> {
+        let Some(text) = key.map(Secret::expose) else { return Ok(None) };
+        let text = text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
+        if is_blank(text) {
+            return Err(self.missing());
+        }
+        if text.chars().any(char::is_control) {
+            let Self { option, .. } = self;
+            return Err(Error::argument(format!("The option {option} must not contain control characters")));
+        }
+        Ok(Some(text))
     }
-    if text.chars().any(char::is_control) {
-        return Err(Error::argument(format!("The option {option} must not contain control characters")));
+
+    fn missing(&self) -> Error {
+        let Self { option, variable } = self;
+        let words = format!("set the environment variable {variable}, or pass the option {option}");
+        Error::new(Kind::MissingCredentials, format!("The {option} is missing: {words}"))
     }
-    Ok(text)
 }
 
 #[cfg(test)]
@@ -171,7 +195,7 @@ mod tests {
     #[test]
     fn keys_become_one_sensitive_header() {
         for (name, password) in [("pk", "sk"), ("pk\n", "sk\r\n")] {
-            let header = options(name, password).check().unwrap().transport.authorization;
+            let header = options(name, password).check().unwrap().keys.unwrap().authorization;
             assert_eq!(header, "Basic cGs6c2s=");
             assert!(header.is_sensitive());
         }
@@ -191,7 +215,9 @@ mod tests {
             assert_eq!(error.kind, kind);
             assert!(!error.message.contains("hunter"));
         }
-        assert_eq!(Options::default().check().unwrap_err().kind, Kind::MissingCredentials);
+        for options in [Options::default(), Options { secret_key: None, ..options("pk", "sk") }] {
+            assert_eq!(options.check().unwrap().keys.unwrap_err().kind, Kind::MissingCredentials);
+        }
     }
 
     #[test]

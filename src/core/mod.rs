@@ -20,7 +20,11 @@ pub mod stats;
 mod text;
 pub mod tokens;
 
+use std::future::ready;
 use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
 
 use self::client::{Client, Parts};
 use self::clock::Clock;
@@ -30,9 +34,10 @@ use self::fleet::Fleet;
 use self::http::Transport;
 use self::platform::Platform;
 use self::platform::catalog::Catalog;
-use self::source::TokenSource;
+use self::source::{Fetch, Fetched, TokenSource};
 use self::stats::Stats;
-use self::tokens::validity::Validity;
+use self::tokens::key::Key;
+use self::tokens::validity::{Validity, Version};
 
 /// Makes a client by its options, and the catalog that it leads owners to. Opens no connection and starts no thread.
 pub fn open(
@@ -46,8 +51,16 @@ pub fn open(
     let stats = Arc::new(Stats { fleet: fleet_stats.clone(), ..Stats::default() });
     let (origin, scope) = (endpoint.origin(), endpoint.scope());
     let (trust, connect_timeout) = (transport.trust.clone(), transport.connect_timeout);
+    let keys = match keys {
+        Ok(keys) => keys,
+        Err(missing) => {
+            let (source, validity) = (Arc::new(Keyless(missing)), Arc::default());
+            let client = Client::new(Parts { source, origin, limits, validity, stats, clock, jitter });
+            return Ok((client, catalog));
+        }
+    };
     let platform = Platform::new(
-        Transport::new(transport),
+        Transport::new(transport, keys.authorization),
         endpoint,
         catalog.clone(),
         attempts,
@@ -78,4 +91,22 @@ pub fn open(
     };
     let client = Client::new(Parts { source, origin, limits, validity, stats, clock, jitter });
     Ok((client, catalog))
+}
+
+/// What stands in for the platform while a key is missing: whoever asks is told which.
+#[derive(Debug)]
+struct Keyless(Error);
+
+impl TokenSource for Keyless {
+    fn version(&self, _: &Key) -> Version {
+        Version::default()
+    }
+
+    fn fetch(&self, _: Fetch) -> BoxFuture<'_, Result<Fetched, Error>> {
+        ready(Err(self.0.clone())).boxed()
+    }
+
+    fn invalidate(&self, _: &[Key], _: Option<&str>) -> Option<BoxFuture<'static, ()>> {
+        None
+    }
 }

@@ -57,7 +57,6 @@ pub struct Settings {
     /// The platform's scheme, host and port, for messages.
     pub origin: String,
     pub is_https: bool,
-    pub authorization: HeaderValue,
     pub connect_timeout: Duration,
     pub proxy: Option<Proxy>,
     pub trust: Trust,
@@ -85,8 +84,8 @@ pub struct Transport {
 
 impl Transport {
     /// Opens nothing and builds nothing before the first request.
-    pub fn new(settings: Settings) -> Self {
-        let Settings { origin, is_https, authorization, connect_timeout, proxy, trust } = settings;
+    pub fn new(settings: Settings, authorization: HeaderValue) -> Self {
+        let Settings { origin, is_https, connect_timeout, proxy, trust } = settings;
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, authorization);
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
