@@ -53,6 +53,12 @@ export interface XkitClientOptions {
   attemptTimeoutMs?: number | undefined
   /** Limit for a new connection in milliseconds, TLS and proxy included. 1 to 2147483647. @default 3100 */
   connectTimeoutMs?: number | undefined
+  /**
+   * Age in milliseconds from which a connection gets no new request, so that a busy client follows a name that moves to
+   * another address. What is under way on it ends there.
+   * @default 300000
+   */
+  maxConnectionAgeMs?: number | undefined
   /** How often a call is tried again after a passing fault. 0 to 10. @default 2 */
   maxRetries?: number | undefined
   /** Requests at once; what is over waits its turn. 1 to 10000. @default 100 */

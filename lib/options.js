@@ -43,6 +43,7 @@ const CLIENT = {
   timeoutMs: milliseconds,
   attemptTimeoutMs: milliseconds,
   connectTimeoutMs: milliseconds,
+  maxConnectionAgeMs: milliseconds,
   maxRetries: integer(0, 10),
   maxConcurrency: integer(1, 10_000),
   paths: object({ user: requireText, group: requireText, context: requireText }),

@@ -31,6 +31,7 @@ pub struct BindingClientOptions {
     pub timeout_ms: Option<u32>,
     pub attempt_timeout_ms: Option<u32>,
     pub connect_timeout_ms: Option<u32>,
+    pub max_connection_age_ms: Option<u32>,
     pub max_retries: Option<u32>,
     pub max_concurrency: Option<u32>,
     /// Absent for no cache.
@@ -113,6 +114,7 @@ impl From<BindingClientOptions> for Options {
             timeout: millis(options.timeout_ms),
             attempt_timeout: millis(options.attempt_timeout_ms),
             connect_timeout: millis(options.connect_timeout_ms),
+            max_connection_age: millis(options.max_connection_age_ms),
             max_retries: options.max_retries,
             max_concurrency: options.max_concurrency.map(|places| places as usize),
             cache: options.cache.map(|limits| cache::Limits {

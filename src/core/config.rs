@@ -24,6 +24,8 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_millis(20_000);
 pub const DEFAULT_ATTEMPT_TIMEOUT: Duration = Duration::from_millis(8_000);
 /// A new connection: a little more than a lost SYN and its repetition after 3 s.
 pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_millis(3_100);
+/// A connection that is in use: after so long a name that moved is followed.
+pub const DEFAULT_MAX_CONNECTION_AGE: Duration = Duration::from_millis(300_000);
 /// Requests at once.
 pub const DEFAULT_MAX_CONCURRENCY: usize = 100;
 
@@ -46,6 +48,8 @@ pub struct Options {
     pub attempt_timeout: Option<Duration>,
     /// Limit of a new connection.
     pub connect_timeout: Option<Duration>,
+    /// Age from which a connection gets no new request.
+    pub max_connection_age: Option<Duration>,
     /// Retries of a call.
     pub max_retries: Option<u32>,
     /// Requests at once.
@@ -104,6 +108,7 @@ impl Options {
                 origin: endpoint.origin(),
                 is_https: endpoint.is_https(),
                 connect_timeout: self.connect_timeout.unwrap_or(DEFAULT_CONNECT_TIMEOUT),
+                max_connection_age: self.max_connection_age.unwrap_or(DEFAULT_MAX_CONNECTION_AGE),
                 proxy,
                 trust: Trust::new(&self.roots)?,
             },

@@ -58,6 +58,8 @@ pub struct Settings {
     pub origin: String,
     pub is_https: bool,
     pub connect_timeout: Duration,
+    /// No new request goes over a connection that is older.
+    pub max_connection_age: Duration,
     pub proxy: Option<Proxy>,
     pub trust: Trust,
 }
@@ -85,7 +87,7 @@ pub struct Transport {
 impl Transport {
     /// Opens nothing and builds nothing before the first request.
     pub fn new(settings: Settings, authorization: HeaderValue) -> Self {
-        let Settings { origin, is_https, connect_timeout, proxy, trust } = settings;
+        let Settings { origin, is_https, connect_timeout, max_connection_age, proxy, trust } = settings;
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, authorization);
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
@@ -101,7 +103,7 @@ impl Transport {
             resolver: Arc::default(),
         };
         let lane = (!is_https).then(Lane::default);
-        Self { pools: Pools::default(), route: Arc::new(route), lane }
+        Self { pools: Pools::new(max_connection_age), route: Arc::new(route), lane }
     }
 }
 

@@ -4,9 +4,11 @@ use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use hyper_util::client::legacy::connect::{Connected, HttpInfo};
 use rustc_hash::FxHashSet;
+use tokio::time::Instant;
 
 /// Most connections of a pool that are remembered. Beyond them all are forgotten, which costs each that still lives a free
 /// retry at most.
@@ -22,6 +24,7 @@ pub struct Pool {
     pub client: reqwest::Client,
     pub served: Served,
     answers: AtomicU64,
+    built_at: Instant,
 }
 
 impl Pool {
@@ -37,21 +40,31 @@ impl Pool {
 }
 
 /// The pool in use. Those that were left live on for the requests that still use them.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Pools {
     current: Mutex<Option<Arc<Pool>>>,
     built: AtomicU32,
+    max_age: Duration,
 }
 
 impl Pools {
+    /// No pool yet. One that has reached the age is left, so that no connection gets a new request that is older.
+    pub fn new(max_age: Duration) -> Self {
+        Self { current: Mutex::default(), built: AtomicU32::default(), max_age }
+    }
+
     /// The pool in use, built if there is none.
     pub fn current(&self, build: impl FnOnce(Served) -> Option<reqwest::Client>) -> Option<Arc<Pool>> {
         let mut current = lock(&self.current);
-        if let Some(pool) = &*current {
+        if let Some(pool) = &*current
+            && pool.built_at.elapsed() < self.max_age
+        {
             return Some(Arc::clone(pool));
         }
         let pool = self.build(build)?;
-        *current = Some(Arc::clone(&pool));
+        let left = current.replace(Arc::clone(&pool));
+        // Closes its idle connections, outside the lock.
+        drop((current, left));
         Some(pool)
     }
 
@@ -85,6 +98,7 @@ impl Pools {
             number: NonZeroU32::MIN.saturating_add(self.built.fetch_add(1, Ordering::Relaxed)),
             served,
             answers: AtomicU64::new(0),
+            built_at: Instant::now(),
         }))
     }
 }
@@ -136,7 +150,7 @@ mod tests {
 
     #[test]
     fn a_pool_is_left_once_however_many_ask_for_it() {
-        let pools = Pools::default();
+        let pools = Pools::new(Duration::MAX);
         let first = pools.current(build).unwrap();
         assert!(Arc::ptr_eq(&first, &pools.current(build).unwrap()));
         pools.leave(first.number);
@@ -148,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_fresh_pool_takes_the_place_of_the_one_to_avoid_and_of_no_other() {
-        let pools = Pools::default();
+        let pools = Pools::new(Duration::MAX);
         let first = pools.current(build).unwrap();
         let second = pools.fresh(first.number, build).unwrap();
         assert!(Arc::ptr_eq(&second, &pools.current(build).unwrap()));
