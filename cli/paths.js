@@ -1,4 +1,4 @@
-// Owns the paths of the client, as documented, and the variables that name others.
+// Owns the paths of the client, as documented.
 'use strict'
 
 const DEFAULT_PATHS = {
@@ -6,6 +6,5 @@ const DEFAULT_PATHS = {
   group: '/groups/{id}/connections/{slug}',
   context: '/contexts/{id}/connections/{slug}',
 }
-const PATH_VARIABLES = { user: 'XKIT_USER_PATH', group: 'XKIT_GROUP_PATH', context: 'XKIT_CONTEXT_PATH' }
 
-module.exports = { DEFAULT_PATHS, PATH_VARIABLES }
+module.exports = { DEFAULT_PATHS }

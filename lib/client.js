@@ -8,7 +8,7 @@ const binding = require('./native.js')
 const { refuseNumber, requireText } = require('./checks.js')
 const { follow, isFollowed, noteAbort, noteOutcome } = require('./diagnostics.js')
 const { toError } = require('./errors.js')
-const { nameVariable, readCallOptions, readClientOptions } = require('./options.js')
+const { hasKeys, nameVariable, readCallOptions, readClientOptions, withKeys } = require('./options.js')
 const { namedOwner } = require('./owner.js')
 
 const { User, Group, Context } = binding.BindingOwnerKind
@@ -23,7 +23,7 @@ const isHit = result => typeof result === 'object' && Object.hasOwn(result, 'val
 
 function createNative(options) {
   const native = binding.createClient(options, setImmediate, binding.settle)
-  if (isFailure(native)) throw toError(native)
+  if (isFailure(native)) throw toError(nameVariable(native, options))
   return native
 }
 

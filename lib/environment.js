@@ -4,6 +4,8 @@
 const { readFileSync, readdirSync } = require('node:fs')
 const path = require('node:path')
 
+/** The path templates, by the kind of owner. */
+const PATH_VARIABLES = { user: 'XKIT_USER_PATH', group: 'XKIT_GROUP_PATH', context: 'XKIT_CONTEXT_PATH' }
 const PROXY_VARIABLES = ['HTTPS_PROXY', 'https_proxy', 'ALL_PROXY', 'all_proxy']
 const NO_PROXY_VARIABLES = ['NO_PROXY', 'no_proxy']
 /** Where Node itself has looked relative paths up, whatever the process does later. */
@@ -90,4 +92,4 @@ function nodeRoots() {
   return { __proto__: null, pem: [...chosen, ...extra], isComplete: chosen.length > 0 }
 }
 
-module.exports = { environmentProxy, nodeRoots, variable }
+module.exports = { PATH_VARIABLES, environmentProxy, nodeRoots, variable }

@@ -11,7 +11,7 @@ const {
   requireInteger,
   requireText,
 } = require('./checks.js')
-const { environmentProxy, nodeRoots, variable } = require('./environment.js')
+const { PATH_VARIABLES, environmentProxy, nodeRoots, variable } = require('./environment.js')
 
 const MAX_COMMAND_MS = 60_000
 const MAX_ENTRIES = 10_000_000
@@ -65,7 +65,6 @@ const VARIABLES = {
   baseUrl: 'XKIT_BASE_URL',
   catalogUrl: 'XKIT_CATALOG_URL',
 }
-const PATH_VARIABLES = { user: 'XKIT_USER_PATH', group: 'XKIT_GROUP_PATH', context: 'XKIT_CONTEXT_PATH' }
 const ENVIRONMENT = { proxy: environmentProxy, nodeRoots }
 
 function readClientOptions(options = {}) {
@@ -83,8 +82,10 @@ function fill(fields, variables) {
 
 /** The refusal of an option, in words that name the environment variable where the value comes from one. */
 function nameVariable(failure, native) {
-  const [, option, isPath, name] = /^The option ((paths\.)?(\w+)) /.exec(failure.message) ?? []
-  const [fields, variables] = isPath ? [native.paths, PATH_VARIABLES] : [native, VARIABLES]
+  const { option } = failure
+  const [fields, variables, name] = option?.startsWith('paths.')
+    ? [native.paths, PATH_VARIABLES, option.slice('paths.'.length)]
+    : [native, VARIABLES, option]
   const source = variables[name]
   if (source === undefined || fields[name] !== variable(source)) return failure
   const message = failure.message.replace(`The option ${option}`, `The environment variable ${source}`)
@@ -95,8 +96,10 @@ const hasKeys = ({ publishableKey, secretKey }) => publishableKey !== undefined 
 
 /** The same, with the keys that the environment has by now. */
 function withKeys(native) {
-  const { publishableKey = ENVIRONMENT.publishableKey(), secretKey = ENVIRONMENT.secretKey() } = native
-  return { __proto__: null, ...native, publishableKey, secretKey }
+  const latest = { __proto__: null, ...native }
+  const { publishableKey, secretKey } = VARIABLES
+  fill(latest, { publishableKey, secretKey })
+  return latest
 }
 
 function readCallOptions(options) {
@@ -169,4 +172,4 @@ function requireSignal(name, value) {
   throw invalidType(`${name} must be an AbortSignal`)
 }
 
-module.exports = { nameVariable, readCallOptions, readClientOptions }
+module.exports = { hasKeys, nameVariable, readCallOptions, readClientOptions, withKeys }

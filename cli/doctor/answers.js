@@ -3,8 +3,8 @@
 
 const { randomUUID } = require('node:crypto')
 const { describe } = require('../output.js')
-const { DEFAULT_PATHS, PATH_VARIABLES } = require('../paths.js')
-const { variable } = require('../../lib/environment.js')
+const { DEFAULT_PATHS } = require('../paths.js')
+const { PATH_VARIABLES, variable } = require('../../lib/environment.js')
 const { isXkitError } = require('../../lib/errors.js')
 
 // The client's limit for one attempt: an answer may take as long as the refresh of a token does.

@@ -201,6 +201,8 @@ pub struct BindingError {
     pub request_id: Option<String>,
     pub retry_after_ms: Option<f64>,
     pub cause: Option<String>,
+    /// The option that is unusable.
+    pub option: Option<&'static str>,
 }
 
 impl From<Error> for BindingError {
@@ -215,6 +217,7 @@ impl From<Error> for BindingError {
             request_id: error.request_id,
             retry_after_ms: error.retry_after.map(|wait| wait.as_secs_f64() * 1e3),
             cause: error.cause,
+            option: error.option,
         }
     }
 }

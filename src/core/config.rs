@@ -124,7 +124,7 @@ impl Options {
         let name = publishable.check(self.publishable_key.as_ref())?;
         let password = secret.check(self.secret_key.as_ref())?;
         if name.is_some_and(|name| name.contains(':')) {
-            return Err(Error::argument("The option publishableKey must not contain a colon"));
+            return Err(Error::option("publishableKey", "must not contain a colon"));
         }
         let (name, password) = match (name, password) {
             (Some(name), Some(password)) => (name, password),
@@ -145,8 +145,9 @@ impl Options {
             if setting.variable.is_some() {
                 return Ok(None);
             }
-            return Err(Error::argument(
-                "The option proxy needs an https: baseUrl: over http: the proxy would see the keys",
+            return Err(Error::option(
+                "proxy",
+                "needs an https: baseUrl: over http: the proxy would see the keys",
             ));
         }
         let (host, port) = endpoint.authority();
@@ -169,8 +170,7 @@ impl Key {
             return Err(self.missing());
         }
         if text.chars().any(char::is_control) {
-            let Self { option, .. } = self;
-            return Err(Error::argument(format!("The option {option} must not contain control characters")));
+            return Err(Error::option(self.option, "must not contain control characters"));
         }
         Ok(Some(text))
     }

@@ -143,6 +143,8 @@ pub struct Error {
     pub retry_after: Option<Duration>,
     /// The lower layer's own words, where they are known to be safe.
     pub cause: Option<String>,
+    /// The option that is unusable.
+    pub option: Option<&'static str>,
 }
 
 impl Error {
@@ -157,6 +159,7 @@ impl Error {
             request_id: None,
             retry_after: None,
             cause: None,
+            option: None,
         }
     }
 
@@ -200,6 +203,11 @@ impl Error {
         let message = format!("No access token for {slug}: {what}; {todo}{place}");
         let error = Self::new(Kind::Unavailable(*reason), message);
         Some(if *reason == Unavailable::Pending { error.retryable() } else { error })
+    }
+
+    /// An unusable option: its name, and what completes the sentence "The option … ".
+    pub fn option(option: &'static str, problem: &str) -> Self {
+        Self { option: Some(option), ..Self::argument(format!("The option {option} {problem}")) }
     }
 
     /// The client was closed before the call.

@@ -104,8 +104,9 @@ impl Options {
     fn key_prefix(&self) -> Result<String, Error> {
         let prefix = self.key_prefix.as_deref().unwrap_or(DEFAULT_KEY_PREFIX);
         if prefix.is_empty() || prefix.len() > MAX_KEY_PREFIX || prefix.chars().any(char::is_control) {
-            return Err(Error::argument(
-                "The option cache.redis.keyPrefix must be 1 to 256 bytes long and hold no control characters",
+            return Err(Error::option(
+                "cache.redis.keyPrefix",
+                "must be 1 to 256 bytes long and hold no control characters",
             ));
         }
         Ok(prefix.to_owned())
@@ -186,7 +187,7 @@ fn database(url: &Url) -> Result<i64, Error> {
 }
 
 fn refuse(problem: &str) -> Error {
-    Error::argument(format!("The option cache.redis {problem}"))
+    Error::option("cache.redis", problem)
 }
 
 #[cfg(test)]

@@ -62,9 +62,7 @@ impl Trust {
     }
 
     fn refuse() -> Error {
-        Error::argument(
-            "The option ca must hold PEM certificates (-----BEGIN CERTIFICATE----- …) and nothing else",
-        )
+        Error::option("ca", "must hold PEM certificates (-----BEGIN CERTIFICATE----- …) and nothing else")
     }
 
     /// The TLS configuration of a client that trusts these roots.

@@ -23,9 +23,10 @@ impl Catalog {
     pub fn new(catalog_url: &str) -> Result<Self, Error> {
         if catalog_url.contains(['{', '}']) {
             return Self::template(catalog_url).ok_or_else(|| {
-                Error::argument(
-                    "The option catalogUrl must be the root of a catalog, or a template that holds {slug} once, in its path, \
-                     query or fragment, such as https://example.com/integrations/{slug}",
+                Error::option(
+                    "catalogUrl",
+                    "must be the root of a catalog, or a template that holds {slug} once, in its path, query or fragment, \
+                     such as https://example.com/integrations/{slug}",
                 )
             });
         }

@@ -28,8 +28,8 @@ struct Template {
 
 impl Template {
     /// `prefix` is the base URL's own path, without a slash at its end.
-    fn parse(prefix: &str, text: &str, name: &str) -> Result<Self, Error> {
-        let refuse = |problem: &str| Err(Error::argument(format!("The option paths.{name} {problem}")));
+    fn parse(prefix: &str, text: &str, name: &'static str) -> Result<Self, Error> {
+        let refuse = |problem: &str| Err(Error::option(name, problem));
         if !text.starts_with('/') {
             return refuse("must begin with \"/\"");
         }
@@ -105,13 +105,13 @@ impl Endpoint {
     pub fn new(base_url: Option<&str>, paths: &Paths) -> Result<Self, Error> {
         let base = parse_base(base_url.unwrap_or(DEFAULT_BASE_URL))?;
         let prefix = base.path().trim_end_matches('/').to_owned();
-        let template = |path: &Option<String>, default: &str, name: &str| {
+        let template = |path: &Option<String>, default: &str, name: &'static str| {
             Template::parse(&prefix, path.as_deref().unwrap_or(default), name)
         };
         Ok(Self {
-            user: template(&paths.user, DEFAULT_USER_PATH, "user")?,
-            group: template(&paths.group, DEFAULT_GROUP_PATH, "group")?,
-            context: template(&paths.context, DEFAULT_CONTEXT_PATH, "context")?,
+            user: template(&paths.user, DEFAULT_USER_PATH, "paths.user")?,
+            group: template(&paths.group, DEFAULT_GROUP_PATH, "paths.group")?,
+            context: template(&paths.context, DEFAULT_CONTEXT_PATH, "paths.context")?,
             base,
         })
     }
@@ -163,16 +163,17 @@ fn parse_base(text: &str) -> Result<Url, Error> {
         None => false,
     };
     if url.scheme() == "http" && !loopback {
-        return Err(Error::argument(
-            "The option baseUrl must be an https: URL (http: is for a loopback host only), since the keys go there",
+        return Err(Error::option(
+            "baseUrl",
+            "must be an https: URL (http: is for a loopback host only), since the keys go there",
         ));
     }
     Ok(url)
 }
 
 /// A URL to build upon: http(s), a host, nothing behind the path.
-pub fn parse_root(text: &str, name: &str) -> Result<Url, Error> {
-    let refuse = |problem: &str| Err(Error::argument(format!("The option {name} {problem}")));
+pub fn parse_root(text: &str, name: &'static str) -> Result<Url, Error> {
+    let refuse = |problem: &str| Err(Error::option(name, problem));
     let Ok(url) = Url::parse(text) else {
         return refuse("must be an absolute URL such as https://example.com");
     };
