@@ -97,8 +97,8 @@ class XkitClient {
 
   async fetch(owner, slug, input, init) {
     const { bearerFetch } = require('./bearer-fetch.js')
-    const { use, options, isRepeatable } = bearerFetch(slug, input, init)
-    return this.#recover().run(owner, slug, use, options, isRepeatable)
+    const { use, options, ...trial } = bearerFetch(slug, input, init)
+    return this.#recover().run(owner, slug, use, options, trial)
   }
 
   invalidate(owner, slug, rejectedToken) {

@@ -1,12 +1,12 @@
-// Owns the second try: what counts as a rejected token, when it is worth another call, and what its failure tells.
+// Owns the second try after a rejected token: when it is worth another call, and what its failure tells.
 'use strict'
 
 const { invalidType, ownFields } = require('./checks.js')
 const { copyError, isXkitError } = require('./errors.js')
 const { namedOwner } = require('./owner.js')
+const { isRejection } = require('./rejection.js')
 
 const OPTIONS = ['signal', 'timeoutMs', 'fresh', 'isRejected']
-const UNAUTHORIZED = 401
 
 class Recovery {
   #client
@@ -20,9 +20,10 @@ class Recovery {
 
   /**
    * Gives what `use(accessToken)` gives. If that is a rejection of the token, it is called once more, with a new one.
-   * Without `isRepeatable` the rejected token is dropped all the same, for the sake of the next call.
+   * Without `isRepeatable` the rejected token is dropped all the same, for the sake of the next call. `judge` tells what
+   * a rejection is, by what was returned or thrown and by which of both; the caller's `isRejected` replaces it.
    */
-  async run(owner, slug, use, options, isRepeatable = true) {
+  async run(owner, slug, use, options, { isRepeatable = true, judge = isRejection } = {}) {
     const { isRejected, ...limits } = readOptions(use, options)
     const { kind, id } = namedOwner('owner', owner)
     // What the caller does to an object later changes nothing.
@@ -31,7 +32,9 @@ class Recovery {
     // Without options a cached token costs next to nothing.
     const token = await this.#client.getAccessToken(same, slug, options === undefined ? undefined : limits)
     const first = await attempt(use, token)
-    const isRefused = isRejected === undefined ? isUnauthorized(first) : await isRejected(first.value)
+    const verdict = isRejected === undefined ? judge(first.value, first.isThrown) : isRejected(first.value)
+    // What is plain is not waited for.
+    const isRefused = typeof verdict === 'boolean' ? verdict : await verdict
     if (!isRefused) return settle(first)
     if (!isRepeatable) {
       this.#client.invalidate(same, slug, token)
@@ -67,19 +70,6 @@ async function attempt(use, token) {
 function settle({ value, isThrown }) {
   if (isThrown) throw value
   return value
-}
-
-/** Whether a service refused the token: by a Response, or by an error as the common HTTP clients and SDKs throw it. */
-function isUnauthorized({ value, isThrown }) {
-  if (typeof value !== 'object' || value === null) return false
-  // A 401 of the platform, from a call for another token, tells nothing of this one.
-  if (isXkitError(value)) return false
-  try {
-    if (!isThrown) return value.status === UNAUTHORIZED && typeof value.headers.get === 'function'
-    return [value.status, value.statusCode, value.response?.status].includes(UNAUTHORIZED)
-  } catch {
-    return false
-  }
 }
 
 /** Gives the connection back that an unread body would hold: nobody will read the first answer any more. */

@@ -1,0 +1,483 @@
+// Owns the proof of what counts as a rejected token: each rule with the shapes that it is for, as SDKs return or throw
+// them, and with the traps that it must not take.
+'use strict'
+
+const vm = require('node:vm')
+const { XkitApiError, XkitClient } = require('..')
+const { isRejectedBody, isRejection } = require('../lib/rejection')
+
+const error = (fields, message = 'from an SDK') => Object.assign(new Error(message), fields)
+const named = (name, fields, message) => error({ name, ...fields }, message)
+const response = (status, init) => new Response(null, { status, ...init })
+const axiosError = (status, data) =>
+  named('AxiosError', { code: 'ERR_BAD_REQUEST', status, response: { status, data, headers: {} } })
+const gotError = (statusCode, body) =>
+  named('HTTPError', { code: 'ERR_NON_2XX_3XX_RESPONSE', response: { statusCode, body, headers: {} } })
+const grpcError = (code, details) =>
+  error({ code, details, metadata: { internalRepr: new Map(), options: {} } }, `${code} X: ${details}`)
+const graphql = (...errors) => ({ errors })
+const coded = (code, more) => ({ message: 'no', extensions: { code, ...more } })
+
+const rejected = (shapes, isThrown) =>
+  test.each(shapes)('%s', (_what, value) => expect(isRejection(value, isThrown)).toBe(true))
+const accepted = (shapes, isThrown) =>
+  test.each(shapes)('%s', (_what, value) => expect(isRejection(value, isThrown)).toBe(false))
+
+describe('a 401 as a status', () => {
+  describe('is taken from what was thrown:', () => {
+    rejected(
+      [
+        ['status', error({ status: 401 })],
+        ['status as text', error({ status: '401' })],
+        ['statusCode', error({ statusCode: 401 })],
+        ['httpStatusCode', error({ httpStatusCode: 401 })],
+        ['code', error({ code: 401, body: {}, headers: {} })],
+        ['code as text', error({ code: '401' })],
+        ['errorCode', error({ errorCode: 401 })],
+        ['a code that spells it', named('ERROR_HTTP_401', { errorCode: 'ERROR_HTTP_401' })],
+        ['the status line', error({ status: '401 Unauthorized' })],
+        ['a plain object', { statusCode: 401, message: 'no' }],
+        ['response.status', axiosError(401, {})],
+        ['response.statusCode', gotError(401, '')],
+        ['response.code', error({ response: { code: 401, statusText: 'Unauthorized', body: {} } })],
+        ['a Response itself', response(401)],
+        ['a response that is a Response', error({ response: response(401) })],
+        ['responseInfo', error({ responseInfo: { statusCode: 401 } })],
+        ['cause.status', error({ cause: error({ status: 401 }) })],
+        ['cause.response', error({ cause: { description: 'no', response: response(401) } })],
+        ['networkError', error({ networkError: error({ statusCode: 401, result: {} }) })],
+        ['the cause of what a gateway throws on', error({ status: 502, cause: axiosError(401) })],
+        ['a string of JSON', JSON.stringify({ response: { statusCode: 401, body: {} }, body: {} })],
+        ['a message of JSON', named('X', {}, JSON.stringify({ status: 401, statusText: 'Unauthorized' }))],
+        ['a code beside a 200', error({ status: 200, code: 401 })],
+        ['an error of another realm', vm.runInNewContext('Object.assign(new Error(), { status: 401 })')],
+      ],
+      true,
+    )
+  })
+
+  describe('is not taken from', () => {
+    accepted(
+      [
+        ['the number itself', 401],
+        ['the number as text', '401'],
+        ['a message about a number', error({}, 'Invoice 401 failed')],
+        ['a longer number', error({ status: 4010 })],
+        ['a code that holds it', error({ code: 'E4011' })],
+        ['a code beside another status', error({ status: 404, code: 401 })],
+        ['a code beside the status of the answer', error({ code: '401', response: { status: 422 } })],
+        ['two layers deep', error({ cause: { cause: error({ status: 401 }) } })],
+        ['the request', error({ request: { status: 401 }, config: { status: 401 } })],
+        ['a 403', axiosError(403, { message: 'Forbidden' })],
+        ['a 404', error({ status: 404 })],
+        ['a 407', error({ status: 407 })],
+        ['a 429', error({ status: 429 })],
+        ['a 500', error({ status: 500 })],
+        ['null', null],
+        ['undefined', undefined],
+        ['a function', () => {}],
+        ['an ordinary error', new TypeError('fetch failed')],
+        ['an abort', new DOMException('This operation was aborted', 'AbortError')],
+      ],
+      true,
+    )
+  })
+})
+
+describe('a returned answer', () => {
+  describe('is taken:', () => {
+    rejected(
+      [
+        ['a Response', response(401)],
+        ['status beside plain headers', { status: 401, headers: {}, data: {} }],
+        ['status beside a Map', { status: 401, headers: new Map() }],
+        ['statusCode beside headers', { statusCode: 401, headers: { date: 'today' }, body: {} }],
+        ['of another realm', vm.runInNewContext('({ statusCode: 401, headers: {} })')],
+        ['errors with a 401', { errors: [{ status: '401', title: 'Unauthorized' }] }],
+        ['errors with a 401 and no data', { data: null, errors: [coded('X', { http: { status: 401 } })] }],
+        ['a result pair', { data: null, error: error({ status: 401 }) }],
+        [
+          'a result pair of plain objects',
+          { data: null, error: { message: 'no', status: '401' }, count: null },
+        ],
+        ['a result pair whose own status tells', { data: null, error: { message: 'no' }, status: 401 }],
+        ['an error beside its response', { error: { message: 'no' }, response: response(401) }],
+        ['an Error alone', { error: error({ statusCode: 401 }), isOk: false }],
+        ['an error body', { error: { code: 401, status: 'UNAUTHENTICATED', message: 'no' } }],
+      ],
+      false,
+    )
+  })
+
+  describe('is not taken:', () => {
+    accepted(
+      [
+        ['a status without headers', { status: 401 }],
+        ['a status of text', { status: '401', headers: {} }],
+        ['an Error', error({ status: 401 })],
+        ['a Response with 403', response(403)],
+        ['a Response with 200', response(200)],
+        ['text', 'HTTP 401'],
+        ['the log of a delivery', { id: 1, status_code: 401, response: { status: 401, headers: {} } }],
+        ['a job that failed', { id: 'job_1', state: 'failed', error: { code: 401, type: 'unauthorized' } }],
+        ['an error beside data', { data: [1], error: error({ status: 401 }) }],
+        ['errors beside data', { data: { a: 1 }, errors: [coded('UNAUTHENTICATED')] }],
+        ['a list', [{ status: 401, headers: {} }]],
+        [
+          'a 401 for a scope',
+          { status: 401, headers: {}, data: { message: 'Unauthorized; scope does not match' } },
+        ],
+        [
+          'a Response that asks for a scope',
+          response(401, {
+            headers: { 'www-authenticate': 'Bearer error="insufficient_scope", scope="a b"' },
+          }),
+        ],
+        ['bytes', Buffer.from('401')],
+        ['nothing', null],
+      ],
+      false,
+    )
+  })
+
+  test('is taken although its challenge names the scopes that it is about', () => {
+    const headers = { 'www-authenticate': 'Bearer realm="x", scope="read write", error="invalid_token"' }
+    expect(isRejection(response(401, { headers }), false)).toBe(true)
+  })
+})
+
+describe('gRPC', () => {
+  rejected(
+    [
+      ['16 beside details and metadata', grpcError(16, 'Request had invalid authentication credentials.')],
+      ['16 with a list of details', error({ code: 16, details: [], metadata: new Headers() })],
+      ['16 in the words of the message', error({ code: 16 }, '/x.Y/Z UNAUTHENTICATED: no')],
+    ],
+    true,
+  )
+  accepted(
+    [
+      ['16 alone', error({ code: 16 })],
+      ['16 of a row', { code: 16, details: 'sixteen' }],
+      ['7', grpcError(7, 'Request had insufficient authentication scopes.')],
+      ['5', grpcError(5, 'no such thing')],
+      ['8', grpcError(8, 'Quota exceeded')],
+      ['14', grpcError(14, 'read ECONNRESET')],
+      ['16 for the refresh', grpcError(16, 'Getting metadata from plugin failed with error: invalid_grant')],
+    ],
+    true,
+  )
+})
+
+describe('a word of the list', () => {
+  const WORDS = [
+    ...[
+      'token_expired',
+      'expired_token',
+      'token_revoked',
+      'invalid_token',
+      'invalid_auth',
+      'INVALID_SESSION_ID',
+    ],
+    ...['expired_access_token', 'invalid_access_token', 'ACCESS_TOKEN_EXPIRED', 'access_token_invalid'],
+    ...[
+      'UNAUTHENTICATED',
+      'Not Authenticated',
+      'not_authed',
+      'authentication_error',
+      'AUTHENTICATION_FAILED',
+    ],
+    ...[
+      'InvalidAuthenticationToken',
+      'Invalid token',
+      'token-expired',
+      'REVOKED_ACCESS_TOKEN',
+      'unauthorized',
+    ],
+  ]
+
+  test.each(WORDS)('%s is one, wherever a code may be', word => {
+    const thrown = [
+      ...['code', 'errorCode', 'type', 'name'].map(name => error({ [name]: word })),
+      error({ code: 'an_error', data: { ok: false, error: word } }),
+      axiosError(400, { error: word }),
+      axiosError(400, { error: { type: word } }),
+      axiosError(400, { errors: [{ code: word }] }),
+      error({ status: 400, body: JSON.stringify({ code: word }) }),
+      error({ errors: [coded(word)] }),
+      error({ graphQLErrors: [coded(word)] }),
+      error({ response: { status: 200, errors: [{ message: word }], headers: {} } }),
+    ]
+    for (const value of thrown) expect([value, isRejection(value, true)]).toEqual([value, true])
+    for (const value of [
+      { ok: false, error: word },
+      graphql(coded(word)),
+      graphql({ message: word }, {}),
+      graphql(word),
+    ])
+      expect([value, isRejection(value, false)]).toEqual([value, true])
+  })
+
+  describe('is taken as thrown:', () => {
+    rejected(
+      [
+        ['with a namespace', named('sf:INVALID_SESSION_ID', { errorCode: 'sf:INVALID_SESSION_ID' })],
+        ['as a class', named('UnauthorizedError')],
+        ['as a class beside a 401', named('AuthenticationError', { status: 401 })],
+        ['beside a 403', axiosError(403, { status: 403, err: 'Invalid token' })],
+        ['beside a 403 of another client', gotError(403, '{"error":"token_expired"}')],
+        ['as all of a body', axiosError(403, 'Bad_OAuth_Token')],
+        ['in a tag', error({ status: 400, error: { error: { '.tag': 'expired_access_token' } } })],
+        ['in the entries of a list', axiosError(400, [{ errorCode: 'INVALID_SESSION_ID', message: 'x' }])],
+        [
+          'the pair of a type and a number',
+          error({ status: 400, response: { type: 'OAuthException', code: 190 } }),
+        ],
+        [
+          'that pair in a body',
+          axiosError(400, { error: { type: 'OAuthException', code: 190, message: 'x' } }),
+        ],
+        ['an owner that is gone', error({ data: { ok: false, error: 'account_inactive' } })],
+      ],
+      true,
+    )
+  })
+
+  describe('is not taken as thrown:', () => {
+    accepted(
+      [
+        ['inside a sentence', axiosError(400, { message: 'The field invalid_token is unknown' })],
+        ['unauthorized beside a 403', axiosError(403, { error: 'unauthorized' })],
+        ['a class beside a 403', named('AuthenticationError', { status: 403 })],
+        ['beside a 404', axiosError(404, { error: 'invalid_token' })],
+        ['beside a 422', axiosError(422, { errors: [{ code: 'invalid_token' }] })],
+        ['beside a 429', axiosError(429, { error: 'token_expired' })],
+        ['beside a 500', axiosError(500, { error: 'token_expired' })],
+        ['about a field', axiosError(400, { errors: [{ field: 'token', code: 'invalid_token' }] })],
+        ['about a parameter', error({ status: 400, code: 'token_expired', param: 'source' })],
+        ['a scope', error({ data: { ok: false, error: 'missing_scope', needed: 'chat:write' } })],
+        ['a scope beside a 403', axiosError(403, { error: 'insufficient_scope' })],
+        ['a scope beside a 401', error({ status: 401, error: { error_summary: 'missing_scope/..' } })],
+        [
+          'a scope behind a good word',
+          axiosError(400, { code: 'invalid_token', message: 'it does not contain scopes' }),
+        ],
+        [
+          'a permission beside a 401',
+          axiosError(401, { message: 'the permission requested was not granted' }),
+        ],
+        ['a refresh that failed', axiosError(400, { error: 'invalid_grant' })],
+        ['an application that is unknown', axiosError(401, { error: 'invalid_client' })],
+        ['another number of that type', axiosError(400, { error: { type: 'OAuthException', code: 100 } })],
+        ['that number of another type', error({ type: 'SomeException', code: 190 })],
+        ['a channel', error({ code: 'an_error', data: { ok: false, error: 'not_in_channel' } })],
+        ['a limit', error({ data: { ok: false, error: 'ratelimited' } })],
+        ['a code of the system', error({ code: 'ECONNRESET' })],
+        ['beside data', error({ data: { viewer: {} }, errors: [coded('UNAUTHENTICATED')] })],
+        ['access', error({ errors: [coded('ACCESS_DENIED')] })],
+        ['an account of somebody', axiosError(400, { error: { code: 'account_inactive' } })],
+      ],
+      true,
+    )
+  })
+
+  describe('is not taken as returned:', () => {
+    accepted(
+      [
+        ['of an answer that is ok', { ok: true, error: 'token_expired' }],
+        ['of an answer that does not say', { error: 'token_expired', id: 1 }],
+        ['a scope', { ok: false, error: 'missing_scope' }],
+        ['a channel', { ok: false, error: 'channel_not_found' }],
+        ['in a field of what was asked for', { type: 'unauthorized', code: 'token_expired' }],
+        ['access', graphql(coded('FORBIDDEN'))],
+        ['unauthorized beside a 403', graphql(coded('UNAUTHORIZED', { http: { status: 403 } }))],
+        ['no entry at all', graphql()],
+      ],
+      false,
+    )
+  })
+})
+
+describe('the words of a message', () => {
+  const TAKEN = [
+    ...[
+      'HTTP 401',
+      'HTTP error 401: no',
+      'Request failed with status code 401',
+      'status: 401',
+      'HTTP/1.1 401 Unauthorized',
+    ],
+    ...[
+      '401 Unauthorized',
+      '401: Unauthorized',
+      'The token has expired',
+      'Token has expired.',
+      'token was revoked',
+    ],
+    ...['Access token expired', 'Error: your access token has been revoked', 'invalid_token', 'Unauthorized'],
+  ]
+  const LEFT = [
+    ...[
+      'Invoice 401 failed',
+      'HTTP 4011',
+      'HTTP 403',
+      '401',
+      'The page token has expired',
+      'Reset token expired',
+    ],
+    ...[
+      'The refresh token has expired',
+      'HTTP 401: missing scope',
+      'upload token was revoked',
+      'HTTP 401k plan',
+    ],
+  ]
+
+  test.each(TAKEN)('"%s" is taken where no status is anywhere', message => {
+    expect(isRejection(new Error(message), true)).toBe(true)
+    expect(isRejection(message, true)).toBe(true)
+    expect(isRejection(error({ status: 500 }, message), true)).toBe(false)
+    expect(isRejection(error({ response: { status: 404 } }, message), true)).toBe(false)
+    expect(isRejection(message, false)).toBe(false)
+  })
+
+  test.each(LEFT)('"%s" is not', message => {
+    expect(isRejection(new Error(message), true)).toBe(false)
+    expect(isRejection(message, true)).toBe(false)
+  })
+
+  test('are not searched for scopes behind where a request or headers begin', () => {
+    const message = 'HTTP-Code: 401\nHeaders: {"permissions-policy":"","x-oauth-scopes":"repo"}'
+    expect(isRejection(error({ code: 401 }, message), true)).toBe(true)
+    const query = 'Not signed in: {"request":{"query":"{ viewer { permissions scope } }"}}'
+    expect(isRejection(error({ response: { status: 401 } }, query), true)).toBe(true)
+  })
+})
+
+describe('an error of this package', () => {
+  test('is none of a service, nor is it as a cause', async () => {
+    const missing = await new XkitClient({
+      publishableKey: 'pk',
+      secretKey: 'sk',
+      baseUrl: 'http://127.0.0.1:1',
+    })
+      .getAccessToken('u1', 'slack')
+      .catch(reason => reason)
+    const refused = Object.assign(Object.create(XkitApiError.prototype), missing, { status: 401 })
+    for (const value of [missing, refused, error({ cause: refused })])
+      expect(isRejection(value, true)).toBe(false)
+    expect(isRejection({ data: null, error: refused }, false)).toBe(false)
+  })
+})
+
+describe('the body of an answer', () => {
+  test.each([
+    [200, { ok: false, error: 'token_expired' }, true],
+    [200, graphql(coded('UNAUTHENTICATED')), true],
+    [200, { error: { code: 401, status: 'UNAUTHENTICATED' } }, true],
+    [400, { error: { type: 'OAuthException', code: 190 } }, true],
+    [400, { error: 'invalid_token' }, true],
+    [403, { status: 403, err: 'Token expired' }, true],
+    [200, { ok: true }, false],
+    [200, { error: 'token_expired', of: 'somebody else' }, false],
+    [200, { ok: false, error: 'missing_scope' }, false],
+    [400, { error: 'invalid_grant' }, false],
+    [403, { error: 'unauthorized' }, false],
+    [403, { message: 'Forbidden' }, false],
+    [400, null, false],
+    [200, 'token_expired', false],
+    [400, [], false],
+  ])('of a %d: %j', (status, body, expected) => {
+    expect(isRejectedBody(status, body)).toBe(expected)
+  })
+})
+
+describe('a value that resists', () => {
+  const throwing = name =>
+    Object.defineProperty(error({ status: 401 }), name, {
+      get() {
+        throw new Error('unreadable')
+      },
+    })
+  const FIELDS = [
+    'message',
+    'name',
+    'code',
+    'response',
+    'cause',
+    'body',
+    'data',
+    'errors',
+    'headers',
+    'details',
+  ]
+
+  test.each(FIELDS)('by a getter of %s is judged by the rest', name => {
+    expect(isRejection(throwing(name), true)).toBe(true)
+  })
+
+  const cycle = error({ status: 403 })
+  Object.assign(cycle, {
+    cause: cycle,
+    response: cycle,
+    error: cycle,
+    errors: [cycle],
+    body: cycle,
+    data: cycle,
+  })
+  const { proxy, revoke } = Proxy.revocable({}, {})
+  const { proxy: list, revoke: revokeList } = Proxy.revocable([], {})
+  revoke()
+  revokeList()
+  const mirror = new Proxy(() => {}, { get: (_target, name) => (name === 'then' ? undefined : mirror) })
+  const hostile = new Proxy(
+    {},
+    {
+      get() {
+        throw new Error('no')
+      },
+      has() {
+        throw new Error('no')
+      },
+      ownKeys() {
+        throw new Error('no')
+      },
+    },
+  )
+
+  test.each([
+    ['a cycle', cycle],
+    ['a revoked proxy', proxy],
+    ['a revoked list', list],
+    [
+      'one that holds revoked ones',
+      error({ errors: list, error: proxy, body: list, cause: proxy, response: proxy }),
+    ],
+    ['a proxy that answers with itself', new Proxy({}, { get: () => mirror })],
+    ['a proxy that refuses', hostile],
+    ['a result that holds one', { data: null, error: hostile }],
+    ['a huge string', 'x'.repeat(1 << 24)],
+    ['a huge message', error({}, `{${' '.repeat(1 << 24)}`)],
+    ['a huge body', { status: 400, body: `{"error":"${'x'.repeat(1 << 24)}"}` }],
+    ['a message of blanks', error({}, '! '.repeat(1 << 16) + ' '.repeat(1 << 20))],
+    ['a long list', error({ errors: Array(1e6).fill({ message: 'x' }) })],
+    ['deep JSON', error({}, '['.repeat(60_000))],
+    ['an object without a prototype', Object.create(null)],
+    ['a symbol', Symbol('401')],
+    ['a bigint', 401n],
+    [
+      'symbols in its fields',
+      { status: Symbol('x'), code: Symbol('y'), message: Symbol('z'), error: Symbol('e') },
+    ],
+  ])('%s is none', (_what, value) => {
+    for (const isThrown of [true, false]) expect(isRejection(value, isThrown)).toBe(false)
+  })
+
+  test('is not changed, and its body not read', () => {
+    const answer = new Response('{"error":"invalid_token"}', { status: 403 })
+    expect(isRejection(answer, true)).toBe(false)
+    expect(answer.bodyUsed).toBe(false)
+    const frozen = Object.freeze(error({ status: 401 }))
+    expect(isRejection(frozen, true)).toBe(true)
+  })
+})

@@ -1,0 +1,316 @@
+// Owns the test for a rejected token: named rules that go by the shape of what was returned or thrown.
+// It names no service and no SDK. Whatever the value does when it is read, the test only answers no.
+'use strict'
+
+const { isXkitError } = require('./errors.js')
+const {
+  isClassName,
+  isScopeChallenge,
+  isTelling,
+  isUnauthenticatedText,
+  isUnauthorizedText,
+  isWord,
+  namesOtherReason,
+} = require('./rejection-words.js')
+
+const UNAUTHORIZED = 401
+const FORBIDDEN = 403
+const OPEN_STATUSES = [400, UNAUTHORIZED, FORBIDDEN]
+/** UNAUTHENTICATED, as gRPC numbers it. */
+const UNAUTHENTICATED = 16
+/** What the one pair of a type and a number says of a token. */
+const DEAD_TOKEN = { type: 'OAuthException', code: 190 }
+
+/** A word of `{ ok: false, error }` only: elsewhere it may be about another account than the token's. */
+const OWNER_IS_GONE = 'account_inactive'
+
+const NONE = []
+const MAX_ENTRIES = 20
+const MAX_JSON = 64 * 1024
+const CHALLENGE = 'www-authenticate'
+
+const STATUSES = ['status', 'statusCode', 'httpStatusCode', 'httpStatus']
+const NUMBERS = ['code', 'errorCode', 'error_code']
+const ANSWER_STATUSES = [...STATUSES, 'code']
+const ANSWERS = ['response', 'responseInfo', 'rawResponse']
+const CAUSES = ['cause', 'networkError', 'originalError']
+const BODIES = ['body', 'data', 'error', 'result', '_data']
+const ENTRIES = ['errors', 'graphQLErrors']
+const WORD_FIELDS = [
+  'code',
+  'errorCode',
+  'error_code',
+  'type',
+  'error_type',
+  'error',
+  'err',
+  'status',
+  'reason',
+  '.tag',
+  'message',
+]
+const TEXT_FIELDS = [...WORD_FIELDS, 'name', 'error_description', 'error_summary', 'description']
+const MORE_TEXT_FIELDS = ['detail', 'details', 'title', 'errorMessage', 'error_message']
+
+/** Whether a service refused the token, by what a use of it returned or threw. */
+function isRejection(value, isThrown) {
+  try {
+    return isThrown ? isThrownRejection(value) : isReturnedRejection(value)
+  } catch {
+    // A revoked proxy, for one.
+    return false
+  }
+}
+
+/** Whether the JSON of an answer with this status, which is no 401, refuses the token. */
+function isRejectedBody(status, body) {
+  return status === 200 ? isRejection(body, false) : isRejection({ status, body }, true)
+}
+
+// What was returned: plain answers come here, so that each rule begins with what they do not have.
+
+function isReturnedRejection(value) {
+  if (typeof value !== 'object' || value === null) return false
+  return isUnauthorizedAnswer(value) || isRefusal(value) || isEmptyOfData(value) || isFailedResult(value)
+}
+
+/** `{ status: 401, headers }`: a Response, and what clients give for one. */
+function isUnauthorizedAnswer(value) {
+  if (get(value, 'status') !== UNAUTHORIZED && get(value, 'statusCode') !== UNAUTHORIZED) return false
+  const headers = get(value, 'headers')
+  return isObject(headers) && !hasOtherReason([value])
+}
+
+/** `{ ok: false, error: 'token_expired' }`. */
+function isRefusal(value) {
+  if (get(value, 'ok') !== false) return false
+  const error = get(value, 'error')
+  return isWord(error) || error === OWNER_IS_GONE
+}
+
+/** `{ errors: [{ extensions: { code: 'UNAUTHENTICATED' } }] }`, and the same with a 401; not beside data. */
+function isEmptyOfData(value) {
+  return hasRejectedEntry(value) && !hasOtherReason([value])
+}
+
+function hasRejectedEntry(value, status) {
+  if (!isNothing(get(value, 'data'))) return false
+  return ENTRIES.some(name => entriesOf(value, name).some(entry => isRejectedEntry(entry, status)))
+}
+
+function isRejectedEntry(entry, answerStatus) {
+  if (typeof entry === 'string') return isWord(entry, answerStatus)
+  const extensions = get(entry, 'extensions')
+  const layers = [entry, extensions, get(extensions, 'http'), get(extensions, 'response')]
+  if (layers.some(each => STATUSES.concat(NUMBERS).some(name => isUnauthorizedStatus(get(each, name)))))
+    return true
+  const status = layers.map(statusOf).find(found => found !== undefined) ?? answerStatus
+  return [entry, extensions].some(each => hasWord(each, status) || isDeadTokenPair(each))
+}
+
+/** `{ error }` without data, as if thrown: beside what else a result has, or alone. */
+function isFailedResult(value) {
+  const error = get(value, 'error')
+  if (!isObject(error) || !isNothing(get(value, 'data'))) return false
+  const isResult = isError(error) || 'data' in value || isObject(get(get(value, 'response'), 'headers'))
+  if (!isResult && Object.keys(value).length > 1) return false
+  return isThrownRejection(error) || isThrownRejection(value)
+}
+
+// What was thrown.
+
+function isThrownRejection(value) {
+  if (typeof value === 'string') {
+    const parsed = parse(value)
+    return parsed === undefined ? isTelling(value) : isThrownRejection(parsed)
+  }
+  if (!isObject(value) || isXkitError(value)) return false
+  const layers = [value, ...CAUSES.map(name => get(value, name)), parse(get(value, 'message'))].filter(
+    isObject,
+  )
+  const failures = layers.filter(layer => !isXkitError(layer))
+  const open = failures.filter(failure => isOpen(statusOf(failure)))
+  if (hasOtherReason(open)) return false
+  if (open.some(isFailure)) return true
+  const isStatusKnown = failures.some(failure => statusOf(failure) !== undefined)
+  return !isStatusKnown && failures.some(failure => isTelling(get(failure, 'message')))
+}
+
+/** Whether a status leaves it open that the token is refused. Others say that it is something else. */
+function isOpen(status) {
+  return status === undefined || status < 300 || OPEN_STATUSES.includes(status)
+}
+
+function isFailure(failure) {
+  return hasUnauthorizedStatus(failure) || isUnauthenticatedCall(failure) || hasRejectingWord(failure)
+}
+
+/** A 401 in a status of the failure or of its answer; in a code, where no other status stands beside it. */
+function hasUnauthorizedStatus(failure) {
+  if (STATUSES.some(name => isUnauthorizedStatus(get(failure, name)))) return true
+  if (
+    answersOf(failure).some(answer => ANSWER_STATUSES.some(name => isUnauthorizedStatus(get(answer, name))))
+  )
+    return true
+  const status = httpStatusOf(failure)
+  if (status !== undefined && status >= 300) return false
+  return NUMBERS.some(name => isUnauthorizedStatus(get(failure, name)))
+}
+
+/** gRPC: the number alone says nothing, so that its company counts. */
+function isUnauthenticatedCall(failure) {
+  if (get(failure, 'code') !== UNAUTHENTICATED) return false
+  const details = get(failure, 'details')
+  const isCall = isObject(get(failure, 'metadata')) && (typeof details === 'string' || isObject(details))
+  return isCall || isUnauthenticatedText(get(failure, 'message'))
+}
+
+/** A word of the list as the failure's own code, or as the code of an error body beside a status that leaves it open. */
+function hasRejectingWord(failure) {
+  const status = statusOf(failure)
+  const name = get(failure, 'name')
+  const isNamed = isWord(name, status) && !(status === FORBIDDEN && isClassName(name))
+  if (isNamed) return true
+  return [failure, ...bodiesOf(failure)].some(
+    body => isRejectingBody(body, status) || hasRejectedEntry(body, status),
+  )
+}
+
+function isRejectingBody(body, status) {
+  if (typeof body === 'string') return isWord(body, status)
+  return nodesOf(body).some(node => hasWord(node, status) || isDeadTokenPair(node) || isRefusal(node))
+}
+
+function isDeadTokenPair(node) {
+  return get(node, 'type') === DEAD_TOKEN.type && get(node, 'code') === DEAD_TOKEN.code
+}
+
+/** Whether a text of the failures or of their bodies tells that it is not the token that is refused. */
+function hasOtherReason(failures) {
+  return failures.some(failure => {
+    const answers = answersOf(failure)
+    if ([failure, ...answers].some(answer => isScopeChallenge(challengeOf(answer)))) return true
+    return [failure, ...bodiesOf(failure)].some(body => {
+      if (typeof body === 'string') return namesOtherReason(body)
+      return nodesOf(body).some(node =>
+        [...TEXT_FIELDS, ...MORE_TEXT_FIELDS].some(name => namesOtherReason(get(node, name))),
+      )
+    })
+  })
+}
+
+function challengeOf(answer) {
+  const headers = get(answer, 'headers')
+  try {
+    return headers?.get?.(CHALLENGE) ?? headers?.[CHALLENGE]
+  } catch {
+    return undefined
+  }
+}
+
+// Where things are, one layer deep.
+
+function answersOf(failure) {
+  return ANSWERS.map(name => get(failure, name)).filter(isObject)
+}
+
+/** The bodies that a failure or its answer carries: objects, or texts. */
+function bodiesOf(failure) {
+  const answers = answersOf(failure)
+  const found = [failure, ...answers].flatMap(holder => BODIES.map(name => get(holder, name)))
+  return [...answers, ...found].flatMap(body => {
+    if (typeof body === 'string') return [parse(body) ?? body]
+    return isObject(body) ? [body] : []
+  })
+}
+
+/** The objects of a body that may hold a code: itself, its error, its entries. */
+function nodesOf(body) {
+  const error = get(body, 'error')
+  const errors = isNothing(get(body, 'data')) ? entriesOf(body, 'errors') : NONE
+  const entries = [...listed(body), ...errors, ...entriesOf(error, 'errors')]
+  return [
+    body,
+    error,
+    get(error, 'error'),
+    ...entries,
+    ...entries.map(entry => get(entry, 'extensions')),
+  ].filter(isObject)
+}
+
+/** The HTTP status that a failure names, outside of its codes. */
+function httpStatusOf(failure) {
+  const own = STATUSES.map(name => get(failure, name))
+  const answered = answersOf(failure).flatMap(answer => ANSWER_STATUSES.map(name => get(answer, name)))
+  return [...own, ...answered].map(toStatus).find(status => status !== undefined)
+}
+
+function statusOf(failure) {
+  return (
+    httpStatusOf(failure) ??
+    NUMBERS.map(name => toStatus(get(failure, name))).find(status => status !== undefined)
+  )
+}
+
+function toStatus(value) {
+  const status = typeof value === 'string' && /^\d{3}$/.test(value) ? Number(value) : value
+  return Number.isInteger(status) && status >= 100 && status < 600 ? status : undefined
+}
+
+function isUnauthorizedStatus(value) {
+  return value === UNAUTHORIZED || isUnauthorizedText(value)
+}
+
+function hasWord(node, status) {
+  // A code about a field of the request is not about the token that came with it.
+  if (typeof get(node, 'param') === 'string' || typeof get(node, 'field') === 'string') return false
+  return WORD_FIELDS.some(name => isWord(get(node, name), status))
+}
+
+// Reading what may resist it.
+
+function get(value, name) {
+  if (typeof value !== 'object' || value === null) return undefined
+  try {
+    return value[name]
+  } catch {
+    return undefined
+  }
+}
+
+function isObject(value) {
+  return typeof value === 'object' && value !== null
+}
+
+function isNothing(value) {
+  return value === undefined || value === null
+}
+
+/** By its look, since there is an Error in each realm. */
+function isError(value) {
+  return typeof get(value, 'message') === 'string' && typeof get(value, 'stack') === 'string'
+}
+
+function entriesOf(value, name) {
+  return listed(get(value, name))
+}
+
+function listed(value) {
+  try {
+    return Array.isArray(value) ? value.slice(0, MAX_ENTRIES) : NONE
+  } catch {
+    return NONE
+  }
+}
+
+/** The object that a text is the JSON of. */
+function parse(text) {
+  if (typeof text !== 'string' || text.length > MAX_JSON || !/^\s*[{[]/.test(text)) return undefined
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+module.exports = { isRejectedBody, isRejection }
