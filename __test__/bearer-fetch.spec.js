@@ -2,6 +2,7 @@
 'use strict'
 
 const { Readable } = require('node:stream')
+const { gzipSync } = require('node:zlib')
 const { XkitApiError } = require('..')
 const { failureOf, flat, gate, json, startPlatform } = require('./support/platform')
 const { deferred } = require('./support/rigs')
@@ -13,6 +14,7 @@ const BODY = 'what is sent, ä'
 const platforms = []
 
 afterEach(async () => {
+  jest.restoreAllMocks()
   for (const platform of platforms.splice(0)) await platform.close()
 })
 
@@ -77,6 +79,200 @@ test('20 requests that are refused at once cost one re-fetch', async () => {
 
   expect(responses.map(({ status }) => status)).toEqual(Array(20).fill(200))
   expect(platform.requests).toHaveLength(2)
+})
+
+describe('an answer that tells it in its body', () => {
+  const PADDING = 'x'.repeat(70_000)
+
+  /** What the service answers to a token that is not the second one; whether that was taken for a rejection. */
+  async function isRepaired(refusal) {
+    const platform = await start(active(FIRST), active(SECOND))
+    const service = await start((request, response) => {
+      if (request.headers.authorization === `Bearer ${SECOND}`) return json(200, { fine: true })
+      return typeof refusal === 'function' ? refusal(request, response) : refusal
+    })
+    const answer = await platform.client().fetch('u1', 'slack', service.origin)
+    const text = await answer.text()
+    expect(platform.requests).toHaveLength(service.requests.length)
+    if (service.requests.length === 1) return { isGivenAs: text }
+    expect(text).toBe('{"fine":true}')
+    return true
+  }
+
+  test.each([
+    ['a 200 that is not ok', json(200, { ok: false, error: 'token_expired' })],
+    ['a 200 of GraphQL', json(200, { errors: [{ extensions: { code: 'UNAUTHENTICATED' } }] })],
+    ['a 400 with a code', json(400, { error: { type: 'OAuthException', code: 190 } })],
+    ['a 403 with a code', json(403, { status: 403, err: 'Invalid token' })],
+    [
+      'JSON of another name',
+      json(400, { error: 'invalid_token' }, { 'content-type': 'application/problem+json' }),
+    ],
+    [
+      'JSON with a charset',
+      json(403, { error: 'token_expired' }, { 'content-type': 'application/json; charset=utf-8' }),
+    ],
+    [
+      'one that comes in parts, of a length that is known',
+      (_request, response) => {
+        const { headers, body } = json(200, { ok: false, error: 'token_expired' })
+        response.writeHead(200, { ...headers, 'content-length': body.length })
+        response.write(body.slice(0, 5))
+        setImmediate(() => response.end(body.slice(5)))
+      },
+    ],
+    [
+      'one that is compressed',
+      (_request, response) => {
+        response.writeHead(200, { 'content-type': 'application/json', 'content-encoding': 'gzip' })
+        response.end(gzipSync('{"ok":false,"error":"token_expired"}'))
+      },
+    ],
+  ])('as %s is repaired', async (_what, refusal) => {
+    expect(await isRepaired(refusal)).toBe(true)
+  })
+
+  test.each([
+    ['a scope', json(200, { ok: false, error: 'missing_scope' })],
+    ['a 403 for a scope', json(403, { error: 'insufficient_scope' })],
+    ['a failure of something else', json(200, { ok: false, error: 'channel_not_found' })],
+    ['a 404', json(404, { error: 'invalid_token' })],
+    ['a 429', json(429, { ok: false, error: 'token_expired' })],
+    ['a 500', json(500, { error: 'token_expired' })],
+    [
+      'what is no JSON',
+      { status: 403, headers: { 'content-type': 'text/html' }, body: '{"error":"invalid_token"}' },
+    ],
+    [
+      'what says that it is JSON',
+      { status: 403, headers: { 'content-type': 'application/json' }, body: 'invalid_token' },
+    ],
+    ['what is long', json(403, { error: 'invalid_token', padding: PADDING })],
+    [
+      'what is long without saying so',
+      (_request, response) => {
+        response.writeHead(403, { 'content-type': 'application/json' })
+        response.write(JSON.stringify({ error: 'invalid_token', padding: PADDING }))
+        response.end()
+      },
+    ],
+    ['nothing', { status: 200, headers: { 'content-type': 'application/json' } }],
+    [
+      'a 401 that asks for a scope',
+      json(401, {}, { 'www-authenticate': 'Bearer error="insufficient_scope"' }),
+    ],
+  ])('but tells of %s is given as it is', async (_what, refusal) => {
+    const { isGivenAs } = await isRepaired(refusal)
+    if (typeof refusal === 'object') expect(isGivenAs).toBe(refusal.body ?? '')
+    else expect(isGivenAs).toContain(PADDING)
+  })
+
+  test('is not waited for beyond its first chunk, and what follows reaches the caller as it comes', async () => {
+    const platform = await start(active(FIRST))
+    let send
+    const service = await start((_request, response) => {
+      response.writeHead(200, { 'content-type': 'application/json' })
+      response.write('[{"row":1}')
+      send = response
+    })
+    const response = await platform.client().fetch('u1', 'slack', service.origin)
+    const reader = response.body.getReader()
+    const read = async () => Buffer.from((await reader.read()).value ?? []).toString()
+
+    expect(await read()).toBe('[{"row":1}')
+    send.write(',{"row":2}')
+    expect(await read()).toBe(',{"row":2}')
+    send.end(']')
+    expect(await read()).toBe(']')
+    expect((await reader.read()).done).toBe(true)
+  })
+
+  test.each(['text/event-stream', 'application/x-ndjson', 'application/octet-stream'])(
+    'is not looked for in %s, which is given before its first byte',
+    async type => {
+      const platform = await start(active(FIRST))
+      let send
+      const service = await start((_request, response) => {
+        response.writeHead(200, { 'content-type': type })
+        response.flushHeaders()
+        send = response
+      })
+      const response = await platform.client().fetch('u1', 'slack', service.origin)
+
+      expect(response.bodyUsed).toBe(false)
+      send.end('first and last')
+      expect(await response.text()).toBe('first and last')
+    },
+  )
+
+  test('does not fill the memory: a long body waits until the caller reads it', async () => {
+    const platform = await start(active(FIRST))
+    const chunk = `"${'x'.repeat(1 << 20)}",`
+    const [stuck, flowing] = [deferred(), deferred()]
+    let sent = 0
+    const service = await start((_request, response) => {
+      response.writeHead(200, { 'content-type': 'application/json' })
+      const more = () => {
+        while (sent < 64) {
+          sent++
+          if (!response.write(chunk)) {
+            stuck.resolve()
+            response.once('drain', more)
+            return
+          }
+        }
+        response.end()
+        flowing.resolve()
+      }
+      more()
+    })
+    const response = await platform.client().fetch('u1', 'slack', service.origin)
+    await stuck.promise
+    // A second answer comes and goes while nobody reads the first one.
+    const other = await start(json(200, {}))
+    await (await fetch(other.origin)).text()
+    expect(sent).toBeLessThan(64)
+
+    expect((await response.text()).length).toBe(64 * chunk.length)
+    await flowing.promise
+  })
+
+  test('is cut with its connection: the caller finds it out by reading', async () => {
+    const platform = await start(active(FIRST))
+    const service = await start((_request, response) => {
+      response.writeHead(200, { 'content-type': 'application/json', 'content-length': 100 })
+      response.write('{"ok":', () => response.destroy())
+    })
+    const response = await platform.client().fetch('u1', 'slack', service.origin)
+
+    expect((await failureOf(response.text())).name).toBe('TypeError')
+    expect(service.requests).toHaveLength(1)
+  })
+
+  test('is ended by the signal, as any body is', async () => {
+    const platform = await start(active(FIRST))
+    const begun = deferred()
+    const service = await start((_request, response) => {
+      response.writeHead(200, { 'content-type': 'application/json', 'content-length': 100 })
+      response.write('{"ok":', begun.resolve)
+    })
+    const controller = new AbortController()
+    const call = platform.client().fetch('u1', 'slack', service.origin, { signal: controller.signal })
+    await begun.promise
+    controller.abort(new Error('changed my mind'))
+
+    const failure = await failureOf(call.then(response => response.text()))
+    expect(failure.message).toBe('changed my mind')
+  })
+
+  test('may be of a fetch that gives less than a Response', async () => {
+    const { platform, xkit } = await startBoth()
+    const answer = { status: 200, ok: true }
+    jest.spyOn(globalThis, 'fetch').mockResolvedValue(answer)
+
+    expect(await xkit.fetch('u1', 'slack', 'http://127.0.0.1')).toBe(answer)
+    expect(platform.requests).toHaveLength(1)
+  })
 })
 
 describe('the token', () => {

@@ -1,8 +1,15 @@
-// Owns `fetch` with a bearer token: which request goes out, and whether it can go out a second time.
+// Owns `fetch` with a bearer token: which request goes out, whether it can go out a second time, and which answers are
+// looked into for a rejection.
 'use strict'
 
 const { requireObject } = require('./checks.js')
 const { toError } = require('./errors.js')
+const { isRejectedBody, isRejection } = require('./rejection.js')
+
+/** Beside a 401, which says enough, the statuses with which services tell it in the body. */
+const TELLING_STATUSES = [200, 400, 403]
+const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json\b/i
+const MAX_BODY = 64 * 1024
 
 /** The global `fetch` as a use of a token, with what recovery has to know of the request. */
 function bearerFetch(slug, input, init) {
@@ -17,6 +24,7 @@ function bearerFetch(slug, input, init) {
     },
     options: signal ? { signal } : undefined,
     isRepeatable: !isOneShot(own.body ?? request?.body),
+    judge,
   }
 }
 
@@ -46,6 +54,56 @@ function authorized(init, slug, token) {
     })
   }
   return headers
+}
+
+/** Whether the answer rejects the token. What is not a small JSON answer is neither read nor waited for. */
+function judge(response, isThrown) {
+  if (isThrown) return false
+  try {
+    if (isRejection(response, false)) return true
+    return isTelling(response) && isRejectedInBody(response)
+  } catch {
+    // Somebody's own `fetch` may answer with less than a Response.
+    return false
+  }
+}
+
+function isTelling(response) {
+  if (!TELLING_STATUSES.includes(response.status) || response.body === null) return false
+  const type = response.headers.get('content-type')
+  return JSON_TYPE.test(type) && !(response.headers.get('content-length') > MAX_BODY)
+}
+
+async function isRejectedInBody(response) {
+  try {
+    return isRejectedBody(response.status, JSON.parse(await beginningOf(response)))
+  } catch {
+    // What ends in an error, or is no whole JSON, is for the caller to read.
+    return false
+  }
+}
+
+/**
+ * The text of the first chunk, from a clone. More is read only of a body whose length is known to be small: another
+ * one may be a stream, which is neither to be held back nor to be kept in memory.
+ */
+async function beginningOf(response) {
+  const isSmall = response.headers.has('content-length')
+  const reader = response.clone().body.getReader()
+  const chunks = []
+  let length = 0
+  try {
+    do {
+      const { done, value } = await reader.read()
+      if (done) break
+      chunks.push(value)
+      length += value.byteLength
+    } while (isSmall && length < MAX_BODY)
+  } finally {
+    // Not awaited: it ends when the caller has read or cancelled the other half.
+    reader.cancel().catch(() => {})
+  }
+  return length > MAX_BODY ? '' : Buffer.concat(chunks).toString()
 }
 
 module.exports = { bearerFetch }
