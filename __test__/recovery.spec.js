@@ -2,6 +2,7 @@
 'use strict'
 
 const { getEventListeners } = require('node:events')
+const { Readable } = require('node:stream')
 const { ConnectionUnavailableError, XkitApiError, XkitClient, XkitError, XkitNetworkError } = require('..')
 const { startEmulator } = require('../emulator')
 const { answer, startServer } = require('./support/http-rigs')
@@ -887,6 +888,14 @@ describe('the body of the refusal', () => {
     const refuse = () => ({ status: 401, headers: new Map(), body: { destroy: destroyed } })
     expect(await bodyOf(refuse)).toEqual(['second use'])
     expect(destroyed).toHaveBeenCalledTimes(1)
+  })
+
+  test('ends with nobody to listen, however its stream ends', async () => {
+    const body = new Readable({ read() {}, destroy: (_error, done) => done(new Error('aborted unread')) })
+    const ended = new Promise(resolve => body.on('close', resolve))
+    expect(await bodyOf(() => ({ statusCode: 401, headers: {}, body }))).toEqual(['second use'])
+    await ended
+    expect(body.errored.message).toBe('aborted unread')
   })
 
   test('is left to one who reads it already', async () => {

@@ -76,6 +76,8 @@ function settle({ value, isThrown }) {
 function discard(rejection) {
   try {
     const body = rejection.body ?? rejection.response?.body
+    // Some streams of Node are destroyed with an error, which without a listener ends the process.
+    body?.on?.('error', () => {})
     const cancelled = body?.cancel?.() ?? body?.destroy?.()
     cancelled?.catch?.(() => {})
   } catch {
