@@ -310,6 +310,7 @@ describe('the words of a message', () => {
     ...[
       '401 Unauthorized',
       '401: Unauthorized',
+      'Request failed: Error (401): Not Authorized',
       'The token has expired',
       'Token has expired.',
       'token was revoked',
@@ -321,6 +322,8 @@ describe('the words of a message', () => {
       'Invoice 401 failed',
       'HTTP 4011',
       'HTTP 403',
+      'Error (403): Not Authorized',
+      'Room 401 not found',
       '401',
       'The page token has expired',
       'Reset token expired',

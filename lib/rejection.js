@@ -50,7 +50,7 @@ const WORD_FIELDS = [
   'message',
 ]
 const TEXT_FIELDS = [...WORD_FIELDS, 'name', 'error_description', 'error_summary', 'description']
-const MORE_TEXT_FIELDS = ['detail', 'details', 'title', 'errorMessage', 'error_message']
+const MORE_TEXT_FIELDS = ['detail', 'details', 'title', 'errorMessage', 'error_message', 'Message', 'Detail']
 
 /** Whether a service refused the token, by what a use of it returned or threw. */
 function isRejection(value, isThrown) {

@@ -1,0 +1,3 @@
+// Owns the list of what is run.
+
+module.exports = [...require('./sdks.js'), ...require('./clients.js')]

@@ -1,0 +1,122 @@
+// Owns the rows: each SDK against each answer of its service, and what the emulator and the service saw of it.
+
+const { readFileSync, writeFileSync } = require('node:fs')
+const path = require('node:path')
+const { inspect } = require('node:util')
+const { XkitClient } = require('../..')
+const { startEmulator } = require('../../emulator')
+const descriptions = require('./descriptions.js')
+const { startService } = require('./service.js')
+
+const PAGE = path.join(__dirname, '..', '..', 'docs', 'services.md')
+const [BEGIN, END] = ['<!-- table: npm run test:services -->\n', '\n<!-- end of the table -->']
+const isWriting = process.argv.includes('--write')
+const chosen = process.argv.slice(2).filter(argument => argument !== '--write')
+
+const versionOf = sdk => {
+  if (sdk === 'fetch') return 'Node'
+  const manifest = path.join(__dirname, 'node_modules', sdk, 'package.json')
+  return JSON.parse(readFileSync(manifest, 'utf8')).version
+}
+
+async function main() {
+  const emulator = await startEmulator()
+  const { baseUrl, publishableKey, secretKey } = emulator
+  const xkit = new XkitClient({ baseUrl, publishableKey, secretKey, proxy: false })
+  const identity = JSON.parse(readFileSync(process.env.SERVICE_IDENTITY, 'utf8'))
+  let answers
+  const service = await startService(identity, Number(process.env.SERVICE_PORT), request => answers(request))
+
+  /** One use of an SDK whose first token the service answers with `answer`; how it went. */
+  async function run(description, name, answer, isDead) {
+    const owner = `${description.sdk}${description.way ?? ''} ${name}`
+    const [first, second] = ['first', 'second'].map(which => `${which}-token-${description.hosts[0]}`)
+    emulator.setConnection(owner, 'service', { accessToken: first })
+    emulator.requests.length = 0
+    const seen = []
+    answers = request => {
+      const shown = JSON.stringify(request.headers)
+      const token = [first, second].find(each => shown.includes(each))
+      seen.push(token)
+      if (token === first) emulator.setConnection(owner, 'service', { accessToken: second })
+      return token === second ? description.fine : answer
+    }
+    const use = token => description.call(token, xkit, owner)
+    const [outcome] = await Promise.allSettled([
+      description.isPlugged ? use() : xkit.withAccessToken(owner, 'service', use),
+    ])
+    const asked = emulator.requests.length
+    const facts = { asked, seen, outcome: outcome.status }
+    const expected = isDead ? [first, second] : [first]
+    const isRight =
+      JSON.stringify(seen) === JSON.stringify(expected) &&
+      asked === expected.length &&
+      (!isDead || outcome.status === 'fulfilled')
+    if (isRight) return isDead ? 'repaired' : 'left alone'
+    console.error(
+      description.sdk,
+      name,
+      facts,
+      inspect(outcome.reason ?? outcome.value, { depth: 2 }).slice(0, 1500),
+    )
+    return 'WRONG'
+  }
+
+  const rows = []
+  for (const description of descriptions) {
+    const { sdk, way = '' } = description
+    if (chosen.length > 0 && !chosen.includes(sdk)) continue
+    for (const [kind, isDead] of [
+      ['dead', true],
+      ['alive', false],
+    ]) {
+      for (const [name, answer] of Object.entries(description[kind])) {
+        rows.push([`${sdk}${way}`, versionOf(sdk), name, await run(description, name, answer, isDead)])
+      }
+    }
+  }
+  await xkit.close()
+  await emulator.close()
+  service.close()
+  return rows
+}
+
+/** One line for each SDK and result, with the answers that had it. */
+function tableOf(rows) {
+  const lines = new Map()
+  for (const [sdk, version, answer, result] of rows) {
+    const key = `| ${sdk} | ${version} | ${result} |`
+    lines.set(key, [...(lines.get(key) ?? []), answer])
+  }
+  const body = Array.from(lines, ([key, answers]) => {
+    const [sdk, version, result] = key
+      .split('|')
+      .slice(1, 4)
+      .map(cell => cell.trim())
+    return `| ${sdk} | ${version} | ${answers.join('; ')} | ${result} |`
+  })
+  return ['| SDK | version | answers | result |', '| --- | --- | --- | --- |', ...body].join('\n')
+}
+
+/** Whether the page holds the table; puts it there when asked to. */
+function isKept(table) {
+  const page = readFileSync(PAGE, 'utf8')
+  const begin = page.indexOf(BEGIN) + BEGIN.length
+  const end = page.indexOf(END)
+  if (isWriting) writeFileSync(PAGE, page.slice(0, begin) + table + page.slice(end))
+  return isWriting || page.slice(begin, end) === table
+}
+
+main().then(rows => {
+  const table = tableOf(rows)
+  console.log(table)
+  const wrong = rows.filter(([, , , result]) => result === 'WRONG')
+  console.log(`${rows.length} answers, ${wrong.length} taken wrongly`)
+  if (wrong.length > 0) process.exit(1)
+  if (chosen.length === 0 && !isKept(table)) {
+    console.error('The table in docs/services.md is another one: node __test__/services/run.js --write')
+    process.exit(1)
+  }
+  // Some SDKs keep connections for longer.
+  process.exit(0)
+})
