@@ -144,9 +144,10 @@ export interface CallOptions {
 
 export interface WithAccessTokenOptions extends CallOptions {
   /**
-   * Whether an outcome says that the token is no good, in the place of the test for a 401. Gets what `use` returned
-   * (resolved) or threw; may be asynchronous. Is asked once per call, and what it throws is the outcome. To try again
-   * after a 403 too, say so here.
+   * Whether an outcome says that the token is no good, in the place of the test that {@link XkitClient.withAccessToken}
+   * has. Gets what `use` returned (resolved) or threw; may be asynchronous. Is asked once per call, and what it throws is
+   * the outcome. To try again after any 403 too, say so here.
+   * @default goes by the shape of the outcome, see {@link XkitClient.withAccessToken}
    */
   // biome-ignore lint/suspicious/noExplicitAny: what services return and throw has no type in common.
   isRejected?: ((outcome: any) => boolean | PromiseLike<boolean>) | undefined
@@ -328,12 +329,17 @@ export class XkitClient<Slug extends string = string> {
   getConnection(owner: ConnectionOwner, slug: Slug, options?: CallOptions): Promise<Connection>
 
   /**
-   * Calls `use` with an access token. If what it returns or throws is a 401, the token is dropped, one new token is
-   * fetched for all who were refused with the same one, and `use` is called once more; what it gives then is given
-   * as it is. If the platform has no other token, the 401 is given as it was.
+   * Calls `use` with an access token. If what it returns or throws says that the service rejected the token, the token is
+   * dropped, one new token is fetched for all who were refused with the same one, and `use` is called once more; what it
+   * gives then is given as it is. If the platform has no other token, the rejection is given as it was.
    *
-   * A 401 is a returned `Response` with that status, or an error with it in `status`, `statusCode` or
-   * `response.status`. Rejects as `getAccessToken` does; if the new token cannot be had, the 401 is the error's `cause`.
+   * A rejection is known by its shape, as HTTP clients and the SDKs of services have it: a 401 as a status of what was
+   * thrown, of its `response` or its `cause`, or of a returned answer; `UNAUTHENTICATED` of gRPC; a word such as
+   * `token_expired` or `invalid_auth` as a code of an error, in `{ ok: false, error }`, in GraphQL `errors` without data, or
+   * in an error body with 400 or 403; the words of a message only where no status is anywhere. Never what names a scope or
+   * a permission, a 403 by itself, 404, 429, 5xx, `invalid_grant`, or an error of this package. Else see `isRejected`.
+   *
+   * Rejects as `getAccessToken` does; if the new token cannot be had, the rejection is the error's `cause`.
    */
   withAccessToken<Result>(
     owner: ConnectionOwner,
@@ -344,7 +350,9 @@ export class XkitClient<Slug extends string = string> {
 
   /**
    * Global `fetch` with the bearer token, on top of {@link withAccessToken}: `init.signal` ends the waiting for a token
-   * too. A one-shot body (a stream, or a `Request` with a body) is not sent a second time: then the 401 is returned.
+   * too. A one-shot body (a stream, or a `Request` with a body) is not sent a second time: then the rejection is returned.
+   * Small JSON answers with 200, 400 or 403 are looked into for the same words: a clone of their first chunk, at most 64 KiB.
+   * Others are handed on unread.
    */
   fetch(
     owner: ConnectionOwner,

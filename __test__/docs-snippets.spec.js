@@ -18,7 +18,9 @@ const { startRedis } = require('./support/redis-rigs.js')
 const { closeRigs } = require('./support/rigs.js')
 
 const FOLDER = 'docs/snippets'
-const SNIPPETS = readdirSync(path.join(ROOT, FOLDER))
+/** Those in folders need more than Node: `npm run test:services` runs them. */
+const SNIPPETS = readdirSync(path.join(ROOT, FOLDER)).filter(name => name.includes('.'))
+const OF_SERVICES = readdirSync(path.join(ROOT, FOLDER, 'services')).map(name => `services/${name}`)
 const LIMIT_MS = 20_000
 const PRELOAD = ['--import', pathToFileURL(path.join(__dirname, 'support', 'github.mjs')).href]
 
@@ -157,12 +159,12 @@ proof('repositories.mjs', 'repairs a 401 once', async () => {
   expect(served()).toEqual(['/service/github/user/repos 200', '/service/github/user/repos 401'])
 })
 
-proof('is-rejected.mjs', 'repairs what Slack says with a 200', async () => {
+proof('is-rejected.mjs', 'repairs what a service says with numbers of its own', async () => {
   // The end of a token's life makes the platform hand out another one.
-  emulator.setConnection('some-user-id', 'slack', { expiresIn: 0.001 })
+  emulator.setConnection('some-user-id', 'example', { expiresIn: 0.001 })
   const answers = await runWith(
     'is-rejected.mjs',
-    `const answers = [{ error: 'token_expired' }, { ok: true }]
+    `const answers = [{ errcode: 42001 }, { ok: true }]
      console.log(await post('some-user-id', () => answers.shift()), answers.length)`,
   )
   expect(answers).toEqual(['{ ok: true } 0'])
@@ -457,5 +459,5 @@ proof('install-for-another-platform.sh', 'installs the binary of that platform',
 test('every snippet is proven here, and shown on a page', () => {
   const shown = PAGES.flatMap(page => fencesOf(page).map(({ file }) => file?.split('#')[0]))
   expect([...proven].sort()).toEqual([...SNIPPETS].sort())
-  expect(SNIPPETS.filter(name => !shown.includes(`${FOLDER}/${name}`))).toEqual([])
+  expect([...SNIPPETS, ...OF_SERVICES].filter(name => !shown.includes(`${FOLDER}/${name}`))).toEqual([])
 })

@@ -343,11 +343,6 @@ module.exports = [
     },
     alive: {
       403: json(403, { Type: null, Title: 'Forbidden', Status: 403, Detail: 'AuthenticationUnsuccessful' }),
-      '401 for a scope': json(401, {
-        Title: 'Unauthorized',
-        Status: 401,
-        Detail: 'AuthorizationUnsuccessful: insufficient_scope',
-      }),
       ...others,
     },
   },

@@ -1,12 +1,15 @@
 // Owns the rows: each SDK against each answer of its service, and what the emulator and the service saw of it.
 
-const { readFileSync, writeFileSync } = require('node:fs')
+const { readFileSync, readdirSync, writeFileSync } = require('node:fs')
+const { register } = require('node:module')
 const path = require('node:path')
+const { pathToFileURL } = require('node:url')
 const { inspect } = require('node:util')
 const { XkitClient } = require('../..')
 const { startEmulator } = require('../../emulator')
 const descriptions = require('./descriptions.js')
 const { startService } = require('./service.js')
+const { FOLDER, NAMES, SNIPPETS } = require('./snippets.js')
 
 const PAGE = path.join(__dirname, '..', '..', 'docs', 'services.md')
 const [BEGIN, END] = ['<!-- table: npm run test:services -->\n', '\n<!-- end of the table -->']
@@ -22,6 +25,13 @@ const versionOf = sdk => {
 async function main() {
   const emulator = await startEmulator()
   const { baseUrl, publishableKey, secretKey } = emulator
+  // The snippets have clients of their own, as an application has.
+  Object.assign(process.env, {
+    XKIT_BASE_URL: baseUrl,
+    XKIT_PUBLISHABLE_KEY: publishableKey,
+    XKIT_SECRET_KEY: secretKey,
+  })
+  register('./resolve.mjs', pathToFileURL(__filename))
   const xkit = new XkitClient({ baseUrl, publishableKey, secretKey, proxy: false })
   const identity = JSON.parse(readFileSync(process.env.SERVICE_IDENTITY, 'utf8'))
   let answers
@@ -29,21 +39,22 @@ async function main() {
 
   /** One use of an SDK whose first token the service answers with `answer`; how it went. */
   async function run(description, name, answer, isDead) {
+    const { slug = 'service' } = description
     const owner = `${description.sdk}${description.way ?? ''} ${name}`
     const [first, second] = ['first', 'second'].map(which => `${which}-token-${description.hosts[0]}`)
-    emulator.setConnection(owner, 'service', { accessToken: first })
+    emulator.setConnection(owner, slug, { accessToken: first })
     emulator.requests.length = 0
     const seen = []
     answers = request => {
       const shown = JSON.stringify(request.headers)
       const token = [first, second].find(each => shown.includes(each))
       seen.push(token)
-      if (token === first) emulator.setConnection(owner, 'service', { accessToken: second })
+      if (token === first) emulator.setConnection(owner, slug, { accessToken: second })
       return token === second ? description.fine : answer
     }
     const use = token => description.call(token, xkit, owner)
     const [outcome] = await Promise.allSettled([
-      description.isPlugged ? use() : xkit.withAccessToken(owner, 'service', use),
+      description.isPlugged ? use() : xkit.withAccessToken(owner, slug, use),
     ])
     const asked = emulator.requests.length
     const facts = { asked, seen, outcome: outcome.status }
@@ -63,7 +74,7 @@ async function main() {
   }
 
   const rows = []
-  for (const description of descriptions) {
+  for (const description of [...descriptions, ...SNIPPETS]) {
     const { sdk, way = '' } = description
     if (chosen.length > 0 && !chosen.includes(sdk)) continue
     for (const [kind, isDead] of [
@@ -108,8 +119,12 @@ function isKept(table) {
 }
 
 main().then(rows => {
-  const table = tableOf(rows)
+  const isSnippet = ([sdk]) => sdk.endsWith('.mjs')
+  const table = tableOf(rows.filter(row => !isSnippet(row)))
   console.log(table)
+  for (const [sdk, , , result] of rows.filter(isSnippet)) console.log(sdk, result)
+  const unproven = readdirSync(FOLDER).filter(file => !NAMES.includes(path.parse(file).name))
+  if (unproven.length > 0) throw new Error(`no test runs ${unproven}`)
   const wrong = rows.filter(([, , , result]) => result === 'WRONG')
   console.log(`${rows.length} answers, ${wrong.length} taken wrongly`)
   if (wrong.length > 0) process.exit(1)

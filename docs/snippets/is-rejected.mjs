@@ -2,9 +2,9 @@ import { XkitClient } from 'xkit-node'
 
 const xkit = new XkitClient()
 
-export function post(userId, callSlack) {
+export function post(userId, callService) {
   // #region options
-  const isExpired = answer => answer.error === 'token_expired' || answer.error === 'invalid_auth'
-  return xkit.withAccessToken(userId, 'slack', callSlack, { isRejected: isExpired })
+  const isRejected = answer => answer.errcode === 40001 || answer.errcode === 42001
+  return xkit.withAccessToken(userId, 'example', callService, { isRejected })
   // #endregion options
 }

@@ -1,0 +1,12 @@
+import axios from 'axios'
+import { XkitClient } from 'xkit-node'
+
+const xkit = new XkitClient({ cache: true })
+
+// #region use
+export const client = userId =>
+  axios.create({
+    adapter: 'fetch',
+    env: { fetch: (input, init) => xkit.fetch(userId, 'example', input, init) },
+  })
+// #endregion use

@@ -1,0 +1,9 @@
+import { Dropbox } from 'dropbox'
+import { XkitClient } from 'xkit-node'
+
+const xkit = new XkitClient({ cache: true })
+
+// #region use
+export const dropbox = userId =>
+  new Dropbox({ accessToken: 'by xkit', fetch: (input, init) => xkit.fetch(userId, 'dropbox', input, init) })
+// #endregion use

@@ -1,0 +1,17 @@
+import { Octokit } from 'octokit'
+import { XkitClient } from 'xkit-node'
+
+const xkit = new XkitClient({ cache: true })
+
+// #region use
+const authStrategy = ({ userId }) => ({
+  hook(request, route, parameters) {
+    const endpoint = request.endpoint.merge(route, parameters)
+    return xkit.withAccessToken(userId, 'github', token =>
+      request({ ...endpoint, headers: { ...endpoint.headers, authorization: `Bearer ${token}` } }),
+    )
+  },
+})
+
+export const github = userId => new Octokit({ authStrategy, auth: { userId } })
+// #endregion use

@@ -1,0 +1,11 @@
+import { GraphQLClient } from 'graphql-request'
+import { XkitClient } from 'xkit-node'
+
+const xkit = new XkitClient({ cache: true })
+
+// #region use
+export const graphql = userId =>
+  new GraphQLClient('https://api.example.com/graphql', {
+    fetch: (input, init) => xkit.fetch(userId, 'example', input, init),
+  })
+// #endregion use

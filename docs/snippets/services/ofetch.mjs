@@ -1,0 +1,9 @@
+import { createFetch } from 'ofetch'
+import { XkitClient } from 'xkit-node'
+
+const xkit = new XkitClient({ cache: true })
+
+// #region use
+export const client = userId =>
+  createFetch({ fetch: (input, init) => xkit.fetch(userId, 'example', input, init) })
+// #endregion use
