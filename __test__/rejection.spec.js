@@ -42,6 +42,14 @@ describe('a 401 as a status', () => {
         ['response.code', error({ response: { code: 401, statusText: 'Unauthorized', body: {} } })],
         ['a Response itself', response(401)],
         ['a response that is a Response', error({ response: response(401) })],
+        ['res', error({ res: { statusCode: 401 } })],
+        ['output', error({ output: { statusCode: 401, payload: {} } })],
+        ['a body that was thrown', { error: { status: 401, message: 'The access token expired' } }],
+        ['the body of an error without a status', error({ data: { statusCode: 401, message: 'no' } })],
+        [
+          'raw',
+          error({ status: 200, raw: { response: { status: 200, errors: [coded('UNAUTHENTICATED')] } } }),
+        ],
         ['responseInfo', error({ responseInfo: { statusCode: 401 } })],
         ['cause.status', error({ cause: error({ status: 401 }) })],
         ['cause.response', error({ cause: { description: 'no', response: response(401) } })],
@@ -66,6 +74,7 @@ describe('a 401 as a status', () => {
         ['a code that holds it', error({ code: 'E4011' })],
         ['a code beside another status', error({ status: 404, code: 401 })],
         ['a code beside the status of the answer', error({ code: '401', response: { status: 422 } })],
+        ['a body beside another status', error({ status: 404, body: { code: 401 } })],
         ['two layers deep', error({ cause: { cause: error({ status: 401 }) } })],
         ['the request', error({ request: { status: 401 }, config: { status: 401 } })],
         ['a 403', axiosError(403, { message: 'Forbidden' })],
@@ -315,7 +324,13 @@ describe('the words of a message', () => {
       'Token has expired.',
       'token was revoked',
     ],
-    ...['Access token expired', 'Error: your access token has been revoked', 'invalid_token', 'Unauthorized'],
+    ...[
+      'Access token expired',
+      'Developer token has expired',
+      'Error: your access token has been revoked',
+      'invalid_token',
+      'Unauthorized',
+    ],
   ]
   const LEFT = [
     ...[

@@ -27,7 +27,7 @@ const UNAUTHORIZED_MESSAGE =
   /\b(?:http|status)(?:[ _-]?(?:error|status|code))*["']?[ :=]+401\b|\b401\b[ :,()-]*(?:unauthorized|not[ _-]authori[sz]ed)\b/i
 /** Only an access token's end counts: those of a page, a reset, an upload or a refresh are something else. */
 const EXPIRED_MESSAGE =
-  /(?:^|[^\w\s]\s*|\b(?:the|this|your|my|access|auth|authentication|oauth2?|bearer)\s+)token\s+(?:(?:has|is|was)\s+)?(?:been\s+)?(?:expired|revoked)\b/i
+  /(?:^|[^\w\s]\s*|\b(?:the|this|your|my|access|auth|authentication|oauth2?|bearer|api|jwt|session|developer|provided)\s+)token\s+(?:(?:has|is|was)\s+)?(?:been\s+)?(?:expired|revoked)\b/i
 /** A token that is good, but not for this; or the refusal of a refresh or of the application itself. */
 const OTHER_REASON =
   /(?:^|[^a-z]|insufficient|missing|invalid)scopes?(?![a-z])|permissions?(?![a-z])|\binvalid_(?:grant|client)\b|\bunauthorized_client\b/i

@@ -32,8 +32,8 @@ const CHALLENGE = 'www-authenticate'
 const STATUSES = ['status', 'statusCode', 'httpStatusCode', 'httpStatus']
 const NUMBERS = ['code', 'errorCode', 'error_code']
 const ANSWER_STATUSES = [...STATUSES, 'code']
-const ANSWERS = ['response', 'responseInfo', 'rawResponse']
-const CAUSES = ['cause', 'networkError', 'originalError']
+const ANSWERS = ['response', 'res', 'responseInfo', 'rawResponse', 'output']
+const CAUSES = ['cause', 'networkError', 'originalError', 'raw']
 const BODIES = ['body', 'data', 'error', 'result', '_data']
 const ENTRIES = ['errors', 'graphQLErrors']
 const WORD_FIELDS = [
@@ -67,11 +67,22 @@ function isRejectedBody(status, body) {
   return status === 200 ? isRejection(body, false) : isRejection({ status, body }, true)
 }
 
-// What was returned: plain answers come here, so that each rule begins with what they do not have.
+// What was returned.
 
 function isReturnedRejection(value) {
-  if (typeof value !== 'object' || value === null) return false
+  if (typeof value !== 'object' || value === null || isPlain(value)) return false
   return isUnauthorizedAnswer(value) || isRefusal(value) || isEmptyOfData(value) || isFailedResult(value)
+}
+
+/** Whether an answer has nothing that any rule begins with: nearly all have not, and are not to pay for those that have. */
+function isPlain(value) {
+  try {
+    const { status, statusCode, ok, error, errors, graphQLErrors } = value
+    if (status === UNAUTHORIZED || statusCode === UNAUTHORIZED || ok === false) return false
+    return !isObject(error) && !errors?.length && !graphQLErrors?.length
+  } catch {
+    return false
+  }
 }
 
 /** `{ status: 401, headers }`: a Response, and what clients give for one. */
@@ -111,7 +122,7 @@ function isRejectedEntry(entry, answerStatus) {
 /** `{ error }` without data, as if thrown: beside what else a result has, or alone. */
 function isFailedResult(value) {
   const error = get(value, 'error')
-  if (!isObject(error) || !isNothing(get(value, 'data'))) return false
+  if (!isForeign(error) || !isNothing(get(value, 'data'))) return false
   const isResult = isError(error) || 'data' in value || isObject(get(get(value, 'response'), 'headers'))
   if (!isResult && Object.keys(value).length > 1) return false
   return isThrownRejection(error) || isThrownRejection(value)
@@ -124,11 +135,9 @@ function isThrownRejection(value) {
     const parsed = parse(value)
     return parsed === undefined ? isTelling(value) : isThrownRejection(parsed)
   }
-  if (!isObject(value) || isXkitError(value)) return false
-  const layers = [value, ...CAUSES.map(name => get(value, name)), parse(get(value, 'message'))].filter(
-    isObject,
-  )
-  const failures = layers.filter(layer => !isXkitError(layer))
+  if (!isForeign(value)) return false
+  const layers = [value, ...CAUSES.map(name => get(value, name)), parse(get(value, 'message'))]
+  const failures = layers.filter(isForeign)
   const open = failures.filter(failure => isOpen(statusOf(failure)))
   if (hasOtherReason(open)) return false
   if (open.some(isFailure)) return true
@@ -145,7 +154,7 @@ function isFailure(failure) {
   return hasUnauthorizedStatus(failure) || isUnauthenticatedCall(failure) || hasRejectingWord(failure)
 }
 
-/** A 401 in a status of the failure or of its answer; in a code, where no other status stands beside it. */
+/** A 401 in a status of the failure or of its answer; in a code or a body, where no other status stands beside it. */
 function hasUnauthorizedStatus(failure) {
   if (STATUSES.some(name => isUnauthorizedStatus(get(failure, name)))) return true
   if (
@@ -154,7 +163,9 @@ function hasUnauthorizedStatus(failure) {
     return true
   const status = httpStatusOf(failure)
   if (status !== undefined && status >= 300) return false
-  return NUMBERS.some(name => isUnauthorizedStatus(get(failure, name)))
+  if (NUMBERS.some(name => isUnauthorizedStatus(get(failure, name)))) return true
+  const nodes = bodiesOf(failure).flatMap(body => [body, get(body, 'error')].filter(isForeign))
+  return nodes.some(node => [...STATUSES, ...NUMBERS].some(name => isUnauthorizedStatus(get(node, name))))
 }
 
 /** gRPC: the number alone says nothing, so that its company counts. */
@@ -220,7 +231,7 @@ function bodiesOf(failure) {
   const found = [failure, ...answers].flatMap(holder => BODIES.map(name => get(holder, name)))
   return [...answers, ...found].flatMap(body => {
     if (typeof body === 'string') return [parse(body) ?? body]
-    return isObject(body) ? [body] : []
+    return isForeign(body) ? [body] : []
   })
 }
 
@@ -280,6 +291,11 @@ function get(value, name) {
 
 function isObject(value) {
   return typeof value === 'object' && value !== null
+}
+
+/** An object of somebody else: what this package says of the platform tells nothing of a service. */
+function isForeign(value) {
+  return isObject(value) && !isXkitError(value)
 }
 
 function isNothing(value) {
