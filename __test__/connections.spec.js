@@ -19,15 +19,15 @@ const lateForSome = (request, response, entry) =>
   entry.path.includes('/late') || answer(request, response, entry)
 
 test('10,000 calls over HTTP/1.1 with TLS open about maxConcurrency connections', async () => {
-  const server = await startServer({ identity, protocols: ['http/1.1'] })
-  const client = newClient(server, { timeoutMs: 60_000 })
+  const server = await startServer({ identity, protocols: ['http/1.1'], keepAliveTimeout: 600_000 })
+  const client = newClient(server, { timeoutMs: 600_000 })
 
   const calls = Array.from({ length: 10_000 }, (_, index) => client.getAccessToken(`user-${index}`, 'slack'))
   const outcomes = await Promise.allSettled(calls)
 
   expect(outcomes.filter(({ status }) => status === 'rejected')).toEqual([])
   expect(server.connections.count).toBeLessThanOrEqual(130)
-}, 60_000)
+})
 
 test('60 calls to a platform that is slow over HTTP/2 open a handful of connections', async () => {
   const server = await startServer({ identity, handler: act.hang })
@@ -42,7 +42,7 @@ test('60 calls to a platform that is slow over HTTP/2 open a handful of connecti
   for (const error of await Promise.all(calls)) expect(error.code).toBe('ERR_XKIT_TIMEOUT')
   expect(server.requests.count).toBeGreaterThan(60)
   expect(server.connections.count).toBeLessThanOrEqual(10)
-}, 30_000)
+})
 
 describe('an owner who is always late', () => {
   const ROUNDS = 3

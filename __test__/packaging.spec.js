@@ -223,7 +223,7 @@ describe('before a release', () => {
     write('linux-x64-gnu', addon('linux', 'x64'), 'GLIBC_2.17\0GLIBC_2.34\0')
     write('linux-x64-musl', addon('linux', 'x64'), 'GLIBC_2.17\0')
     write('darwin-x64', addon('darwin', 'x64'), '/Users/builder/lib.rs\0')
-    write('win32-x64-msvc', addon('win32', 'x64'), Buffer.alloc(3_500_000))
+    write('win32-x64-msvc', addon('win32', 'x64'), Buffer.alloc(3_600_000))
     expect(addonProblems(folder)).toEqual([
       'xkit-node.darwin-x64.node holds a path of the machine that built it: /Users/builder/lib.rs',
       'xkit-node.linux-x64-gnu.node needs glibc 2.34',
