@@ -31,6 +31,7 @@ export interface BindingClientOptions {
   timeoutMs?: number
   attemptTimeoutMs?: number
   connectTimeoutMs?: number
+  maxConnectionAgeMs?: number
   maxRetries?: number
   maxConcurrency?: number
   /** Absent for no cache. */
@@ -67,6 +68,8 @@ export interface BindingError {
   requestId?: string
   retryAfterMs?: number
   cause?: string
+  /** The option that is unusable. */
+  option?: string
 }
 
 export interface BindingFleetStats {
