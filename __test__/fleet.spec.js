@@ -12,7 +12,8 @@ const { expectNoSecrets } = require('./support/secrets')
 
 const FLEET = 20
 // Twenty processes on a machine of two cores: a time-out there is no sign of a slow Redis.
-const PATIENT = 5000
+const PATIENT = 60_000
+const PATIENTLY = { connectTimeoutMs: 30_000, attemptTimeoutMs: 60_000, timeoutMs: 80_000 }
 
 jest.setTimeout(90_000)
 
@@ -40,7 +41,8 @@ const cacheOn = (url, more = {}) => ({
   redis: { url, commandTimeoutMs: PATIENT, ...more.redis },
   ...more.cache,
 })
-const member = async (options = tokens.options(cacheOn(redis.url))) => later(await startMember(options))
+const member = async (options = { ...tokens.options(cacheOn(redis.url)), ...PATIENTLY }) =>
+  later(await startMember(options))
 const members = count => Promise.all(Array.from({ length: count }, () => member()))
 const newClient = (cache = cacheOn(redis.url), more) =>
   later(new XkitClient({ ...tokens.options(cache), ...more }))
