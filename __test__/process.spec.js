@@ -308,12 +308,9 @@ describe('worker threads', () => {
           .then(tokens => parentPort.postMessage(tokens))`
       const [tokens] = await once(new Worker(source, { eval: true, env }), 'message')
       const { XkitClient } = require(root)
-      let ofMain
-      try {
-        ofMain = new XkitClient()
-      } catch (error) {
-        ofMain = error.code
-      }
+      const ofMain = await new XkitClient({ baseUrl })
+        .getAccessToken('u1', 'slack')
+        .catch(error => error.code)
       console.log(JSON.stringify([...tokens, ofMain]))
     }
 

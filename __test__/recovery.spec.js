@@ -272,30 +272,6 @@ describe('what replaced a token', () => {
 
     expect(platform.paths).toEqual(['/connections/u1/slack', '/connections/u1/slack'])
   })
-
-  test.each([
-    [999, 'is still known', 0],
-    [1000, 'is forgotten', 1],
-  ])('after %d others %s', async (count, _what, requests) => {
-    let current = FIRST
-    const platform = await startScript(() => active(current))
-    const xkit = platform.client()
-    const refusedCalls = (user, number) =>
-      heldCalls(number, use => xkit.withAccessToken(user, 'slack', use), taking(SECOND))
-    const [early, late] = await refusedCalls('u0', 2)
-    const users = Array.from({ length: count }, (_, index) => `other-${index}`)
-    const others = await Promise.all(users.map(user => refusedCalls(user, 1)))
-    current = SECOND
-    for (const call of [early, ...others.flat()]) {
-      call.release()
-      await call.outcome
-    }
-    platform.replyWith(() => active(current))
-
-    late.release()
-    expect((await late.outcome).status).toBe(200)
-    expect(platform.requests).toHaveLength(requests)
-  })
 })
 
 describe('the same token once more', () => {

@@ -214,9 +214,9 @@ impl From<Error> for BindingError {
             retryable: error.retryable,
             attempts: error.attempts,
             status: error.status,
-            request_id: error.request_id,
+            request_id: error.request_id.map(Into::into),
             retry_after_ms: error.retry_after.map(|wait| wait.as_secs_f64() * 1e3),
-            cause: error.cause,
+            cause: error.cause.map(Into::into),
             option: error.option,
         }
     }

@@ -138,11 +138,11 @@ pub struct Error {
     /// Status of the last answer.
     pub status: Option<u16>,
     /// The answer's request id.
-    pub request_id: Option<String>,
+    pub request_id: Option<Box<str>>,
     /// How long the platform asks to wait.
     pub retry_after: Option<Duration>,
     /// The lower layer's own words, where they are known to be safe.
-    pub cause: Option<String>,
+    pub cause: Option<Box<str>>,
     /// The option that is unusable.
     pub option: Option<&'static str>,
 }

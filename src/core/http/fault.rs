@@ -153,7 +153,8 @@ impl Peer {
                 format!("No connection to {origin}: check that the host is right and can be reached"),
             ))
         };
-        fault.error.cause = not_found.map(NotFound::to_string).or_else(|| innermost_io(error));
+        fault.error.cause =
+            not_found.map(NotFound::to_string).or_else(|| innermost_io(error)).map(Into::into);
         fault
     }
 
@@ -185,7 +186,7 @@ impl Peer {
                 "The connection to {origin} was lost before the whole answer was there: call again later"
             ),
         ));
-        fault.error.cause = innermost_io(error);
+        fault.error.cause = innermost_io(error).map(Into::into);
         if was_unhandled(error) {
             fault.class = Some(Class::Unhandled);
         }

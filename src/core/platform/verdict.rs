@@ -43,7 +43,7 @@ pub fn judge(answer: &Answer, origin: &str, now: EpochMillis) -> Result<Connecti
 fn with_answer(mut error: Error, answer: &Answer) -> Error {
     error.status = Some(answer.status);
     error.retry_after = answer.retry_after;
-    error.request_id.clone_from(&answer.request_id);
+    error.request_id = answer.request_id.as_deref().map(Into::into);
     error
 }
 

@@ -146,3 +146,41 @@ impl Rejected {
         self.tokens.iter().find(|rejection| rejection.token.expose() == token)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::tokens::key::OwnerKind;
+
+    const NOW: Now = Now { wall: 1.7e12, boot: Duration::from_secs(1_000) };
+
+    fn key(number: usize) -> Key {
+        Key::new(OwnerKind::User, &number.to_string(), "slack").unwrap()
+    }
+
+    #[test]
+    fn a_thousand_connections_are_remembered_and_the_latest_tokens_of_each() {
+        let mut replacements = Replacements::new();
+        for number in 0..=MAX_KEYS.get() {
+            assert!(replacements.reject(&key(number), "a", 1, NOW));
+        }
+        assert!(!replacements.is_rejected(&key(0), "a") && replacements.is_rejected(&key(1), "a"));
+        for number in 0..=MAX_TOKENS {
+            replacements.reject(&key(0), &number.to_string(), 1, NOW);
+        }
+        assert!(!replacements.is_rejected(&key(0), "0") && replacements.is_rejected(&key(0), "1"));
+    }
+
+    #[test]
+    fn what_is_over_is_news_again_unless_a_fetch_is_under_way() {
+        let later = Now { boot: NOW.boot + MEMORY, ..NOW };
+        for is_under_way in [false, true] {
+            let mut replacements = Replacements::new();
+            assert!(replacements.reject(&key(0), "a", 1, NOW) && !replacements.reject(&key(0), "a", 1, NOW));
+            if is_under_way {
+                replacements.begin(&key(0), NOW);
+            }
+            assert_eq!(replacements.reject(&key(0), "a", 1, later), !is_under_way);
+        }
+    }
+}
