@@ -474,6 +474,28 @@ module.exports = [
     },
   },
   {
+    sdk: 'box-node-sdk',
+    hosts: ['api.box.com'],
+    fine: json(200, { id: '1', type: 'user' }),
+    call: async token => {
+      const { BoxClient, BoxDeveloperTokenAuth } = await import('box-node-sdk')
+      return new BoxClient({ auth: new BoxDeveloperTokenAuth({ token }) }).users.getUserMe()
+    },
+    dead: {
+      401: {
+        status: 401,
+        body: '',
+        headers: { 'www-authenticate': 'Bearer realm="Service", error="invalid_token"' },
+      },
+    },
+    // It repeats a 429 and a 500, as its options tell it to.
+    alive: {
+      '403 for a scope': json(403, { type: 'error', code: 'insufficient_scope', status: 403 }),
+      403: json(403, { type: 'error', code: 'access_denied_insufficient_permissions', status: 403 }),
+      404: json(404, { type: 'error', code: 'not_found', status: 404 }),
+    },
+  },
+  {
     sdk: 'airtable',
     hosts: ['api.airtable.com'],
     fine: json(200, { id: 'rec1', fields: {} }),

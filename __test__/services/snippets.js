@@ -45,6 +45,7 @@ const SNIPPETS = {
   microsoft: ['microsoft', '@microsoft/microsoft-graph-client', ({ me }, user) => me(user)],
   figma: ['figma', 'figma-api', ({ me }, user) => me(user)],
   notion: ['notion', '@notionhq/client', ({ notion }, user) => notion(user).users.me({})],
+  'box-hook': ['box', 'box-node-sdk', ({ box }, user) => box(user).users.getUserMe()],
   dropbox: ['dropbox', 'dropbox', ({ dropbox }, user) => dropbox(user).usersGetCurrentAccount()],
   intercom: ['intercom', 'intercom-client', ({ intercom }, user) => intercom(user).admins.identify()],
   stripe: ['stripe', 'stripe', ({ stripe }, user) => stripe(user).balance.retrieve()],
