@@ -4,10 +4,8 @@
 
 const { requireObject } = require('./checks.js')
 const { toError } = require('./errors.js')
-const { isRejectedBody, isRejection } = require('./rejection.js')
+const { TELLING_STATUSES, isRejectedBody, isRejection } = require('./rejection.js')
 
-/** Beside a 401, which says enough, the statuses with which services tell it in the body. */
-const TELLING_STATUSES = [200, 400, 403]
 const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json\b/i
 const MAX_BODY = 64 * 1024
 

@@ -16,6 +16,8 @@ const {
 const UNAUTHORIZED = 401
 const FORBIDDEN = 403
 const OPEN_STATUSES = [400, UNAUTHORIZED, FORBIDDEN]
+/** Beside a 401, which says enough, the statuses with which services tell it in the body. */
+const TELLING_STATUSES = [200, 400, FORBIDDEN]
 /** UNAUTHENTICATED, as gRPC numbers it. */
 const UNAUTHENTICATED = 16
 /** What the one pair of a type and a number says of a token. */
@@ -64,25 +66,36 @@ function isRejection(value, isThrown) {
 
 /** Whether the JSON of an answer with this status, which is no 401, refuses the token. */
 function isRejectedBody(status, body) {
-  return status === 200 ? isRejection(body, false) : isRejection({ status, body }, true)
+  try {
+    return status === 200 ? isObject(body) && isRejectedResult(body) : isThrownRejection({ status, body })
+  } catch {
+    return false
+  }
 }
 
 // What was returned.
 
 function isReturnedRejection(value) {
   if (typeof value !== 'object' || value === null || isPlain(value)) return false
-  return isUnauthorizedAnswer(value) || isRefusal(value) || isEmptyOfData(value) || isFailedResult(value)
+  return isUnauthorizedAnswer(value) || isRejectedAnswer(value) || isRejectedResult(value)
 }
 
 /** Whether an answer has nothing that any rule begins with: nearly all have not, and are not to pay for those that have. */
 function isPlain(value) {
   try {
-    const { status, statusCode, ok, error, errors, graphQLErrors } = value
-    if (status === UNAUTHORIZED || statusCode === UNAUTHORIZED || ok === false) return false
-    return !isObject(error) && !errors?.length && !graphQLErrors?.length
+    const { status = value.statusCode, headers } = value
+    if (status === UNAUTHORIZED || !isPlainBody(value)) return false
+    if (!isObject(headers)) return true
+    return !OPEN_STATUSES.includes(status) && isPlainBody(value.data) && isPlainBody(value.body)
   } catch {
     return false
   }
+}
+
+function isPlainBody(body) {
+  if (!isObject(body)) return true
+  const { ok, error, errors, graphQLErrors } = body
+  return ok !== false && !isObject(error) && !errors?.length && !graphQLErrors?.length
 }
 
 /** `{ status: 401, headers }`: a Response, and what clients give for one. */
@@ -90,6 +103,19 @@ function isUnauthorizedAnswer(value) {
   if (get(value, 'status') !== UNAUTHORIZED && get(value, 'statusCode') !== UNAUTHORIZED) return false
   const headers = get(value, 'headers')
   return isObject(headers) && !hasOtherReason([value])
+}
+
+/** `{ status: 200, headers, data: { ok: false, error: 'token_expired' } }`: an answer whose body is the refusal. */
+function isRejectedAnswer(value) {
+  if (!isObject(get(value, 'headers'))) return false
+  const status = toStatus(get(value, 'status')) ?? toStatus(get(value, 'statusCode'))
+  if (!TELLING_STATUSES.includes(status)) return false
+  return [get(value, 'data'), get(value, 'body')].some(body => isObject(body) && isRejectedBody(status, body))
+}
+
+/** What was returned without its answer: a body, or a result. */
+function isRejectedResult(value) {
+  return isRefusal(value) || isEmptyOfData(value) || isFailedResult(value)
 }
 
 /** `{ ok: false, error: 'token_expired' }`. */
@@ -329,4 +355,4 @@ function parse(text) {
   }
 }
 
-module.exports = { isRejectedBody, isRejection }
+module.exports = { TELLING_STATUSES, isRejectedBody, isRejection }

@@ -25,7 +25,11 @@ const common = {
 /** Those that throw, or hand out, what is in the body. */
 const told = {
   ...common,
-  dead: { ...common.dead, '403 with a code': json(403, { error: 'token_expired' }) },
+  dead: {
+    ...common.dead,
+    '200 that is not ok': json(200, { ok: false, error: 'token_expired' }),
+    '403 with a code': json(403, { error: 'token_expired' }),
+  },
 }
 
 const graphql = {
