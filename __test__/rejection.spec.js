@@ -100,6 +100,7 @@ describe('a returned answer', () => {
         ['a Response', response(401)],
         ['status beside plain headers', { status: 401, headers: {}, data: {} }],
         ['status beside a Map', { status: 401, headers: new Map() }],
+        ['statusCode beside another status', { status: 'error', statusCode: 401, headers: {} }],
         ['a 200 whose data is no', { status: 200, headers: {}, data: { ok: false, error: 'token_expired' } }],
         [
           'a 200 whose body is of GraphQL',
@@ -499,6 +500,12 @@ describe('a value that resists', () => {
     ],
   ])('%s is none', (_what, value) => {
     for (const isThrown of [true, false]) expect(isRejection(value, isThrown)).toBe(false)
+  })
+
+  test('beside a 401 does not hide it', () => {
+    expect(
+      isRejection(error({ status: 401, body: proxy, cause: proxy, errors: list, data: hostile }), true),
+    ).toBe(true)
   })
 
   test('is not changed, and its body not read', () => {

@@ -2,7 +2,25 @@
 // It names no service and no SDK. Whatever the value does when it is read, the test only answers no.
 'use strict'
 
-const { isXkitError } = require('./errors.js')
+const {
+  ANSWER_STATUSES,
+  NUMBERS,
+  STATUSES,
+  answersOf,
+  bodiesOf,
+  challengeOf,
+  entriesOf,
+  get,
+  httpStatusOf,
+  isError,
+  isForeign,
+  isNothing,
+  isObject,
+  nodesOf,
+  parse,
+  statusOf,
+  toStatus,
+} = require('./rejection-parts.js')
 const {
   isClassName,
   isScopeChallenge,
@@ -26,17 +44,7 @@ const DEAD_TOKEN = { type: 'OAuthException', code: 190 }
 /** A word of `{ ok: false, error }` only: elsewhere it may be about another account than the token's. */
 const OWNER_IS_GONE = 'account_inactive'
 
-const NONE = []
-const MAX_ENTRIES = 20
-const MAX_JSON = 64 * 1024
-const CHALLENGE = 'www-authenticate'
-
-const STATUSES = ['status', 'statusCode', 'httpStatusCode', 'httpStatus']
-const NUMBERS = ['code', 'errorCode', 'error_code']
-const ANSWER_STATUSES = [...STATUSES, 'code']
-const ANSWERS = ['response', 'res', 'responseInfo', 'rawResponse', 'output']
 const CAUSES = ['cause', 'networkError', 'originalError', 'raw']
-const BODIES = ['body', 'data', 'error', 'result', '_data']
 const ENTRIES = ['errors', 'graphQLErrors']
 const WORD_FIELDS = [
   'code',
@@ -83,10 +91,11 @@ function isReturnedRejection(value) {
 /** Whether an answer has nothing that any rule begins with: nearly all have not, and are not to pay for those that have. */
 function isPlain(value) {
   try {
-    const { status = value.statusCode, headers } = value
-    if (status === UNAUTHORIZED || !isPlainBody(value)) return false
+    const { status, statusCode, headers } = value
+    if (!isPlainBody(value)) return false
     if (!isObject(headers)) return true
-    return !OPEN_STATUSES.includes(status) && isPlainBody(value.data) && isPlainBody(value.body)
+    const isRefused = OPEN_STATUSES.includes(status) || OPEN_STATUSES.includes(statusCode)
+    return !isRefused && isPlainBody(value.data) && isPlainBody(value.body)
   } catch {
     return false
   }
@@ -236,64 +245,6 @@ function hasOtherReason(failures) {
   })
 }
 
-function challengeOf(answer) {
-  const headers = get(answer, 'headers')
-  try {
-    return headers?.get?.(CHALLENGE) ?? headers?.[CHALLENGE]
-  } catch {
-    return undefined
-  }
-}
-
-// Where things are, one layer deep.
-
-function answersOf(failure) {
-  return ANSWERS.map(name => get(failure, name)).filter(isObject)
-}
-
-/** The bodies that a failure or its answer carries: objects, or texts. */
-function bodiesOf(failure) {
-  const answers = answersOf(failure)
-  const found = [failure, ...answers].flatMap(holder => BODIES.map(name => get(holder, name)))
-  return [...answers, ...found].flatMap(body => {
-    if (typeof body === 'string') return [parse(body) ?? body]
-    return isForeign(body) ? [body] : []
-  })
-}
-
-/** The objects of a body that may hold a code: itself, its error, its entries. */
-function nodesOf(body) {
-  const error = get(body, 'error')
-  const errors = isNothing(get(body, 'data')) ? entriesOf(body, 'errors') : NONE
-  const entries = [...listed(body), ...errors, ...entriesOf(error, 'errors')]
-  return [
-    body,
-    error,
-    get(error, 'error'),
-    ...entries,
-    ...entries.map(entry => get(entry, 'extensions')),
-  ].filter(isObject)
-}
-
-/** The HTTP status that a failure names, outside of its codes. */
-function httpStatusOf(failure) {
-  const own = STATUSES.map(name => get(failure, name))
-  const answered = answersOf(failure).flatMap(answer => ANSWER_STATUSES.map(name => get(answer, name)))
-  return [...own, ...answered].map(toStatus).find(status => status !== undefined)
-}
-
-function statusOf(failure) {
-  return (
-    httpStatusOf(failure) ??
-    NUMBERS.map(name => toStatus(get(failure, name))).find(status => status !== undefined)
-  )
-}
-
-function toStatus(value) {
-  const status = typeof value === 'string' && /^\d{3}$/.test(value) ? Number(value) : value
-  return Number.isInteger(status) && status >= 100 && status < 600 ? status : undefined
-}
-
 function isUnauthorizedStatus(value) {
   return value === UNAUTHORIZED || isUnauthorizedText(value)
 }
@@ -302,57 +253,6 @@ function hasWord(node, status) {
   // A code about a field of the request is not about the token that came with it.
   if (typeof get(node, 'param') === 'string' || typeof get(node, 'field') === 'string') return false
   return WORD_FIELDS.some(name => isWord(get(node, name), status))
-}
-
-// Reading what may resist it.
-
-function get(value, name) {
-  if (typeof value !== 'object' || value === null) return undefined
-  try {
-    return value[name]
-  } catch {
-    return undefined
-  }
-}
-
-function isObject(value) {
-  return typeof value === 'object' && value !== null
-}
-
-/** An object of somebody else: what this package says of the platform tells nothing of a service. */
-function isForeign(value) {
-  return isObject(value) && !isXkitError(value)
-}
-
-function isNothing(value) {
-  return value === undefined || value === null
-}
-
-/** By its look, since there is an Error in each realm. */
-function isError(value) {
-  return typeof get(value, 'message') === 'string' && typeof get(value, 'stack') === 'string'
-}
-
-function entriesOf(value, name) {
-  return listed(get(value, name))
-}
-
-function listed(value) {
-  try {
-    return Array.isArray(value) ? value.slice(0, MAX_ENTRIES) : NONE
-  } catch {
-    return NONE
-  }
-}
-
-/** The object that a text is the JSON of. */
-function parse(text) {
-  if (typeof text !== 'string' || text.length > MAX_JSON || !/^\s*[{[]/.test(text)) return undefined
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
 }
 
 module.exports = { TELLING_STATUSES, isRejectedBody, isRejection }
