@@ -422,6 +422,7 @@ const NUMBERS = [
   ['timeoutMs', 1, 2_147_483_647],
   ['attemptTimeoutMs', 1, 2_147_483_647],
   ['connectTimeoutMs', 1, 2_147_483_647],
+  ['maxConnectionAgeMs', 1, 2_147_483_647],
   ['maxRetries', 0, 10],
   ['maxConcurrency', 1, 10_000],
 ]

@@ -78,6 +78,7 @@ export const options: Required<XkitClientOptions> = {
   timeoutMs: 20_000,
   attemptTimeoutMs: 8000,
   connectTimeoutMs: 3100,
+  maxConnectionAgeMs: 300_000,
   maxRetries: 2,
   maxConcurrency: 100,
   cache: { ttlMs: 60_000, maxEntries: 10_000 },
