@@ -3,7 +3,7 @@
 const { XkitClient } = require('..')
 const { createAuthority } = require('./support/certificates')
 const { answer, startServer, tokenFor } = require('./support/http-rigs')
-const { KEYS, act, closeRigs, rejection } = require('./support/rigs')
+const { KEYS, act, closeRigs, rejection, startChild } = require('./support/rigs')
 
 const authority = createAuthority()
 const identity = authority.issue({ hosts: ['127.0.0.1'] })
@@ -20,12 +20,20 @@ const lateForSome = (request, response, entry) =>
 
 test('10,000 calls over HTTP/1.1 with TLS open about maxConcurrency connections', async () => {
   const server = await startServer({ identity, protocols: ['http/1.1'], keepAliveTimeout: 600_000 })
-  const client = newClient(server, { timeoutMs: 600_000 })
+  // In a process of its own: the server cannot answer while its own process makes so many calls.
+  async function callAll({ root, keys, baseUrl, ca }) {
+    const { XkitClient } = require(root)
+    const client = new XkitClient({ ...keys, baseUrl, ca, timeoutMs: 600_000 })
+    const users = Array.from({ length: 10_000 }, (_, index) => `user-${index}`)
+    const outcomes = await Promise.allSettled(users.map(user => client.getAccessToken(user, 'slack')))
+    const failures = outcomes.filter(({ status }) => status === 'rejected')
+    console.log(JSON.stringify(failures.map(({ reason }) => reason.code)))
+  }
 
-  const calls = Array.from({ length: 10_000 }, (_, index) => client.getAccessToken(`user-${index}`, 'slack'))
-  const outcomes = await Promise.allSettled(calls)
+  const { stdout } = await startChild(callAll, { baseUrl: server.baseUrl, ca: authority.certificate }).ended
 
-  expect(outcomes.filter(({ status }) => status === 'rejected')).toEqual([])
+  expect(stdout).toBe('[]\n')
+  expect(server.requests.count).toBe(10_000)
   expect(server.connections.count).toBeLessThanOrEqual(130)
 })
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, poll_fn};
 use hyper_util::client::legacy::connect::Connection;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedRwLockReadGuard, OwnedSemaphorePermit, RwLock, Semaphore};
 use tokio::time::timeout;
 use tower_layer::Layer;
 use tower_service::Service;
@@ -21,10 +21,16 @@ use super::pool::Served;
 /// Connections that are opened at once, as soon as the platform is known to speak HTTP/1.1.
 const MAX_OPENING: usize = 16;
 /// How long a connection waits for its turn before it is opened out of turn, since the others may hang.
-pub const MAX_WAIT: Duration = Duration::from_millis(500);
+pub const MAX_WAIT: Duration = Duration::from_secs(1);
 
 type BoxError = Box<dyn error::Error + Send + Sync>;
-type Turn = OwnedSemaphorePermit;
+
+/// Held while a connection is opened.
+#[derive(Debug)]
+enum Turn {
+    In { _permit: Option<OwnedSemaphorePermit> },
+    Out { _reads: Option<OwnedRwLockReadGuard<()>> },
+}
 
 tokio::task_local! {
     /// Set while a request is polled. hyper's pool goes on opening a connection in a task of its own when its request
@@ -48,6 +54,8 @@ pub struct Gate(Arc<Turns>);
 #[derive(Debug)]
 struct Turns {
     free: Arc<Semaphore>,
+    /// Read by those that are opened out of turn, for as long as that takes.
+    out_of_turn: Arc<RwLock<()>>,
     is_wide: AtomicBool,
     limit: Duration,
     served: Served,
@@ -57,27 +65,41 @@ impl Gate {
     /// `limit` is what one connection may take, without its wait.
     pub fn new(limit: Duration, served: Served) -> Self {
         let free = Arc::new(Semaphore::new(1));
-        Self(Arc::new(Turns { free, is_wide: AtomicBool::new(false), limit, served }))
+        Self(Arc::new(Turns {
+            free,
+            out_of_turn: Arc::default(),
+            is_wide: AtomicBool::new(false),
+            limit,
+            served,
+        }))
     }
 }
 
 impl Turns {
-    /// Waits for a turn; `None` when that took too long.
-    async fn wait(&self) -> Result<Option<Turn>, Unwanted> {
-        let mut turn = std::pin::pin!(timeout(MAX_WAIT, Arc::clone(&self.free).acquire_owned()));
-        poll_fn(|context| {
-            if HELD.try_with(|_| ()).is_err() {
-                return Poll::Ready(Err(Unwanted));
-            }
-            turn.as_mut().poll(context).map(|turn| Ok(turn.ok().and_then(Result::ok)))
+    /// Waits for a turn, up to a limit.
+    async fn wait(&self) -> Result<Turn, Unwanted> {
+        let mut turn = std::pin::pin!(timeout(MAX_WAIT, self.turn()));
+        let turn = poll_fn(|context| match HELD.try_with(|_| ()) {
+            Ok(()) => turn.as_mut().poll(context).map(Ok),
+            Err(_) => Poll::Ready(Err(Unwanted)),
+        });
+        Ok(match turn.await? {
+            Ok(turn) => turn,
+            Err(_) => Turn::Out { _reads: Arc::clone(&self.out_of_turn).try_read_owned().ok() },
         })
-        .await
+    }
+
+    /// Those out of turn come first: when they are there, few others are needed.
+    async fn turn(&self) -> Turn {
+        let permit = Arc::clone(&self.free).acquire_owned().await.ok();
+        drop(self.out_of_turn.write().await);
+        Turn::In { _permit: permit }
     }
 
     /// A connection is there: what becomes of its turn depends on what the platform speaks.
-    fn opened(&self, is_http2: bool, turn: Option<Turn>) {
+    fn opened(&self, is_http2: bool, turn: Turn) {
         if is_http2 {
-            let _ = HELD.try_with(|held| held.set(turn));
+            let _ = HELD.try_with(|held| held.set(Some(turn)));
         } else if !self.is_wide.swap(true, Ordering::Relaxed) {
             self.free.add_permits(MAX_OPENING - 1);
         }
