@@ -76,7 +76,7 @@ fn answer(status: u16, retry_after: Option<u64>) -> Result<Answer, Fault> {
 
 fn lost(stale: bool) -> Result<Answer, Fault> {
     Err(Fault {
-        error: Error::new(Kind::Connect, "lost"),
+        error: Box::new(Error::new(Kind::Connect, "lost")),
         class: Some(Class::Transient),
         stale: stale.then_some(PoolNumber::MIN),
     })

@@ -32,7 +32,8 @@ pub enum Class {
 /// A request that got no answer.
 #[derive(Debug)]
 pub struct Fault {
-    pub error: Error,
+    /// In a box, since most requests have none.
+    pub error: Box<Error>,
     /// `None` where trying again cannot help.
     pub class: Option<Class>,
     /// The connection had answered well before, and was gone before this request got a byte back: the pool that it
@@ -43,12 +44,12 @@ pub struct Fault {
 impl Fault {
     /// A fault that stays.
     pub fn lasting(error: Error) -> Self {
-        Self { error, class: None, stale: None }
+        Self { error: Box::new(error), class: None, stale: None }
     }
 
     /// A fault that may be over at the next request.
     pub fn passing(error: Error) -> Self {
-        Self { error: error.retryable(), class: Some(Class::Transient), stale: None }
+        Self { error: Box::new(error.retryable()), class: Some(Class::Transient), stale: None }
     }
 }
 

@@ -106,7 +106,7 @@ impl<T: Exchange> Platform<T> {
                 Err(fault) => fault,
             };
             let Fault { error, class, stale } = fault;
-            let Some(class) = class else { return Err(error) };
+            let Some(class) = class else { return Err(*error) };
             let is_free = stale.is_some() && free_retry && retries < self.policy.max_retries.max(1);
             if is_free {
                 // The platform has not failed, so this costs neither quota nor backoff. It is one of the call's
@@ -119,8 +119,8 @@ impl<T: Exchange> Platform<T> {
                     retries,
                     time_left: progress.time_left(),
                 };
-                let Some(delay) = self.policy.delay(failure) else { return Err(error) };
-                let Some(cost) = self.quota.spend(class) else { return Err(error) };
+                let Some(delay) = self.policy.delay(failure) else { return Err(*error) };
+                let Some(cost) = self.quota.spend(class) else { return Err(*error) };
                 spent = Some(cost);
                 sleep(delay).await;
             }
@@ -168,6 +168,6 @@ impl Fault {
             Kind::Server | Kind::Http if is_passing(status) => Some(Class::Transient),
             _ => None,
         };
-        Self { error, class, stale: None }
+        Self { error: Box::new(error), class, stale: None }
     }
 }
