@@ -8,7 +8,7 @@ const binding = require('./native.js')
 const { refuseNumber, requireText } = require('./checks.js')
 const { follow, isFollowed, noteAbort, noteOutcome } = require('./diagnostics.js')
 const { toError } = require('./errors.js')
-const { hasKeys, nameVariable, readCallOptions, readClientOptions, withKeys } = require('./options.js')
+const { hasKeys, nameVariable, readCallOptions, readClientOptions } = require('./options.js')
 const { namedOwner } = require('./owner.js')
 
 const { User, Group, Context } = binding.BindingOwnerKind
@@ -49,7 +49,7 @@ class XkitClient {
   constructor(options) {
     const nativeOptions = readClientOptions(options)
     this.#native = createNative(nativeOptions)
-    if (!hasKeys(nativeOptions)) this.#keyless = nativeOptions
+    if (!hasKeys(nativeOptions)) this.#keyless = { ...options }
     if (nativeOptions.cache !== undefined) {
       const { Leases } = require('./leases.js')
       this.#leases = new Leases(nativeOptions.cache.maxEntries)
@@ -192,7 +192,7 @@ class XkitClient {
 
   /** Keys that were not there when the client was made may be by now: a module can be evaluated before they are. */
   #lookForKeys() {
-    const options = withKeys(this.#keyless)
+    const options = readClientOptions(this.#keyless)
     if (!hasKeys(options)) return
     this.#native = createNative(options)
     this.#keyless = undefined

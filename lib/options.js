@@ -94,14 +94,6 @@ function nameVariable(failure, native) {
 
 const hasKeys = ({ publishableKey, secretKey }) => publishableKey !== undefined && secretKey !== undefined
 
-/** The same, with the keys that the environment has by now. */
-function withKeys(native) {
-  const latest = { __proto__: null, ...native }
-  const { publishableKey, secretKey } = VARIABLES
-  fill(latest, { publishableKey, secretKey })
-  return latest
-}
-
 function readCallOptions(options) {
   return readFields('options', options, CALL)
 }
@@ -172,4 +164,4 @@ function requireSignal(name, value) {
   throw invalidType(`${name} must be an AbortSignal`)
 }
 
-module.exports = { hasKeys, nameVariable, readCallOptions, readClientOptions, withKeys }
+module.exports = { hasKeys, nameVariable, readCallOptions, readClientOptions }
