@@ -43,6 +43,7 @@ describe('a 401 as a status', () => {
         ['a Response itself', response(401)],
         ['a response that is a Response', error({ response: response(401) })],
         ['res', error({ res: { statusCode: 401 } })],
+        ['what an SDK tells of the call', error({ $metadata: { httpStatusCode: 401, attempts: 1 } })],
         ['output', error({ output: { statusCode: 401, payload: {} } })],
         ['a body that was thrown', { error: { status: 401, message: 'The access token expired' } }],
         ['the body of an error without a status', error({ data: { statusCode: 401, message: 'no' } })],
@@ -109,6 +110,8 @@ describe('a returned answer', () => {
         ['a 403 whose data has a code', { status: 403, headers: {}, data: { err: 'Invalid token' } }],
         ['statusCode beside headers', { statusCode: 401, headers: { date: 'today' }, body: {} }],
         ['of another realm', vm.runInNewContext('({ statusCode: 401, headers: {} })')],
+        ['status as text beside headers', { status: '401', headers: {}, body: {} }],
+        ['a 400 whose body is text', { statusCode: 400, headers: {}, body: '{"error":"invalid_token"}' }],
         ['errors with a 401', { errors: [{ status: '401', title: 'Unauthorized' }] }],
         ['errors with a 401 and no data', { data: null, errors: [coded('X', { http: { status: 401 } })] }],
         ['a result pair', { data: null, error: error({ status: 401 }) }],
@@ -118,6 +121,12 @@ describe('a returned answer', () => {
         ],
         ['a result pair whose own status tells', { data: null, error: { message: 'no' }, status: 401 }],
         ['an error beside its response', { error: { message: 'no' }, response: response(401) }],
+        ['no error beside its response', { error: undefined, response: response(401) }],
+        [
+          'a text beside its response',
+          { data: undefined, error: 'no', response: response(401), request: {} },
+        ],
+        ['an error body as OAuth has it', { error: 'invalid_token', error_description: 'The token expired' }],
         ['an Error alone', { error: error({ statusCode: 401 }), isOk: false }],
         ['an error body', { error: { code: 401, status: 'UNAUTHENTICATED', message: 'no' } }],
       ],
@@ -129,7 +138,10 @@ describe('a returned answer', () => {
     accepted(
       [
         ['a status without headers', { status: 401 }],
-        ['a status of text', { status: '401', headers: {} }],
+        [
+          'a 403 whose body is a stream',
+          { statusCode: 403, headers: {}, body: new Response('{"error":"x"}').body },
+        ],
         ['an Error', error({ status: 401 })],
         ['a Response with 403', response(403)],
         ['a 403 whose data has none', { status: 403, headers: {}, data: { message: 'Forbidden' } }],
@@ -139,6 +151,13 @@ describe('a returned answer', () => {
         ['a Response with 200', response(200)],
         ['text', 'HTTP 401'],
         ['the log of a delivery', { id: 1, status_code: 401, response: { status: 401, headers: {} } }],
+        ['the log of one without an error', { id: 1, error: null, response: { status: 401, headers: {} } }],
+        ['a result that is about a scope', { error: { message: 'missing scope' }, response: response(401) }],
+        ['a refresh', { error: 'invalid_grant', error_description: 'Token has been expired or revoked.' }],
+        [
+          'an error body about a scope',
+          { error: 'invalid_token', error_description: 'The scope is missing' },
+        ],
         ['a job that failed', { id: 'job_1', state: 'failed', error: { code: 401, type: 'unauthorized' } }],
         ['an error beside data', { data: [1], error: error({ status: 401 }) }],
         ['errors beside data', { data: { a: 1 }, errors: [coded('UNAUTHENTICATED')] }],
@@ -257,6 +276,11 @@ describe('a word of the list', () => {
           'that pair in a body',
           axiosError(400, { error: { type: 'OAuthException', code: 190, message: 'x' } }),
         ],
+        ['as the type of an entry', axiosError(400, { errors: [{ errorType: 'expired_token' }] })],
+        [
+          'in the text of a body',
+          error({ statusCode: 400, bodyText: JSON.stringify(graphql(coded('UNAUTHENTICATED'))) }),
+        ],
         ['an owner that is gone', error({ data: { ok: false, error: 'account_inactive' } })],
       ],
       true,
@@ -290,6 +314,12 @@ describe('a word of the list', () => {
         ['an application that is unknown', axiosError(401, { error: 'invalid_client' })],
         ['another number of that type', axiosError(400, { error: { type: 'OAuthException', code: 100 } })],
         ['that number of another type', error({ type: 'SomeException', code: 190 })],
+        [
+          'of a category',
+          axiosError(403, {
+            errors: [{ category: 'AUTHENTICATION_ERROR', code: 'FORBIDDEN', detail: 'no' }],
+          }),
+        ],
         ['a channel', error({ code: 'an_error', data: { ok: false, error: 'not_in_channel' } })],
         ['a limit', error({ data: { ok: false, error: 'ratelimited' } })],
         ['a code of the system', error({ code: 'ECONNRESET' })],
@@ -335,6 +365,7 @@ describe('the words of a message', () => {
       'Token has expired.',
       'token was revoked',
     ],
+    ...['Unexpected server response: 401', 'Response code 401 (Unauthorized)', 'HTTP error response: 401'],
     ...[
       'Access token expired',
       'Developer token has expired',
@@ -368,6 +399,12 @@ describe('the words of a message', () => {
     expect(isRejection(error({ status: 500 }, message), true)).toBe(false)
     expect(isRejection(error({ response: { status: 404 } }, message), true)).toBe(false)
     expect(isRejection(message, false)).toBe(false)
+  })
+
+  test('are read where a code is the number of an error and no status', () => {
+    expect(isRejection({ code: 124, message: 'Access token is expired.' }, true)).toBe(true)
+    expect(isRejection({ code: 200, message: 'Access token is expired.' }, true)).toBe(true)
+    expect(isRejection({ code: 404, message: 'Access token is expired.' }, true)).toBe(false)
   })
 
   test.each(LEFT)('"%s" is not', message => {

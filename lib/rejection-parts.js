@@ -11,8 +11,8 @@ const CHALLENGE = 'www-authenticate'
 const STATUSES = ['status', 'statusCode', 'httpStatusCode', 'httpStatus']
 const NUMBERS = ['code', 'errorCode', 'error_code']
 const ANSWER_STATUSES = [...STATUSES, 'code']
-const ANSWERS = ['response', 'res', 'responseInfo', 'rawResponse', 'output']
-const BODIES = ['body', 'data', 'error', 'result', '_data']
+const ANSWERS = ['response', 'res', 'responseInfo', 'rawResponse', 'output', '$metadata']
+const BODIES = ['body', 'data', 'error', 'result', '_data', 'bodyText']
 
 // Where things are, one layer deep.
 
@@ -61,10 +61,10 @@ function httpStatusOf(failure) {
   return [...own, ...answered].map(toStatus).find(status => status !== undefined)
 }
 
+/** Of the codes, only what is an error in HTTP: others may number anything. */
 function statusOf(failure) {
   return (
-    httpStatusOf(failure) ??
-    NUMBERS.map(name => toStatus(get(failure, name))).find(status => status !== undefined)
+    httpStatusOf(failure) ?? NUMBERS.map(name => toStatus(get(failure, name))).find(status => status >= 400)
   )
 }
 
@@ -86,6 +86,11 @@ function get(value, name) {
 
 function isObject(value) {
   return typeof value === 'object' && value !== null
+}
+
+/** A body that nobody has read yet. */
+function isStream(value) {
+  return typeof get(value, 'getReader') === 'function' || typeof get(value, 'pipe') === 'function'
 }
 
 /** An object of somebody else: what this package says of the platform tells nothing of a service. */
@@ -142,6 +147,7 @@ module.exports = {
   isForeign,
   isNothing,
   isObject,
+  isStream,
   nodesOf,
   parse,
   statusOf,

@@ -24,7 +24,7 @@ const NAMESPACE = /^\w+:(?=\w)/
 
 const STATUS_TEXT = /^(?:(?:error[ _-]?)?http[ _-]?)?401(?:[ _-]?unauthorized)?$/i
 const UNAUTHORIZED_MESSAGE =
-  /\b(?:http|status)(?:[ _-]?(?:error|status|code))*["']?[ :=]+401\b|\b401\b[ :,()-]*(?:unauthorized|not[ _-]authori[sz]ed)\b/i
+  /\b(?:http|status|response)(?:[ _-]?(?:error|status|code|response))*["']?[ :=]+401\b|\b401\b[ :,()-]*(?:unauthorized|not[ _-]authori[sz]ed)\b/i
 /** Only an access token's end counts: those of a page, a reset, an upload or a refresh are something else. */
 const EXPIRED_MESSAGE =
   /(?:^|[^\w\s]\s*|\b(?:the|this|your|my|access|auth|authentication|oauth2?|bearer|api|jwt|session|developer|provided)\s+)token\s+(?:(?:has|is|was)\s+)?(?:been\s+)?(?:expired|revoked)\b/i

@@ -16,6 +16,7 @@ const {
   isForeign,
   isNothing,
   isObject,
+  isStream,
   nodesOf,
   parse,
   statusOf,
@@ -45,12 +46,15 @@ const DEAD_TOKEN = { type: 'OAuthException', code: 190 }
 const OWNER_IS_GONE = 'account_inactive'
 
 const CAUSES = ['cause', 'networkError', 'originalError', 'raw']
+/** All that a result has which is either data or an error. */
+const RESULT = ['data', 'error', 'response', 'request']
 const ENTRIES = ['errors', 'graphQLErrors']
 const WORD_FIELDS = [
   'code',
   'errorCode',
   'error_code',
   'type',
+  'errorType',
   'error_type',
   'error',
   'err',
@@ -85,16 +89,21 @@ function isRejectedBody(status, body) {
 
 function isReturnedRejection(value) {
   if (typeof value !== 'object' || value === null || isPlain(value)) return false
-  return isUnauthorizedAnswer(value) || isRejectedAnswer(value) || isRejectedResult(value)
+  return (
+    isUnauthorizedAnswer(value) ||
+    isRejectedAnswer(value) ||
+    isRejectedResult(value) ||
+    isUnauthorizedResult(value)
+  )
 }
 
 /** Whether an answer has nothing that any rule begins with: nearly all have not, and are not to pay for those that have. */
 function isPlain(value) {
   try {
-    const { status, statusCode, headers } = value
-    if (!isPlainBody(value)) return false
+    const { status, statusCode, headers, response } = value
+    if (!isPlainBody(value) || isUnauthorizedStatus(response?.status)) return false
     if (!isObject(headers)) return true
-    const isRefused = OPEN_STATUSES.includes(status) || OPEN_STATUSES.includes(statusCode)
+    const isRefused = OPEN_STATUSES.includes(toStatus(status)) || OPEN_STATUSES.includes(toStatus(statusCode))
     return !isRefused && isPlainBody(value.data) && isPlainBody(value.body)
   } catch {
     return false
@@ -104,14 +113,21 @@ function isPlain(value) {
 function isPlainBody(body) {
   if (!isObject(body)) return true
   const { ok, error, errors, graphQLErrors } = body
+  if (typeof error === 'string' && body.error_description !== undefined) return false
   return ok !== false && !isObject(error) && !errors?.length && !graphQLErrors?.length
 }
 
 /** `{ status: 401, headers }`: a Response, and what clients give for one. */
 function isUnauthorizedAnswer(value) {
-  if (get(value, 'status') !== UNAUTHORIZED && get(value, 'statusCode') !== UNAUTHORIZED) return false
-  const headers = get(value, 'headers')
-  return isObject(headers) && !hasOtherReason([value])
+  if (![get(value, 'status'), get(value, 'statusCode')].some(isUnauthorizedStatus)) return false
+  return isObject(get(value, 'headers')) && !hasOtherReason([value])
+}
+
+/** `{ error, response }` of a 401, without data and with nothing else: whatever the error is. */
+function isUnauthorizedResult(value) {
+  if (!('error' in value) || !isNothing(get(value, 'data'))) return false
+  const isAnswer = isUnauthorizedAnswer(get(value, 'response'))
+  return isAnswer && Object.keys(value).every(name => RESULT.includes(name)) && !hasOtherReason([value])
 }
 
 /** `{ status: 200, headers, data: { ok: false, error: 'token_expired' } }`: an answer whose body is the refusal. */
@@ -119,7 +135,9 @@ function isRejectedAnswer(value) {
   if (!isObject(get(value, 'headers'))) return false
   const status = toStatus(get(value, 'status')) ?? toStatus(get(value, 'statusCode'))
   if (!TELLING_STATUSES.includes(status)) return false
-  return [get(value, 'data'), get(value, 'body')].some(body => isObject(body) && isRejectedBody(status, body))
+  return [get(value, 'data'), get(value, 'body')].some(
+    body => !isNothing(body) && !isStream(body) && isRejectedBody(status, body),
+  )
 }
 
 /** What was returned without its answer: a body, or a result. */
@@ -127,11 +145,11 @@ function isRejectedResult(value) {
   return isRefusal(value) || isEmptyOfData(value) || isFailedResult(value)
 }
 
-/** `{ ok: false, error: 'token_expired' }`. */
+/** `{ ok: false, error: 'token_expired' }`, or `{ error: 'invalid_token', error_description }`, as OAuth has it. */
 function isRefusal(value) {
-  if (get(value, 'ok') !== false) return false
   const error = get(value, 'error')
-  return isWord(error) || error === OWNER_IS_GONE
+  if (get(value, 'ok') === false) return isWord(error) || error === OWNER_IS_GONE
+  return typeof get(value, 'error_description') === 'string' && isWord(error) && !hasOtherReason([value])
 }
 
 /** `{ errors: [{ extensions: { code: 'UNAUTHENTICATED' } }] }`, and the same with a 401; not beside data. */
