@@ -276,6 +276,14 @@ describe('a word of the list', () => {
           'that pair in a body',
           axiosError(400, { error: { type: 'OAuthException', code: 190, message: 'x' } }),
         ],
+        [
+          'beside a page whose words are about anything',
+          axiosError(401, '<table><th scope="row">No permission</th></table>'),
+        ],
+        [
+          'beside a link to what scopes are',
+          axiosError(401, { message: 'Not valid, see https://example.com/scopes' }),
+        ],
         ['as the type of an entry', axiosError(400, { errors: [{ errorType: 'expired_token' }] })],
         [
           'in the text of a body',

@@ -31,6 +31,7 @@ const EXPIRED_MESSAGE =
 /** A token that is good, but not for this; or the refusal of a refresh or of the application itself. */
 const OTHER_REASON =
   /(?:^|[^a-z]|insufficient|missing|invalid)scopes?(?![a-z])|permissions?(?![a-z])|\binvalid_(?:grant|client)\b|\bunauthorized_client\b/i
+const LINK = /https?:\S*/g
 const INSUFFICIENT_SCOPE = /\berror="?insufficient_scope\b/i
 
 /** Whether a text is a word of the list: compared whole, never inside a sentence. `unauthorized` may also mean what a 403 means. */
@@ -54,10 +55,11 @@ function isTelling(message) {
 
 /**
  * Whether a text says that something else is refused than the token: a scope, a permission, a refresh. Some clients
- * write the request and all headers behind it, which may name scopes in any case.
+ * write the request and all headers behind it, which may name scopes in any case; so may a page of HTML, or a link.
  */
 function namesOtherReason(text) {
-  return OTHER_REASON.test(textOf(text).split(/[{\n]/, 1)[0])
+  const [words] = textOf(text).split(/[{\n]|^</, 1)
+  return OTHER_REASON.test(words.replaceAll(LINK, ''))
 }
 
 /** The same of a `WWW-Authenticate`, which may name the scopes that are needed beside whatever is wrong. */
