@@ -152,6 +152,12 @@ describe('a returned answer', () => {
         ['text', 'HTTP 401'],
         ['the log of a delivery', { id: 1, status_code: 401, response: { status: 401, headers: {} } }],
         ['the log of one without an error', { id: 1, error: null, response: { status: 401, headers: {} } }],
+        [
+          'a result whose error tells of a number',
+          { error: { message: 'status 401' }, response: response(500) },
+        ],
+        ['a result whose Error does', { error: error({}, 'status 401'), response: response(500) }],
+        ['a result of a 403 whose error does', { error: { message: 'status 401' }, response: response(403) }],
         ['a result that is about a scope', { error: { message: 'missing scope' }, response: response(401) }],
         ['a refresh', { error: 'invalid_grant', error_description: 'Token has been expired or revoked.' }],
         [

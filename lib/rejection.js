@@ -178,7 +178,11 @@ function isFailedResult(value) {
   if (!isForeign(error) || !isNothing(get(value, 'data'))) return false
   const isResult = isError(error) || 'data' in value || isObject(get(get(value, 'response'), 'headers'))
   if (!isResult && Object.keys(value).length > 1) return false
-  return isThrownRejection(error) || isThrownRejection(value)
+  const status = statusOf(value)
+  if (!isOpen(status)) return false
+  // Beside a status, an object is the body of that answer.
+  if ((status === undefined || isError(error)) && isThrownRejection(error)) return true
+  return isThrownRejection(value)
 }
 
 // What was thrown.

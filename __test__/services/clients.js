@@ -69,7 +69,7 @@ module.exports = [
   {
     sdk: 'axios',
     way: ', `validateStatus`',
-    ...common,
+    ...told,
     call: token => require('axios').get(URL, { headers: bearer(token), validateStatus: null }),
   },
   {
@@ -104,6 +104,38 @@ module.exports = [
       const answer = await require('undici').request(URL, { headers: bearer(token) })
       if (answer.statusCode === 200) await answer.body.dump()
       return answer
+    },
+  },
+  {
+    sdk: 'openapi-fetch',
+    ...common,
+    call: async token => {
+      const { default: createClient } = await import('openapi-fetch')
+      return createClient({ baseUrl: 'https://api.example.com' }).GET('/me', { headers: bearer(token) })
+    },
+  },
+  {
+    sdk: '@azure-rest/core-client',
+    ...common,
+    call: token => {
+      const { getClient } = require('@azure-rest/core-client')
+      const client = getClient('https://api.example.com', { retryOptions: { maxRetries: 0 } })
+      return client.path('/me').get({ headers: bearer(token) })
+    },
+  },
+  {
+    sdk: '@apollo/client',
+    ...graphql,
+    dead: {
+      ...graphql.dead,
+      '400 UNAUTHENTICATED': json(400, {
+        errors: [{ message: 'no', extensions: { code: 'UNAUTHENTICATED' } }],
+      }),
+    },
+    call: token => {
+      const { ApolloClient, HttpLink, InMemoryCache, gql } = require('@apollo/client/core')
+      const link = new HttpLink({ uri: URL, headers: bearer(token) })
+      return new ApolloClient({ link, cache: new InMemoryCache() }).query({ query: gql`{ me }` })
     },
   },
   {
