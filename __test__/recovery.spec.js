@@ -727,7 +727,7 @@ describe('what counts as a refusal', () => {
     ['a Response with 403', new Response(null, { status: 403 }), once],
     ['a Response with 200', new Response(null, { status: 200 }), once],
     ['a status without headers', { status: 401 }, once],
-    ['a status of text', { status: '401', headers }, once],
+    ['a status of text', { status: '401', headers }, twice],
     ['headers without a get', { status: 401, headers: {} }, twice],
     ['the number itself', 401, once],
     ['an error that is not thrown', error({ status: 401 }), once],
