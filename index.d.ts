@@ -352,7 +352,7 @@ export class XkitClient<Slug extends string = string> {
    * Global `fetch` with the bearer token, on top of {@link withAccessToken}: `init.signal` ends the waiting for a token
    * too. A one-shot body (a stream, or a `Request` with a body) is not sent a second time: then the rejection is returned.
    * Small JSON answers with 200, 400 or 403 are looked into for the same words: a clone of their first chunk, at most 64 KiB.
-   * Others are handed on unread.
+   * Others are handed on unread, and so is one whose body has not come after a second.
    */
   fetch(
     owner: ConnectionOwner,

@@ -237,6 +237,28 @@ describe('an answer that tells it in its body', () => {
     await flowing.promise
   })
 
+  test.each([
+    ['does not begin', {}, ''],
+    ['stops before its end', { 'content-length': 11 }, '{"ok":'],
+  ])(
+    'that %s is handed on all the same, and what comes late reaches the caller',
+    async (_what, headers, begun) => {
+      const platform = await start(active(FIRST))
+      let send
+      const service = await start((_request, response) => {
+        response.writeHead(200, { 'content-type': 'application/json', ...headers })
+        if (begun === '') response.flushHeaders()
+        else response.write(begun)
+        send = response
+      })
+      const response = await platform.client().fetch('u1', 'slack', service.origin)
+
+      send.end('{"ok":true}'.slice(begun.length))
+      expect(await response.json()).toEqual({ ok: true })
+      expect(service.requests).toHaveLength(1)
+    },
+  )
+
   test('is cut with its connection: the caller finds it out by reading', async () => {
     const platform = await start(active(FIRST))
     const service = await start((_request, response) => {

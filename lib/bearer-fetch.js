@@ -2,12 +2,16 @@
 // looked into for a rejection.
 'use strict'
 
+// Not the global ones, which tests replace by a fake.
+const { clearTimeout, setTimeout } = require('node:timers')
 const { requireObject } = require('./checks.js')
 const { toError } = require('./errors.js')
 const { TELLING_STATUSES, isRejectedBody, isRejection } = require('./rejection.js')
 
 const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json\b/i
 const MAX_BODY = 64 * 1024
+/** A refusal comes with its headers, or right behind them. */
+const PATIENCE_MS = 1000
 
 /** The global `fetch` as a use of a token, with what recovery has to know of the request. */
 function bearerFetch(slug, input, init) {
@@ -83,21 +87,26 @@ async function isRejectedInBody(response) {
 
 /**
  * The text of the first chunk, from a clone. More is read only of a body whose length is known to be small: another
- * one may be a stream, which is neither to be held back nor to be kept in memory.
+ * one may be a stream, which is neither to be held back nor to be kept in memory. What is late is not waited for.
  */
 async function beginningOf(response) {
   const isSmall = response.headers.has('content-length')
   const reader = response.clone().body.getReader()
   const chunks = []
   let length = 0
+  let timer
+  const late = new Promise(resolve => {
+    timer = setTimeout(resolve, PATIENCE_MS, { done: true })
+  })
   try {
     do {
-      const { done, value } = await reader.read()
+      const { done, value } = await Promise.race([reader.read(), late])
       if (done) break
       chunks.push(value)
       length += value.byteLength
     } while (isSmall && length < MAX_BODY)
   } finally {
+    clearTimeout(timer)
     // Not awaited: it ends when the caller has read or cancelled the other half.
     reader.cancel().catch(() => {})
   }
