@@ -225,7 +225,7 @@ describe('the quota of a client', () => {
 
   test('lets an outage cost no more than one request in a hundred', async () => {
     platform.replyWith(unavailable())
-    const client = platform.client()
+    const client = platform.client({ timeoutMs: 600_000, attemptTimeoutMs: 600_000 })
 
     const failures = await Promise.all(
       Array.from({ length: CALLS }, (_, i) => failureOf(client.getAccessToken(`u${i}`, 'slack'))),
