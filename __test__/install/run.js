@@ -16,7 +16,8 @@ const QUICK_BUILD = {
   CARGO_PROFILE_RELEASE_CODEGEN_UNITS: '16',
   CARGO_PROFILE_RELEASE_OPT_LEVEL: '0',
 }
-const QUIETLY = ['--no-audit', '--no-fund', '--no-update-notifier']
+// The level of messages is not the one of the command that runs this.
+const QUIETLY = ['--no-audit', '--no-fund', '--no-update-notifier', '--loglevel=notice']
 
 /** A repository with what this one would commit now. */
 function cloneOfHere() {
