@@ -62,21 +62,24 @@ describe('a flood of informational answers', () => {
         more()
       },
     })
-    const well = await startServer()
+    const silent = await startRawServer({ onRequest: act.hang })
+    const { baseUrl: wellUrl } = await startServer()
 
-    const input = { baseUrl: server.baseUrl, wellUrl: well.baseUrl, timeoutMs }
-    const { stdout, stderr } = await startChild(script, input).ended
+    // At the same time, in a process of its own, the same calls without a flood: what the machine needs for them now.
+    const [flooded, unharmed] = await Promise.all(
+      [server, silent].map(async ({ baseUrl }) => {
+        const { stdout, stderr } = await startChild(script, { baseUrl, wellUrl, timeoutMs }).ended
+        expect(stderr).toBe('')
+        const [limited, ...others] = JSON.parse(stdout)
+        expect(limited.code).toBe('ERR_XKIT_TIMEOUT')
+        expect(others.map(({ code }) => code)).toEqual(Array(19).fill('fulfilled'))
+        return { limited: limited.took, longest: Math.max(...others.map(({ took }) => took)) }
+      }),
+    )
 
-    expect(stderr).toBe('')
-    const [flooded, ...others] = JSON.parse(stdout)
-    expect(flooded.code).toBe('ERR_XKIT_TIMEOUT')
-    expect(flooded.took).toBeLessThan(timeoutMs + GRACE)
-    expect(others).toHaveLength(19)
-    for (const { code, took } of others) {
-      expect(code).toBe('fulfilled')
-      expect(took).toBeLessThan(GRACE)
-    }
-  }, 30_000)
+    expect(flooded.limited).toBeLessThan(unharmed.limited + GRACE)
+    expect(flooded.longest).toBeLessThan(unharmed.longest + GRACE)
+  })
 })
 
 const HEAD = 'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n'
