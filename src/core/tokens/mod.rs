@@ -92,7 +92,7 @@ impl Tokens {
         self.in_flight.start(key.clone(), version, progress, work)
     }
 
-    /// As `start`, for a connection that is kept and late in its life.
+    /// Notes that a kept connection is being fetched anew, so that the next attempt waits its turn.
     pub fn refreshing(&mut self, key: &Key, now: Now) {
         if let Some(cache) = &mut self.cache {
             cache.refreshing(key, now);
