@@ -149,6 +149,33 @@ describe('a signal aborted while the call is under way', () => {
     },
   )
 
+  test('is over for whoever asks in the same turn: that call joins no request that is being cancelled', async () => {
+    const users = Array.from({ length: 200 }, (_, each) => `u${each}`)
+    const hung = new Set()
+    const server = await startServer({
+      handler(request, response, entry) {
+        if (hung.has(entry.path)) answer(request, response, entry)
+        hung.add(entry.path)
+      },
+    })
+    const client = newClient(server, { maxConcurrency: 1_000 })
+    const controllers = users.map(() => new AbortController())
+
+    const aborted = Promise.allSettled(
+      users.map((user, each) => client.getAccessToken(user, 'slack', { signal: controllers[each].signal })),
+    )
+    await server.requests.reaches(200)
+    const next = users.map((user, each) => {
+      controllers[each].abort()
+      return client.getAccessToken(user, 'slack')
+    })
+
+    expect(await Promise.all(next)).toEqual(users.map(user => tokenFor(`/connections/${user}/slack`)))
+    for (const { reason } of await aborted) expect(reason).toMatchObject({ name: 'AbortError' })
+    await server.cancelled.reaches(200)
+    expect(client.stats()).toMatchObject({ requests: 400, coalesced: 0 })
+  })
+
   test('in a wait between two attempts sends no further request', async () => {
     const server = await startServer({
       handler(_request, response) {

@@ -19,6 +19,7 @@ use rustc_hash::FxHashMap;
 use tokio::task::{AbortHandle, yield_now};
 
 use super::queue::{Key, Queue, Wake};
+use crate::core::tokens::in_flight::Leave;
 
 /// Turns a result into what the promise resolves with.
 pub type Convert<T> = for<'env> fn(&'env Env, T) -> napi::Result<Unknown<'env>>;
@@ -54,7 +55,23 @@ pub struct Bridge<T: Send + 'static> {
 
 struct Pending {
     deferred: sys::napi_deferred,
-    work: AbortHandle,
+    work: Work,
+}
+
+/// What will settle a promise.
+pub struct Work {
+    pub task: AbortHandle,
+    /// For a call that may be cancelled.
+    pub leave: Option<Leave>,
+}
+
+impl Work {
+    fn abort(&self) {
+        if let Some(leave) = &self.leave {
+            leave.now();
+        }
+        self.task.abort();
+    }
 }
 
 /// The thread-safe function by which the event loop is woken.
@@ -187,7 +204,7 @@ impl<T: Send + 'static> Bridge<T> {
         &self,
         env: &'env Env,
         fallback: fn() -> T,
-        spawn: impl FnOnce(Completion<T>) -> AbortHandle,
+        spawn: impl FnOnce(Completion<T>) -> Work,
     ) -> napi::Result<Started<'env>> {
         let (mut deferred, mut promise) = (ptr::null_mut(), ptr::null_mut());
         // SAFETY: `env` is this thread's and both places are valid.

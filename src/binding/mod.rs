@@ -15,7 +15,7 @@ use napi::Env;
 use napi::bindgen_prelude::{Either, Either3, Either4, External, FunctionRef, Undefined, Unknown};
 use napi_derive::napi;
 
-use self::bridge::{Bridge, SettleLater, Started};
+use self::bridge::{Bridge, SettleLater, Started, Work};
 use self::convert::{
     BindingClientOptions, BindingError, BindingHit, BindingOutcome, BindingStats, Settlement,
 };
@@ -129,13 +129,13 @@ pub fn call<'env>(
     let Some(runtime) = runtime::handle() else {
         return Ok(Either4::D(Error::internal().into()));
     };
+    let leave = cancellable.then(|| call.leave());
     let Started { promise, key } = client.bridge.start(env, Settlement::panicked, |completion| {
-        runtime
-            .spawn(async move {
-                let outcome = call.run().await;
-                completion.send(Settlement::of(outcome, whole_connection)).await;
-            })
-            .abort_handle()
+        let task = runtime.spawn(async move {
+            let outcome = call.run().await;
+            completion.send(Settlement::of(outcome, whole_connection)).await;
+        });
+        Work { task: task.abort_handle(), leave }
     })?;
     Ok(if cancellable {
         Either4::B(BindingCancellable { promise, key: key as f64 })
@@ -210,12 +210,11 @@ pub fn close<'env>(env: &'env Env, client: &External<BindingClient>) -> napi::Re
         return Ok(None);
     };
     let started = client.bridge.start(env, Settlement::panicked, |completion| {
-        runtime
-            .spawn(async move {
-                ended.await;
-                completion.send(Settlement::Closed).await;
-            })
-            .abort_handle()
+        let task = runtime.spawn(async move {
+            ended.await;
+            completion.send(Settlement::Closed).await;
+        });
+        Work { task: task.abort_handle(), leave: None }
     })?;
     Ok(Some(started.promise))
 }

@@ -18,7 +18,7 @@ use crate::core::error::{Error, Kind};
 use crate::core::source::{Fetch, Fetched, Purpose, Queued, TokenSource};
 use crate::core::stats::Stats;
 use crate::core::tokens::cache::{Cache, Hit};
-use crate::core::tokens::in_flight::{FetchResult, Progress, Waiter};
+use crate::core::tokens::in_flight::{FetchResult, Leave, Progress, Waiter};
 use crate::core::tokens::key::{Key, OwnerKind, Segment};
 use crate::core::tokens::validity::{Validity, Version};
 use crate::core::tokens::{FetchNumber, Life, Tokens};
@@ -207,12 +207,13 @@ impl Client {
     fn refresh(&self, tokens: &mut Tokens, open: &Open, key: Key) -> Option<BoxFuture<'static, ()>> {
         let deadline = Instant::now() + self.shared.limits.timeout;
         tokens.refreshing(&key, self.shared.clock.now());
-        let waiter = self.start(tokens, open, key, deadline, Purpose::Refresh).ok()?;
+        let Waiter { result, seat } = self.start(tokens, open, key, deadline, Purpose::Refresh).ok()?;
         let mut closing = self.shared.closing.subscribe();
         Some(
             async move {
                 let closed = pin!(closing.wait_for(|is_closing| *is_closing));
-                let _ = timeout_at(deadline, select(waiter.result, closed)).await;
+                let _ = timeout_at(deadline, select(result, closed)).await;
+                drop(seat);
             }
             .boxed(),
         )
@@ -364,12 +365,18 @@ pub struct Call {
 }
 
 impl Call {
+    /// For whoever may cancel the call: dropping its future alone takes the time until its thread comes to it.
+    pub fn leave(&self) -> Leave {
+        self.waiter.seat.leave()
+    }
+
     /// Runs the call to its end. Dropping the future of the last call of a fetch cancels the request.
     pub async fn run(self) -> Outcome {
         let Self { shared, waiter, slug, timeout, deadline, coalesced, _open } = self;
-        let Waiter { result, progress } = waiter;
+        let Waiter { result, seat } = waiter;
         let result = timeout_at(deadline, result).await;
-        let attempts = progress.attempts();
+        let attempts = seat.progress().attempts();
+        drop(seat);
         let mut result = result.unwrap_or_else(|_| Err(shared.overdue(timeout, attempts)));
         if let Err(error) = &mut result {
             error.attempts = attempts;

@@ -2,7 +2,7 @@
 //!
 //! `client` takes a call on → `tokens`: what we know → `source`: where a connection is fetched from, which is `platform`: how
 //! we ask → `http`: how bytes travel, or `fleet` around it: how processes share. Below them are leaves that import none of
-//! these: `connection`, `error`, `secret`, `stats`, `clock`, `json`, `text`.
+//! these: `connection`, `error`, `secret`, `stats`, `clock`, `lookup`, `json`, `text`.
 #![forbid(unsafe_code)]
 
 pub mod client;
@@ -13,6 +13,7 @@ pub mod error;
 pub mod fleet;
 pub mod http;
 mod json;
+mod lookup;
 pub mod platform;
 pub mod secret;
 mod source;

@@ -426,6 +426,29 @@ async fn when_all_have_left_the_request_is_cancelled_and_the_next_call_asks_agai
 }
 
 #[tokio::test(start_paused = true)]
+async fn nobody_joins_a_fetch_whose_last_caller_was_cancelled_even_before_its_thread_knows() {
+    let rig = Rig::new(false);
+    let [first, second] = [(), ()].map(|()| begin(&rig.client, "u", None).unwrap());
+    let leaves = [first.leave(), second.leave()];
+    let mut calls = [first, second].map(|call| Box::pin(call.run()));
+    for call in &mut calls {
+        assert!(futures_util::poll!(call).is_pending());
+    }
+    leaves[0].now();
+    leaves[0].now();
+    let joined = begin(&rig.client, "u", None).unwrap();
+    assert!(joined.coalesced, "one still waits");
+    drop(joined);
+    leaves[1].now();
+    let next = begin(&rig.client, "u", None).unwrap();
+    assert!(!next.coalesced);
+    rig.answers(2);
+    assert_eq!(token(&next.run().await), "token-2");
+    drop(calls);
+    assert_eq!((rig.requests(), rig.under_way()), (2, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_shared_failure_reaches_everyone_and_is_not_kept() {
     let rig = Rig::new(true);
     rig.fails_with(503);

@@ -151,8 +151,7 @@ impl Dialer {
     ) -> Result<Box<dyn Stream>, Failure> {
         stage.set("the lookup of its name");
         let addresses = self.resolver.addresses(host).await?;
-        let addresses: Vec<_> =
-            addresses.into_iter().map(|address| SocketAddr::from((address, *port))).collect();
+        let addresses: Vec<_> = addresses.iter().map(|address| SocketAddr::new(*address, *port)).collect();
         stage.set("the connection");
         let stream = TcpStream::connect(&addresses[..]).await?;
         stream.set_nodelay(true)?;

@@ -1,24 +1,16 @@
-//! Owns the lookups of Redis's names: at most one at a time, whoever asks, since each blocks a thread for as long as the name
+//! Has Redis's names looked up, at most one at a time, whoever asks, since each lookup holds a thread for as long as the name
 //! server is silent.
 
 use std::fmt;
-use std::io;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
-
-use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Shared};
-use tokio::net::lookup_host;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::failure::Failure;
-use super::tasks::spawn;
+use crate::core::lookup::Lookup;
 
-type Lookup = Shared<BoxFuture<'static, Result<Vec<IpAddr>, Failure>>>;
-type Ask = fn(String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>>;
-
-/// The last lookup, and how to ask.
+/// The last lookup, and how to begin one.
 pub struct Resolver {
-    ask: Ask,
+    ask: fn(String) -> Lookup,
     last: Mutex<Option<(String, Lookup)>>,
 }
 
@@ -31,25 +23,20 @@ impl fmt::Debug for Resolver {
 impl Resolver {
     /// Asks the system.
     pub fn system() -> Self {
-        Self::new(|host| {
-            async move { Ok(lookup_host((host, 0)).await?.map(|address| address.ip()).collect()) }.boxed()
-        })
-    }
-
-    fn new(ask: Ask) -> Self {
-        Self { ask, last: Mutex::default() }
+        Self { ask: Lookup::system, last: Mutex::default() }
     }
 
     /// The addresses of a host. A lookup goes on when the one who waits for it leaves, and the next one joins it.
-    pub async fn addresses(&self, host: &str) -> Result<Vec<IpAddr>, Failure> {
+    pub async fn addresses(&self, host: &str) -> Result<Arc<[IpAddr]>, Failure> {
         if let Ok(address) = host.parse() {
-            return Ok(vec![address]);
+            return Ok(Arc::new([address]));
         }
         loop {
             let (of, lookup) = self.lookup(host);
-            let addresses = lookup.await;
+            let addresses = lookup.addresses().await;
             if of == host {
-                return addresses;
+                // The resolver's own words; the host is not among them.
+                return addresses.map_err(|error| Failure::lasting(error.to_string()));
             }
         }
     }
@@ -58,15 +45,8 @@ impl Resolver {
     fn lookup(&self, host: &str) -> (String, Lookup) {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         match &*last {
-            Some((of, lookup)) if lookup.peek().is_none() => (of.clone(), lookup.clone()),
-            _ => {
-                let asked = (self.ask)(host.to_owned());
-                // The resolver's own words; the host is not among them.
-                let told = |error: io::Error| Failure::lasting(error.to_string());
-                let lookup = async move { asked.await.map_err(told) }.boxed().shared();
-                spawn(lookup.clone().map(drop).boxed());
-                last.insert((host.to_owned(), lookup)).clone()
-            }
+            Some(last) if last.1.is_under_way() => last.clone(),
+            _ => last.insert((host.to_owned(), (self.ask)(host.to_owned()))).clone(),
         }
     }
 }
@@ -84,20 +64,20 @@ mod tests {
     static ASKED: AtomicUsize = AtomicUsize::new(0);
     static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
 
-    fn slow(host: String) -> BoxFuture<'static, io::Result<Vec<IpAddr>>> {
-        async move {
+    #[allow(clippy::disallowed_methods, reason = "a test has its runtime")]
+    fn slow(host: String) -> Lookup {
+        Lookup::by(tokio::spawn(async move {
             ASKED.fetch_add(1, Ordering::Relaxed);
             assert_eq!(UNDER_WAY.fetch_add(1, Ordering::Relaxed), 0, "one at a time");
             sleep(Duration::from_secs(10)).await;
             UNDER_WAY.fetch_sub(1, Ordering::Relaxed);
             Ok(vec![IpAddr::from([10, 0, 0, u8::try_from(host.len()).unwrap()])])
-        }
-        .boxed()
+        }))
     }
 
     #[tokio::test(start_paused = true)]
     async fn one_lookup_is_under_way_at_a_time_and_all_who_want_it_share_it() {
-        let resolver = Resolver::new(slow);
+        let resolver = Resolver { ask: slow, last: Mutex::default() };
         for _ in 0..5 {
             assert!(timeout(Duration::from_millis(50), resolver.addresses("a")).await.is_err());
         }

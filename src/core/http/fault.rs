@@ -11,9 +11,9 @@ use hyper_util::client::legacy::connect::HttpInfo;
 
 use super::gate::Overdue;
 use super::pool::PoolNumber;
-use super::resolver::NotFound;
 use super::{MAX_BODY_BYTES, tls};
 use crate::core::error::{Error, Kind};
+use crate::core::lookup::NotFound;
 
 /// reqwest's word for the target of a tunnel that is an IPv6 address: it hands it to rustls with its brackets.
 const INVALID_SERVER_NAME: &str = "Invalid Server Name";

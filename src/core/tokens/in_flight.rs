@@ -2,7 +2,7 @@
 //! leaves, its future is dropped, and with it the request.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -20,23 +20,76 @@ use crate::core::tokens::validity::{Validity, Version};
 pub type FetchResult = Result<Arc<Connection>, Error>;
 
 /// A call's share in a fetch.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Waiter {
     pub result: Shared<BoxFuture<'static, FetchResult>>,
-    pub progress: Arc<Progress>,
+    pub seat: Seat,
+}
+
+/// Counts a call among those who wait for a fetch until it leaves, or is told to by whoever cancels it: a fetch that all have
+/// left is joined by nobody, even before the thread that works on it has let go.
+#[derive(Debug)]
+pub struct Seat(Arc<Taken>);
+
+#[derive(Debug)]
+struct Taken {
+    progress: Arc<Progress>,
+    is_left: AtomicBool,
+}
+
+impl Seat {
+    fn new(progress: Arc<Progress>) -> Self {
+        Self(Arc::new(Taken { progress, is_left: AtomicBool::new(false) }))
+    }
+
+    /// What is known of the fetch.
+    pub fn progress(&self) -> &Progress {
+        &self.0.progress
+    }
+
+    /// For whoever may cancel the call.
+    pub fn leave(&self) -> Leave {
+        Leave(Arc::clone(&self.0))
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}
+
+/// Gives a call's seat up from outside.
+#[derive(Debug)]
+pub struct Leave(Arc<Taken>);
+
+impl Leave {
+    /// The call waits no more. Nothing happens if it has left.
+    pub fn now(&self) {
+        self.0.leave();
+    }
+}
+
+impl Taken {
+    fn leave(&self) {
+        if !self.is_left.swap(true, Ordering::Relaxed) {
+            self.progress.waiting.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
 }
 
 /// What those who wait for a fetch and the one that works on it tell each other.
 #[derive(Debug)]
 pub struct Progress {
     attempts: AtomicU32,
+    waiting: AtomicU32,
     deadline: Mutex<Instant>,
 }
 
 impl Progress {
-    /// No request yet.
+    /// No request yet, and one who waits.
     pub fn new(deadline: Instant) -> Self {
-        Self { attempts: AtomicU32::new(0), deadline: Mutex::new(deadline) }
+        Self { attempts: AtomicU32::new(0), waiting: AtomicU32::new(1), deadline: Mutex::new(deadline) }
     }
 
     /// Counts a request.
@@ -54,9 +107,15 @@ impl Progress {
         self.deadline.lock().unwrap_or_else(PoisonError::into_inner).saturating_duration_since(Instant::now())
     }
 
-    fn extend(&self, deadline: Instant) {
+    /// One more waits; `false` if all have left.
+    fn join(&self, deadline: Instant) -> bool {
+        let more = |waiting: u32| (waiting > 0).then(|| waiting + 1);
+        if self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_err() {
+            return false;
+        }
         let mut latest = self.deadline.lock().unwrap_or_else(PoisonError::into_inner);
         *latest = deadline.max(*latest);
+        true
     }
 }
 
@@ -91,8 +150,8 @@ impl InFlight {
             return None;
         }
         let result = joinable.result.upgrade()?;
-        joinable.progress.extend(deadline);
-        Some(Waiter { result, progress: Arc::clone(&joinable.progress) })
+        let progress = Arc::clone(&joinable.progress);
+        progress.join(deadline).then(|| Waiter { result, seat: Seat::new(progress) })
     }
 
     /// Whether a fetch may be joined.
@@ -115,7 +174,7 @@ impl InFlight {
             let progress = Arc::clone(&progress);
             self.joinable.insert(key, Joinable { number, version, result: weak, progress });
         }
-        Waiter { result, progress }
+        Waiter { result, seat: Seat::new(progress) }
     }
 
     /// Nobody joins the fetch any more. `false` if it was superseded before.
