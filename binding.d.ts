@@ -15,10 +15,12 @@ export interface BindingCacheLimits {
   redis?: BindingRedis
 }
 
-export interface BindingCancellable {
-  promise: Promise<string | BindingOutcome | undefined>
-  /** For `cancel`. */
-  key: number
+/** What a call is to be, beside the number of its owner's kind. */
+export declare const enum BindingCallFlag {
+  /** Not from the cache. */
+  Fresh = 4,
+  /** The whole connection, in place of its token. */
+  WholeConnection = 8,
 }
 
 /** The facade has checked that each field has this type and, for a number, its range. */
@@ -145,22 +147,24 @@ export interface BindingStats {
 }
 
 /**
- * One call: a promise, or what is known at once: a cached token, a cached connection, what is wrong. The promise resolves
- * with the token, with an outcome, or with `undefined` when it was cancelled; one that is to be `cancellable` comes with its
- * key. With a `rejected_token`, another one is asked for.
+ * One call: its number, or what is known at once: a cached token, a cached connection, what is wrong. Its result comes later:
+ * the token, or an outcome. With a `rejected_token`, another one is asked for.
  */
-export declare function call(client: ExternalObject<BindingClient>, ownerKind: BindingOwnerKind, ownerId: string, slug: string, timeoutMs: number | undefined | null, fresh: boolean, wholeConnection: boolean, cancellable: boolean, rejectedToken?: string | undefined | null): Promise<string | BindingOutcome | undefined> | BindingCancellable | BindingHit | BindingOutcome
+export declare function call(client: ExternalObject<BindingClient>, kindAndFlags: number, ownerId: string, slug: string, timeoutMs?: number | undefined | null, rejectedToken?: string | undefined | null): number | BindingHit | BindingOutcome
 
-/** Ends a call now; its promise resolves with `undefined`. Nothing happens if it has ended. */
-export declare function cancel(client: ExternalObject<BindingClient>, key: number): void
+/** Ends a call now, so that it has no result. `false` if it has ended. */
+export declare function cancel(client: ExternalObject<BindingClient>, call: number): boolean
 
-/** Takes no more calls on. A promise for the end of those under way, or nothing when there are none. */
-export declare function close(client: ExternalObject<BindingClient>): Promise<true> | undefined
+/** Takes no more calls on. A number as of a call for the end of those under way, or nothing when there are none. */
+export declare function close(client: ExternalObject<BindingClient>): number | null
 
 export declare function connectorUrl(client: ExternalObject<BindingClient>, slug: string): string | undefined | BindingError
 
-/** `set_immediate` and `settle` are Node's own function and the one below. */
-export declare function createClient(options: BindingClientOptions, setImmediate: (callback: () => void) => unknown, settle: () => void): ExternalObject<BindingClient> | BindingError
+/**
+ * `settled` is called with numbers of calls and their results in turn: a token, an outcome, or `true` for a client that is
+ * closed. `set_immediate` and `settle` are Node's own function and the one below.
+ */
+export declare function createClient(options: BindingClientOptions, settled: (...numbersAndResults: (number | string | BindingOutcome | true | undefined)[]) => void, setImmediate: (callback: () => void) => unknown, settle: () => void): ExternalObject<BindingClient> | BindingError
 
 /**
  * Drops what is cached of a connection and supersedes what is under way; with a rejected token, only what that concerns. A
@@ -169,7 +173,7 @@ export declare function createClient(options: BindingClientOptions, setImmediate
  */
 export declare function invalidate(client: ExternalObject<BindingClient>, ownerKind: BindingOwnerKind | undefined | null, ownerId: string, slug: string, rejectedToken?: string | undefined | null): BindingError | null
 
-/** Settles the promises of the environment whose results wait. */
+/** Hands over the results of the environment that wait. */
 export declare function settle(): void
 
 export declare function stats(client: ExternalObject<BindingClient>): BindingStats

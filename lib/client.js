@@ -4,6 +4,7 @@
 
 // Not the global one, which tests replace by a fake.
 const { setImmediate } = require('node:timers')
+const { cancel, resultOf, settled, whenSettled } = require('./calls.js')
 const binding = require('./native.js')
 const { refuseNumber, requireText } = require('./checks.js')
 const { follow, isFollowed, noteAbort, noteOutcome } = require('./diagnostics.js')
@@ -12,6 +13,7 @@ const { hasKeys, nameVariable, readCallOptions, readClientOptions } = require('.
 const { namedOwner } = require('./owner.js')
 
 const { User, Group, Context } = binding.BindingOwnerKind
+const { Fresh, WholeConnection } = binding.BindingCallFlag
 const NATIVE_KINDS = { __proto__: null, user: User, group: Group, context: Context }
 
 let toConnection
@@ -19,10 +21,10 @@ let watch
 
 const isFailure = result => typeof result === 'object' && result !== null && Object.hasOwn(result, 'code')
 
-const isHit = result => typeof result === 'object' && Object.hasOwn(result, 'validForMs')
+const isHit = result => Object.hasOwn(result, 'validForMs')
 
 function createNative(options) {
-  const native = binding.createClient(options, setImmediate, binding.settle)
+  const native = binding.createClient(options, settled, setImmediate, binding.settle)
   if (isFailure(native)) throw toError(nameVariable(native, options))
   return native
 }
@@ -85,7 +87,7 @@ class XkitClient {
   async getConnection(owner, slug, options) {
     if (isFollowed()) return this.#follow('getConnection', owner, slug, options)
     const { kind, id } = namedOwner('owner', owner)
-    const outcome = await this.#call(NATIVE_KINDS[kind], id, slug, options, true)
+    const outcome = await resultOf(this.#call(NATIVE_KINDS[kind], id, slug, options, WholeConnection))
     const { connection } = this.#answer(outcome)
     this.#leases?.countFetch()
     return connection
@@ -134,7 +136,7 @@ class XkitClient {
     this.#leases?.clear()
     this.#leases = undefined
     this.#keyless = undefined
-    await binding.close(this.#native)
+    await resultOf(binding.close(this.#native))
   }
 
   #recover() {
@@ -159,16 +161,31 @@ class XkitClient {
     return this.#getAccessToken(NATIVE_KINDS[kind], id, slug, options, rejectedToken)
   }
 
-  async #getAccessToken(kind, id, slug, options, rejectedToken) {
-    const started = this.#call(kind, id, slug, options, false, rejectedToken)
-    // At once: after an `await`, the token may have been invalidated.
-    if (isHit(started)) this.#leases?.put(kind, id, slug, started.accessToken, started.validForMs)
-    const outcome = await started
-    if (started !== outcome) this.#leases?.countFetch()
-    if (typeof outcome === 'string') return outcome
-    if (isHit(outcome)) return outcome.accessToken
-    const { connection, error } = this.#answer(outcome)
-    throw toError(error, connection)
+  // Not async either: two promises fewer for each token.
+  #getAccessToken(kind, id, slug, options, rejectedToken) {
+    const started = this.#call(kind, id, slug, options, 0, rejectedToken)
+    if (typeof started === 'number') {
+      return new Promise((resolve, reject) => {
+        whenSettled(started, result => this.#settle(result, resolve, reject))
+      })
+    }
+    if (typeof started.then === 'function') {
+      return new Promise((resolve, reject) => {
+        started.then(result => this.#settle(result, resolve, reject), reject)
+      })
+    }
+    if (isHit(started)) {
+      // At once: later, the token may have been invalidated.
+      this.#leases?.put(kind, id, slug, started.accessToken, started.validForMs)
+      return Promise.resolve(started.accessToken)
+    }
+    return Promise.reject(this.#failure(started))
+  }
+
+  #settle(result, resolve, reject) {
+    this.#leases?.countFetch()
+    if (typeof result === 'string') return resolve(result)
+    reject(this.#failure(result))
   }
 
   /** Those three for whoever follows. The whole outcome crosses, since a token does not tell how it was come by. */
@@ -179,8 +196,8 @@ class XkitClient {
         requireText('groupId', owner.group)
       }
       const { kind, id } = namedOwner('owner', owner)
-      const started = this.#call(NATIVE_KINDS[kind], id, slug, options, true, rejectedToken)
-      const outcome = await untilAborted(started, facts)
+      const started = this.#call(NATIVE_KINDS[kind], id, slug, options, WholeConnection, rejectedToken)
+      const outcome = await untilAborted(resultOf(started), facts)
       noteOutcome(facts, outcome, binding.stats(this.#native))
       const { connection, error } = this.#answer(outcome)
       this.#leases?.countFetch()
@@ -198,51 +215,51 @@ class XkitClient {
     this.#keyless = undefined
   }
 
-  #call(kind, id, slug, options, wholeConnection, rejectedToken) {
+  /** The number of a call, a promise of its result, or at once what is known. */
+  #call(kind, id, slug, options, flags, rejectedToken) {
     if (this.#keyless !== undefined) this.#lookForKeys()
     requireText('owner', id)
     requireText('slug', slug)
     if (options === undefined) {
-      return binding.call(
-        this.#native,
-        kind,
-        id,
-        slug,
-        undefined,
-        false,
-        wholeConnection,
-        false,
-        rejectedToken,
-      )
+      return binding.call(this.#native, kind | flags, id, slug, undefined, rejectedToken)
     }
     const { signal, timeoutMs, fresh = false } = readCallOptions(options)
     if (signal?.aborted) return Promise.reject(signal.reason)
-    const cancellable = signal !== undefined
-    const started = binding.call(
-      ...[this.#native, kind, id, slug, timeoutMs, fresh, wholeConnection, cancellable, rejectedToken],
-    )
-    const outcome = Object.hasOwn(started, 'promise') ? this.#untilAborted(signal, started) : started
-    return fresh ? this.#endLease(kind, id, slug, outcome) : outcome
+    const allFlags = kind | flags | (fresh ? Fresh : 0)
+    const started = binding.call(this.#native, allFlags, id, slug, timeoutMs, rejectedToken)
+    if (typeof started !== 'number') return started
+    const result = signal === undefined ? resultOf(started) : this.#untilAborted(signal, started)
+    return fresh ? this.#endLease(kind, id, slug, result) : result
   }
 
   /** What is older than a fresh answer is not handed out after it. */
-  async #endLease(kind, id, slug, outcome) {
+  async #endLease(kind, id, slug, result) {
     try {
-      return await outcome
+      return await result
     } finally {
       this.#leases?.drop(kind, id, slug)
     }
   }
 
-  async #untilAborted(signal, { promise, key }) {
+  async #untilAborted(signal, call) {
     watch ??= require('./abort.js').watch
-    const unwatch = watch(signal, () => binding.cancel(this.#native, key))
+    const unwatch = watch(signal, () => cancel(this.#native, call))
     try {
-      const outcome = await promise
-      if (outcome === undefined && signal.aborted) throw signal.reason
-      return outcome
+      const result = await resultOf(call)
+      if (result === undefined && signal.aborted) throw signal.reason
+      return result
     } finally {
       unwatch()
+    }
+  }
+
+  /** Why an outcome holds no token. */
+  #failure(outcome) {
+    try {
+      const { connection, error } = this.#answer(outcome)
+      return toError(error, connection)
+    } catch (error) {
+      return error
     }
   }
 

@@ -1,10 +1,12 @@
-//! Settles promises from other threads, any number per wake-up of the event loop. The only module with `unsafe`.
+//! Hands results from other threads over to JavaScript, any number per wake-up of the event loop. The only module with
+//! `unsafe`.
 //!
-//! napi's own async functions make a thread-safe function per call; here one serves an environment (the main thread
-//! or a worker) for its whole life. Results wait in a `queue`; the first one wakes the event loop, which then settles
-//! whatever the queue holds. The thread-safe function is referenced only while promises are pending, so an idle
-//! client never keeps the process alive. When the environment goes, pending work is aborted and late results are
-//! dropped: the queue's lock keeps both from meeting.
+//! napi's own async functions make a thread-safe function and a promise per call; here one function serves an environment
+//! (the main thread or a worker) for its whole life, and promises are JavaScript's: a result crosses as a value beside the
+//! number of its call. Results wait in a `queue`; the first one wakes the event loop, which then takes whatever the queue
+//! holds. The thread-safe function is referenced only while calls are pending, so an idle client never keeps the process
+//! alive. When the environment goes, pending work is aborted and late results are dropped: the queue's lock keeps both from
+//! meeting.
 
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
@@ -12,20 +14,30 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
-use napi::bindgen_prelude::{FromNapiValue, FunctionRef, Unknown};
+use napi::bindgen_prelude::{FunctionRef, Unknown};
 use napi::{Env, JsValue, check_status, sys};
 use rustc_hash::FxHashMap;
 use tokio::task::{AbortHandle, yield_now};
+use tokio::time::{Instant, sleep_until};
 
 use super::queue::{Key, Queue, Wake};
+use super::runtime;
+use crate::core::client::Overdue;
 use crate::core::tokens::in_flight::Leave;
 
-/// Turns a result into what the promise resolves with.
+/// Turns a result into what JavaScript gets.
 pub type Convert<T> = for<'env> fn(&'env Env, T) -> napi::Result<Unknown<'env>>;
 
 /// What tools that watch asynchronous resources call the bridge.
 const RESOURCE_NAME: &str = "xkit-node";
+/// Most results that cross at once.
+const MAX_BATCH: usize = 256;
+/// How much later than itself a call is ended that has a limit elsewhere too.
+const GRACE: Duration = Duration::from_millis(100);
+/// In place of a call's number: those whose time is over are to be looked for.
+const LOOK: Key = 0;
 
 /// How `Bridge::settle_in_turn` is called in the next turn of the event loop: by Node's `setImmediate`, and a function that
 /// calls it. Both are Node's own and native: one of the package's would keep the test file alive, in jest, that brought it.
@@ -42,7 +54,10 @@ enum Immediates {
     Fire,
 }
 
-/// The promises of one environment. Lives on the environment's thread.
+/// What JavaScript gets results by: a function that is called with numbers of calls and their results in turn.
+pub type Settled = FunctionRef<Unknown<'static>, Unknown<'static>>;
+
+/// The calls of one environment that are pending. Lives on the environment's thread.
 pub struct Bridge<T: Send + 'static> {
     queue: Arc<Results<T>>,
     pending: RefCell<FxHashMap<Key, Pending>>,
@@ -51,18 +66,22 @@ pub struct Bridge<T: Send + 'static> {
     convert: Convert<T>,
     settle_later: SettleLater,
     immediates: Cell<Immediates>,
+    /// When somebody comes to look for calls whose time is over, and who.
+    look: RefCell<Option<(Instant, AbortHandle)>>,
 }
 
 struct Pending {
-    deferred: sys::napi_deferred,
+    settled: Rc<Settled>,
     work: Work,
 }
 
-/// What will settle a promise.
+/// What will bring a result.
 pub struct Work {
     pub task: AbortHandle,
-    /// For a call that may be cancelled.
+    /// For a call.
     pub leave: Option<Leave>,
+    /// For a call whose thread may be too busy to keep its limit.
+    pub limit: Option<Overdue>,
 }
 
 impl Work {
@@ -94,9 +113,10 @@ impl Wake for WakeFunction {
     }
 }
 
-type Results<T> = Queue<T, WakeFunction>;
+/// A call has a result; `LOOK` has none.
+type Results<T> = Queue<Option<T>, WakeFunction>;
 
-/// Where the work on a promise puts its result. Dropped without one, by a panic say, it sends the fallback.
+/// Where the work on a call puts its result. Dropped without one, by a panic say, it sends the fallback.
 pub struct Completion<T: Send + 'static> {
     queue: Arc<Results<T>>,
     key: Key,
@@ -104,10 +124,10 @@ pub struct Completion<T: Send + 'static> {
 }
 
 impl<T: Send + 'static> Completion<T> {
-    /// Settles the promise with the result, together with the others of one round of the runtime's thread.
+    /// Hands the result over, together with the others of one round of the runtime's thread.
     pub async fn send(mut self, result: T) {
         self.fallback = None;
-        if self.queue.push(self.key, result) {
+        if self.queue.push(self.key, Some(result)) {
             let _wakes = Wakes(&self.queue);
             yield_now().await;
         }
@@ -117,7 +137,7 @@ impl<T: Send + 'static> Completion<T> {
 impl<T: Send + 'static> Drop for Completion<T> {
     fn drop(&mut self) {
         if let Some(fallback) = self.fallback
-            && self.queue.push(self.key, fallback())
+            && self.queue.push(self.key, Some(fallback()))
         {
             self.queue.wake();
         }
@@ -133,13 +153,7 @@ impl<T> Drop for Wakes<'_, T> {
     }
 }
 
-/// A promise that is pending, and the key that cancels it.
-pub struct Started<'env> {
-    pub promise: Unknown<'env>,
-    pub key: Key,
-}
-
-impl<T: Send + 'static> Bridge<T> {
+impl<T: From<Overdue> + Send + 'static> Bridge<T> {
     /// The environment's bridge, if it has one.
     pub fn existing(env: &Env) -> napi::Result<Option<Rc<Self>>> {
         Ok(env.get_instance_data::<Rc<Self>>()?.map(|bridge| Rc::clone(bridge)))
@@ -164,6 +178,7 @@ impl<T: Send + 'static> Bridge<T> {
             convert,
             settle_later,
             immediates: Cell::new(Immediates::Unknown),
+            look: RefCell::default(),
         });
         let name = env.create_string(RESOURCE_NAME)?;
         let context = Rc::into_raw(Rc::clone(&bridge)).cast_mut().cast::<c_void>();
@@ -199,35 +214,33 @@ impl<T: Send + 'static> Bridge<T> {
         Ok(bridge)
     }
 
-    /// Makes a promise and has `spawn` start the work that will settle it.
-    pub fn start<'env>(
+    /// Gives a number to a call and has `spawn` start the work that will bring its result to `settled`.
+    pub fn start(
         &self,
-        env: &'env Env,
+        env: &Env,
+        settled: &Rc<Settled>,
         fallback: fn() -> T,
         spawn: impl FnOnce(Completion<T>) -> Work,
-    ) -> napi::Result<Started<'env>> {
-        let (mut deferred, mut promise) = (ptr::null_mut(), ptr::null_mut());
-        // SAFETY: `env` is this thread's and both places are valid.
-        check_status!(unsafe { sys::napi_create_promise(env.raw(), &mut deferred, &mut promise) })?;
+    ) -> napi::Result<Key> {
         let key = self.last_key.get() + 1;
         self.last_key.set(key);
         let work = spawn(Completion { queue: Arc::clone(&self.queue), key, fallback: Some(fallback) });
+        if let Some(overdue) = &work.limit {
+            self.look_after(overdue.deadline());
+        }
         let mut pending = self.pending.borrow_mut();
         if pending.is_empty() {
             // SAFETY: `wake` is alive for as long as the environment runs JavaScript, which just called this.
             check_status!(unsafe { sys::napi_ref_threadsafe_function(env.raw(), self.wake.get()) })?;
         }
-        pending.insert(key, Pending { deferred, work });
-        // SAFETY: `promise` is a value of this environment and of the current handle scope.
-        let promise = unsafe { Unknown::from_napi_value(env.raw(), promise) }?;
-        Ok(Started { promise, key })
+        pending.insert(key, Pending { settled: Rc::clone(settled), work });
+        Ok(key)
     }
 
-    /// Ends a promise now: its work is aborted and it resolves with `undefined`. Nothing happens if it was settled.
-    pub fn cancel(&self, env: &Env, key: Key) -> napi::Result<()> {
-        let Some(pending) = self.take(env, key) else { return Ok(()) };
-        pending.work.abort();
-        resolve(env, pending.deferred, None)
+    /// Aborts a call's work: it has no result any more. `false` if it has been handed over.
+    pub fn cancel(&self, env: &Env, key: Key) -> bool {
+        let pending = self.take(env, key);
+        pending.inspect(|pending| pending.work.abort()).is_some()
     }
 
     fn take(&self, env: &Env, key: Key) -> Option<Pending> {
@@ -240,16 +253,22 @@ impl<T: Send + 'static> Bridge<T> {
         Some(taken)
     }
 
-    /// Settles what waits, and sees to it that somebody comes for what will.
+    /// Hands over what waits, and sees to it that somebody comes for what will.
     fn settle(&self, env: &Env) {
         let results = self.queue.take();
         let is_idle = results.is_empty();
+        let mut batch = Batch::new(env);
         for (key, result) in results {
-            let Some(pending) = self.take(env, key) else { continue };
-            let value = catch_unwind(AssertUnwindSafe(|| (self.convert)(env, result).ok())).ok().flatten();
-            // A promise that cannot be settled has no one left to tell.
-            let _ = resolve(env, pending.deferred, value);
+            match result {
+                None => self.end_overdue(env, &mut batch),
+                Some(result) => {
+                    if let Some(pending) = self.take(env, key) {
+                        self.add(&mut batch, key, &pending.settled, result);
+                    }
+                }
+            }
         }
+        batch.hand_over();
         let has_pending = !self.pending.borrow().is_empty();
         let comes_back = match self.immediates.get() {
             Immediates::Fire => !is_idle && has_pending && self.settle_later(env).is_ok(),
@@ -263,6 +282,57 @@ impl<T: Send + 'static> Bridge<T> {
         };
         if !comes_back {
             self.queue.rest();
+        }
+    }
+
+    fn add(&self, batch: &mut Batch<'_>, key: Key, settled: &Rc<Settled>, result: T) {
+        let convert = AssertUnwindSafe(|| (self.convert)(batch.env, result).ok());
+        let value = catch_unwind(convert).ok().flatten().map(|value| value.raw());
+        batch.add(settled, key, value);
+    }
+
+    /// Has somebody come when a limit is over, if nobody comes before.
+    fn look_after(&self, deadline: Instant) {
+        let mut look = self.look.borrow_mut();
+        if look.as_ref().is_some_and(|(at, _)| *at <= deadline) {
+            return;
+        }
+        // Not on the thread that the limit's call is worked on.
+        let Some(runtime) = runtime::handle() else { return };
+        let queue = Arc::clone(&self.queue);
+        let task = runtime.spawn(async move {
+            sleep_until(deadline + GRACE).await;
+            if queue.push(LOOK, None) {
+                queue.wake();
+            }
+        });
+        if let Some((_, later)) = look.replace((deadline, task.abort_handle())) {
+            later.abort();
+        }
+    }
+
+    /// Ends the calls whose time is over, since their thread has not done so.
+    fn end_overdue(&self, env: &Env, batch: &mut Batch<'_>) {
+        let now = Instant::now();
+        let mut over = Vec::new();
+        let mut next = None;
+        for (key, Pending { work, .. }) in &*self.pending.borrow() {
+            match work.limit.as_ref().map(Overdue::deadline) {
+                Some(deadline) if deadline + GRACE <= now => over.push(*key),
+                Some(deadline) => next = Some(next.map_or(deadline, |next: Instant| next.min(deadline))),
+                None => {}
+            }
+        }
+        for key in over {
+            let Some(Pending { settled, work }) = self.take(env, key) else { continue };
+            work.abort();
+            if let Some(overdue) = work.limit {
+                self.add(batch, key, &settled, overdue.into());
+            }
+        }
+        self.look.take();
+        if let Some(deadline) = next {
+            self.look_after(deadline);
         }
     }
 
@@ -285,26 +355,64 @@ impl<T: Send + 'static> Bridge<T> {
         for (_, pending) in self.pending.take() {
             pending.work.abort();
         }
+        if let Some((_, look)) = self.look.take() {
+            look.abort();
+        }
     }
 }
 
-/// Resolves with the value, or with `undefined`, which no result converts to.
-fn resolve(env: &Env, deferred: sys::napi_deferred, value: Option<Unknown<'_>>) -> napi::Result<()> {
-    let value = match value {
-        Some(value) => value.raw(),
-        None => {
-            let mut undefined = ptr::null_mut();
-            // SAFETY: `env` is this thread's and the place is valid.
-            check_status!(unsafe { sys::napi_get_undefined(env.raw(), &mut undefined) })?;
-            undefined
+/// Results on their way across, those of one function at a time.
+struct Batch<'env> {
+    env: &'env Env,
+    settled: Option<Rc<Settled>>,
+    values: Vec<sys::napi_value>,
+}
+
+impl<'env> Batch<'env> {
+    fn new(env: &'env Env) -> Self {
+        Self { env, settled: None, values: Vec::new() }
+    }
+
+    /// One more; `undefined` in place of a result that could not be converted.
+    fn add(&mut self, settled: &Rc<Settled>, key: Key, value: Option<sys::napi_value>) {
+        let is_same = self.settled.as_ref().is_some_and(|it| Rc::ptr_eq(it, settled));
+        if !is_same || self.values.len() >= 2 * MAX_BATCH {
+            self.hand_over();
+            self.settled = Some(Rc::clone(settled));
         }
-    };
-    // SAFETY: `deferred` came out of the pending map, so it is settled here for the first and only time.
-    check_status!(unsafe { sys::napi_resolve_deferred(env.raw(), deferred, value) })
+        let (mut number, mut undefined) = (ptr::null_mut(), ptr::null_mut());
+        // SAFETY: `env` is this thread's and both places are valid.
+        unsafe {
+            sys::napi_create_double(self.env.raw(), key as f64, &mut number);
+            sys::napi_get_undefined(self.env.raw(), &mut undefined);
+        }
+        self.values.extend([number, value.unwrap_or(undefined)]);
+    }
+
+    /// Calls the function. It throws nothing, and a result that cannot be handed over has no one left to tell.
+    fn hand_over(&mut self) {
+        let Some(settled) = self.settled.take() else { return };
+        let Ok(function) = settled.borrow_back(self.env) else { return };
+        let mut undefined = ptr::null_mut();
+        // SAFETY: `env` is this thread's; the function and the values are of this environment and of the current handle
+        // scope; the place is valid, and the result is not looked at.
+        unsafe {
+            sys::napi_get_undefined(self.env.raw(), &mut undefined);
+            sys::napi_call_function(
+                self.env.raw(),
+                undefined,
+                function.raw(),
+                self.values.len(),
+                self.values.as_ptr(),
+                ptr::null_mut(),
+            );
+        }
+        self.values.clear();
+    }
 }
 
 /// Called by Node on the environment's thread after a wake-up.
-unsafe extern "C" fn settle<T: Send + 'static>(
+unsafe extern "C" fn settle<T: From<Overdue> + Send + 'static>(
     env: sys::napi_env,
     _function: sys::napi_value,
     context: *mut c_void,

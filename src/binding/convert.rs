@@ -8,7 +8,7 @@ use napi::Env;
 use napi::bindgen_prelude::{ToNapiValue, Unknown};
 use napi_derive::napi;
 
-use crate::core::client::Outcome;
+use crate::core::client::{Outcome, Overdue};
 use crate::core::config::Options;
 use crate::core::connection::{Connection, State};
 use crate::core::error::Error;
@@ -311,7 +311,7 @@ impl From<&Stats> for BindingStats {
     }
 }
 
-/// What a promise of the bridge resolves with.
+/// What crosses the bridge.
 pub enum Settlement {
     /// A call that asked for the token, and got one: an active connection.
     Token(Arc<Connection>),
@@ -346,7 +346,11 @@ impl Settlement {
     pub fn into_js(env: &Env, settlement: Self) -> napi::Result<Unknown<'_>> {
         match settlement {
             Self::Token(connection) => {
-                env.create_string(connection.token().unwrap_or_default())?.into_unknown(env)
+                let token = connection.token().unwrap_or_default();
+                // The engine need not decode what has one byte for a character.
+                let text =
+                    if token.is_ascii() { env.create_string_latin1(token) } else { env.create_string(token) };
+                text?.into_unknown(env)
             }
             Self::Outcome(outcome) => {
                 let (attempts, coalesced) = (outcome.attempts, outcome.coalesced);
@@ -363,5 +367,11 @@ impl Settlement {
             }
             Self::Closed => true.into_unknown(env),
         }
+    }
+}
+
+impl From<Overdue> for Settlement {
+    fn from(overdue: Overdue) -> Self {
+        Self::Outcome(Box::new(overdue.outcome()))
     }
 }

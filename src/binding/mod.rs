@@ -12,10 +12,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use napi::Env;
-use napi::bindgen_prelude::{Either, Either3, Either4, External, FunctionRef, Undefined, Unknown};
+use napi::bindgen_prelude::{Either, Either3, External, FunctionRef, Undefined, Unknown};
 use napi_derive::napi;
+use tokio::runtime::Handle;
 
-use self::bridge::{Bridge, SettleLater, Started, Work};
+use self::bridge::{Bridge, SettleLater, Settled, Work};
 use self::convert::{
     BindingClientOptions, BindingError, BindingHit, BindingOutcome, BindingStats, Settlement,
 };
@@ -26,11 +27,22 @@ use crate::core::error::Error;
 use crate::core::platform::catalog::Catalog;
 use crate::core::tokens::key::{OwnerKind, Segment};
 
-/// A client, its catalog, and the bridge of the environment that made it.
+/// A client, its catalog, the bridge of the environment that made it, and the function that gets its results.
 pub struct BindingClient {
     client: Client,
     catalog: Option<Catalog>,
     bridge: Rc<Bridge<Settlement>>,
+    settled: Rc<Settled>,
+}
+
+impl BindingClient {
+    /// Where its calls are run.
+    fn runtime(&self) -> Option<Handle> {
+        match self.client.lane() {
+            Some(lane) => lane.handle(),
+            None => runtime::handle().cloned(),
+        }
+    }
 }
 
 #[napi]
@@ -50,11 +62,16 @@ impl From<BindingOwnerKind> for OwnerKind {
     }
 }
 
-/// `set_immediate` and `settle` are Node's own function and the one below.
+/// `settled` is called with numbers of calls and their results in turn: a token, an outcome, or `true` for a client that is
+/// closed. `set_immediate` and `settle` are Node's own function and the one below.
 #[napi]
 pub fn create_client(
     env: &Env,
     mut options: BindingClientOptions,
+    #[napi(
+        ts_arg_type = "(...numbersAndResults: (number | string | BindingOutcome | true | undefined)[]) => void"
+    )]
+    settled: Settled,
     #[napi(ts_arg_type = "(callback: () => void) => unknown")] set_immediate: FunctionRef<
         Unknown<'static>,
         Unknown<'static>,
@@ -65,7 +82,7 @@ pub fn create_client(
     Ok(match contain(|| core::open(&options.into(), fleet.as_ref())) {
         Ok((client, catalog)) => {
             let bridge = Bridge::of(env, Settlement::into_js, SettleLater { set_immediate, settle })?;
-            Either::A(External::new(BindingClient { client, catalog, bridge }))
+            Either::A(External::new(BindingClient { client, catalog, bridge, settled: Rc::new(settled) }))
         }
         Err(error) => Either::B(error.into()),
     })
@@ -76,7 +93,7 @@ fn contain<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(Error::internal()))
 }
 
-/// Settles the promises of the environment whose results wait.
+/// Hands over the results of the environment that wait.
 #[napi]
 pub fn settle(env: &Env) -> napi::Result<()> {
     if let Some(bridge) = Bridge::<Settlement>::existing(env)? {
@@ -85,77 +102,77 @@ pub fn settle(env: &Env) -> napi::Result<()> {
     Ok(())
 }
 
-/// One call: a promise, or what is known at once: a cached token, a cached connection, what is wrong. The promise resolves
-/// with the token, with an outcome, or with `undefined` when it was cancelled; one that is to be `cancellable` comes with its
-/// key. With a `rejected_token`, another one is asked for.
-#[napi(
-    ts_return_type = "Promise<string | BindingOutcome | undefined> | BindingCancellable | BindingHit | BindingOutcome"
-)]
-#[allow(clippy::too_many_arguments, reason = "each field of an object would cost a lookup per call")]
-pub fn call<'env>(
-    env: &'env Env,
+fn owner_kind(kind_and_flags: u32) -> OwnerKind {
+    match kind_and_flags & 3 {
+        0 => OwnerKind::User,
+        1 => OwnerKind::Group,
+        _ => OwnerKind::Context,
+    }
+}
+
+/// What a call is to be, beside the number of its owner's kind.
+#[napi]
+pub enum BindingCallFlag {
+    /// Not from the cache.
+    Fresh = 4,
+    /// The whole connection, in place of its token.
+    WholeConnection = 8,
+}
+
+/// One call: its number, or what is known at once: a cached token, a cached connection, what is wrong. Its result comes later:
+/// the token, or an outcome. With a `rejected_token`, another one is asked for.
+#[napi]
+pub fn call(
+    env: &Env,
     client: &External<BindingClient>,
-    owner_kind: BindingOwnerKind,
+    kind_and_flags: u32,
     owner_id: String,
     slug: String,
     timeout_ms: Option<u32>,
-    fresh: bool,
-    whole_connection: bool,
-    cancellable: bool,
     rejected_token: Option<String>,
-) -> napi::Result<Either4<Unknown<'env>, BindingCancellable<'env>, BindingHit, BindingOutcome>> {
+) -> napi::Result<Either3<f64, BindingHit, BindingOutcome>> {
+    let has = |flag: BindingCallFlag| kind_and_flags & flag as u32 != 0;
+    let whole_connection = has(BindingCallFlag::WholeConnection);
     let request = Request {
-        kind: owner_kind.into(),
+        kind: owner_kind(kind_and_flags),
         id: &owner_id,
         slug: &slug,
         timeout: timeout_ms.map(|millis| Duration::from_millis(millis.into())),
-        fresh,
+        fresh: has(BindingCallFlag::Fresh),
         rejected: rejected_token.as_deref(),
     };
     let call = match contain(|| client.client.begin(request)) {
         Ok(Begun::Call(call)) => call,
         Ok(Begun::Known(Known { connection, valid_for, background })) => {
-            if let (Some(background), Some(runtime)) = (background, runtime::handle()) {
+            if let (Some(background), Some(runtime)) = (background, client.runtime()) {
                 runtime.spawn(background);
             }
             return Ok(if whole_connection {
-                Either4::D(connection.as_ref().into())
+                Either3::C(connection.as_ref().into())
             } else {
-                Either4::C(BindingHit::new(&connection, valid_for))
+                Either3::B(BindingHit::new(&connection, valid_for))
             });
         }
-        Err(error) => return Ok(Either4::D(error.into())),
+        Err(error) => return Ok(Either3::C(error.into())),
     };
-    let Some(runtime) = runtime::handle() else {
-        return Ok(Either4::D(Error::internal().into()));
+    let Some(runtime) = client.runtime() else {
+        return Ok(Either3::C(Error::internal().into()));
     };
-    let leave = cancellable.then(|| call.leave());
-    let Started { promise, key } = client.bridge.start(env, Settlement::panicked, |completion| {
+    let (leave, limit) = (Some(call.leave()), call.overdue());
+    let key = client.bridge.start(env, &client.settled, Settlement::panicked, |completion| {
         let task = runtime.spawn(async move {
             let outcome = call.run().await;
             completion.send(Settlement::of(outcome, whole_connection)).await;
         });
-        Work { task: task.abort_handle(), leave }
+        Work { task: task.abort_handle(), leave, limit }
     })?;
-    Ok(if cancellable {
-        Either4::B(BindingCancellable { promise, key: key as f64 })
-    } else {
-        Either4::A(promise)
-    })
+    Ok(Either3::A(key as f64))
 }
 
-#[napi(object, object_from_js = false)]
-pub struct BindingCancellable<'env> {
-    #[napi(ts_type = "Promise<string | BindingOutcome | undefined>")]
-    pub promise: Unknown<'env>,
-    /// For `cancel`.
-    pub key: f64,
-}
-
-/// Ends a call now; its promise resolves with `undefined`. Nothing happens if it has ended.
+/// Ends a call now, so that it has no result. `false` if it has ended.
 #[napi]
-pub fn cancel(env: &Env, client: &External<BindingClient>, key: f64) -> napi::Result<()> {
-    client.bridge.cancel(env, key as Key)
+pub fn cancel(env: &Env, client: &External<BindingClient>, call: f64) -> bool {
+    client.bridge.cancel(env, call as Key)
 }
 
 /// Drops what is cached of a connection and supersedes what is under way; with a rejected token, only what that concerns. A
@@ -203,18 +220,18 @@ pub fn stats(client: &External<BindingClient>) -> BindingStats {
     client.client.stats().into()
 }
 
-/// Takes no more calls on. A promise for the end of those under way, or nothing when there are none.
-#[napi(ts_return_type = "Promise<true> | undefined")]
-pub fn close<'env>(env: &'env Env, client: &External<BindingClient>) -> napi::Result<Option<Unknown<'env>>> {
-    let (Some(ended), Some(runtime)) = (client.client.close(), runtime::handle()) else {
+/// Takes no more calls on. A number as of a call for the end of those under way, or nothing when there are none.
+#[napi]
+pub fn close(env: &Env, client: &External<BindingClient>) -> napi::Result<Option<f64>> {
+    let (Some(ended), Some(runtime)) = (client.client.close(), client.runtime()) else {
         return Ok(None);
     };
-    let started = client.bridge.start(env, Settlement::panicked, |completion| {
+    let key = client.bridge.start(env, &client.settled, Settlement::panicked, |completion| {
         let task = runtime.spawn(async move {
             ended.await;
             completion.send(Settlement::Closed).await;
         });
-        Work { task: task.abort_handle(), leave: None }
+        Work { task: task.abort_handle(), leave: None, limit: None }
     })?;
-    Ok(Some(started.promise))
+    Ok(Some(key as f64))
 }

@@ -15,6 +15,7 @@ use crate::core::clock::Clock;
 use crate::core::config::Limits;
 use crate::core::connection::Connection;
 use crate::core::error::{Error, Kind};
+use crate::core::lane::Lane;
 use crate::core::source::{Fetch, Fetched, Purpose, Queued, TokenSource};
 use crate::core::stats::Stats;
 use crate::core::tokens::cache::{Cache, Hit};
@@ -53,6 +54,8 @@ pub struct Parts {
     pub clock: Clock,
     /// Yields numbers from 0 up to 1.
     pub jitter: fn() -> f64,
+    /// The thread that its calls are to be run on, if they are to have their own.
+    pub lane: Option<Lane>,
 }
 
 #[derive(Debug)]
@@ -65,6 +68,7 @@ struct Shared {
     open: Mutex<Option<Arc<Open>>>,
     closing: watch::Sender<bool>,
     ended: watch::Receiver<()>,
+    lane: Option<Lane>,
 }
 
 /// What an open client holds, and each of its calls; gone when the client is closed and the last call has ended.
@@ -126,7 +130,7 @@ pub struct Outcome {
 impl Client {
     /// Opens no connection and starts no thread.
     pub fn new(parts: Parts) -> Self {
-        let Parts { source, origin, limits, validity, stats, clock, jitter } = parts;
+        let Parts { source, origin, limits, validity, stats, clock, jitter, lane } = parts;
         let (ends, ended) = watch::channel(());
         let cache = limits.cache.map(|limits| Cache::new(limits, jitter));
         Self {
@@ -139,6 +143,7 @@ impl Client {
                 open: Mutex::new(Some(Arc::new(Open { source, _ends: ends }))),
                 closing: watch::Sender::new(false),
                 ended,
+                lane,
             }),
         }
     }
@@ -275,6 +280,11 @@ impl Client {
         Ok(open.filter(|_| is_news).and_then(|open| open.source.invalidate(&keys, rejected)))
     }
 
+    /// The thread that its calls are to be run on, if they are to have their own.
+    pub fn lane(&self) -> Option<&Lane> {
+        self.shared.lane.as_ref()
+    }
+
     /// The counters.
     pub fn stats(&self) -> &Stats {
         &self.shared.stats
@@ -312,6 +322,31 @@ impl Shared {
             format!("No answer from {} within {limit} ms: call again later, or raise timeoutMs", self.origin)
         };
         Error::new(Kind::Timeout, message).retryable()
+    }
+}
+
+/// The end of a call that is not ended by its thread in time, since that is busy.
+#[derive(Debug)]
+pub struct Overdue {
+    shared: Arc<Shared>,
+    timeout: Duration,
+    deadline: Instant,
+    progress: Arc<Progress>,
+}
+
+impl Overdue {
+    /// When the call is to end.
+    pub fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    /// How it ends then.
+    pub fn outcome(self) -> Outcome {
+        let Self { shared, timeout, progress, .. } = self;
+        let attempts = progress.attempts();
+        shared.stats.failures.add();
+        let error = Error { attempts, ..shared.overdue(timeout, attempts) };
+        Outcome { result: Err(error), unavailable: None, attempts, coalesced: false }
     }
 }
 
@@ -368,6 +403,17 @@ impl Call {
     /// For whoever may cancel the call: dropping its future alone takes the time until its thread comes to it.
     pub fn leave(&self) -> Leave {
         self.waiter.seat.leave()
+    }
+
+    /// For whoever keeps the call's limit too, in case its own thread cannot.
+    pub fn overdue(&self) -> Option<Overdue> {
+        self.shared.lane.as_ref()?;
+        Some(Overdue {
+            shared: Arc::clone(&self.shared),
+            timeout: self.timeout,
+            deadline: self.deadline,
+            progress: self.waiter.seat.progress(),
+        })
     }
 
     /// Runs the call to its end. Dropping the future of the last call of a fetch cancels the request.

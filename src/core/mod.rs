@@ -2,7 +2,7 @@
 //!
 //! `client` takes a call on → `tokens`: what we know → `source`: where a connection is fetched from, which is `platform`: how
 //! we ask → `http`: how bytes travel, or `fleet` around it: how processes share. Below them are leaves that import none of
-//! these: `connection`, `error`, `secret`, `stats`, `clock`, `lookup`, `json`, `text`.
+//! these: `connection`, `error`, `secret`, `stats`, `clock`, `lane`, `lookup`, `json`, `text`.
 #![forbid(unsafe_code)]
 
 pub mod client;
@@ -13,6 +13,7 @@ pub mod error;
 pub mod fleet;
 pub mod http;
 mod json;
+pub mod lane;
 mod lookup;
 pub mod platform;
 pub mod secret;
@@ -33,6 +34,7 @@ use self::config::{Config, Options};
 use self::error::Error;
 use self::fleet::Fleet;
 use self::http::Transport;
+use self::lane::Lane;
 use self::platform::Platform;
 use self::platform::catalog::Catalog;
 use self::source::{Fetch, Fetched, TokenSource};
@@ -56,10 +58,11 @@ pub fn open(
         Ok(keys) => keys,
         Err(missing) => {
             let (source, validity) = (Arc::new(Keyless(missing)), Arc::default());
-            let client = Client::new(Parts { source, origin, limits, validity, stats, clock, jitter });
-            return Ok((client, catalog));
+            let parts = Parts { source, origin, limits, validity, stats, clock, jitter, lane: None };
+            return Ok((Client::new(parts), catalog));
         }
     };
+    let lane = (!transport.is_https).then(Lane::default);
     let platform = Platform::new(
         Transport::new(transport, keys.authorization),
         endpoint,
@@ -90,7 +93,7 @@ pub fn open(
             (Arc::new(Fleet::new(platform, settings, parts)?), validity)
         }
     };
-    let client = Client::new(Parts { source, origin, limits, validity, stats, clock, jitter });
+    let client = Client::new(Parts { source, origin, limits, validity, stats, clock, jitter, lane });
     Ok((client, catalog))
 }
 

@@ -6,7 +6,6 @@
 mod answer;
 mod fault;
 mod gate;
-mod lane;
 mod pool;
 pub mod proxy;
 mod resolver;
@@ -30,7 +29,6 @@ pub use self::pool::PoolNumber;
 
 use self::fault::Peer;
 use self::gate::Gate;
-use self::lane::Lane;
 use self::pool::{Pool, Pools, Served};
 use self::proxy::Proxy;
 use self::resolver::Resolver;
@@ -79,9 +77,7 @@ pub trait Exchange: Send + Sync + 'static {
 #[derive(Debug)]
 pub struct Transport {
     pools: Pools,
-    route: Arc<Route>,
-    /// For plain HTTP alone.
-    lane: Option<Lane>,
+    route: Route,
 }
 
 impl Transport {
@@ -102,8 +98,7 @@ impl Transport {
             tls: OnceLock::new(),
             resolver: Arc::default(),
         };
-        let lane = (!is_https).then(Lane::default);
-        Self { pools: Pools::new(max_connection_age), route: Arc::new(route), lane }
+        Self { pools: Pools::new(max_connection_age), route }
     }
 }
 
@@ -253,17 +248,7 @@ impl Exchange for Transport {
         };
         let pool = pool.ok_or_else(|| Fault::lasting(Error::internal()))?;
         let answers = pool.answers();
-        let result = match &self.lane {
-            None => timeout(limit, self.route.travel(&pool, url)).await,
-            Some(lane) => {
-                let (route, pool) = (Arc::clone(&self.route), Arc::clone(&pool));
-                let running = lane.run(async move { route.travel(&pool, url).await });
-                timeout(limit, running)
-                    .await
-                    .map(|result| result.unwrap_or_else(|| Err(Fault::lasting(Error::internal()))))
-            }
-        };
-        match result {
+        match timeout(limit, self.route.travel(&pool, url)).await {
             Ok(Ok(answer)) => {
                 pool.answered();
                 Ok(answer)

@@ -43,8 +43,8 @@ impl Seat {
     }
 
     /// What is known of the fetch.
-    pub fn progress(&self) -> &Progress {
-        &self.0.progress
+    pub fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.0.progress)
     }
 
     /// For whoever may cancel the call.
