@@ -38,6 +38,7 @@ fn client_of<T: Exchange + fmt::Debug>(
         stats,
         clock,
         jitter,
+        lane: None,
     })
 }
 
