@@ -308,6 +308,19 @@ describe('headers', () => {
     await expectFailure(json(200, flat(), headers), { code: TOO_LARGE.code })
   })
 
+  test('over 100 are refused in words that have the number', async () => {
+    const headers = count =>
+      Object.fromEntries(Array.from({ length: count }, (_, i) => [`x-header-${i}`, 'x']))
+
+    platform.replyWith(json(200, flat(), headers(100)))
+    const error = await failureOf(platform.client().getAccessToken('u1', 'slack'))
+    expect(error.code).toBe(TOO_LARGE.code)
+    expect(error.message).toContain('more than 100 headers')
+
+    platform.replyWith(json(200, flat(), headers(90)))
+    await expect(platform.client().getAccessToken('u1', 'slack')).resolves.toBe(ACCESS_TOKEN)
+  })
+
   test('that are too long are no answer', async () => {
     await expectFailure(json(200, flat(), { 'x-header': BODY.repeat(100_000) }), EITHER)
   })

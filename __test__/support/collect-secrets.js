@@ -111,8 +111,17 @@ function learn({ publishableKey, secretKey, proxy }) {
   announceKeys({ publishableKey: publishableKey?.trimEnd(), secretKey: secretKey?.trimEnd() })
   if (proxy === undefined || !URL.canParse(proxy.url)) return
   const { username, password } = new URL(proxy.url)
-  const meant = decodeURIComponent(password)
-  for (const secret of [password, meant, `${decodeURIComponent(username)}:${meant}`]) announcePassword(secret)
+  const meant = decode(password)
+  for (const secret of [password, meant, `${decode(username)}:${meant}`]) announcePassword(secret)
+}
+
+function decode(text) {
+  try {
+    return decodeURIComponent(text)
+  } catch {
+    // Not encoded, then.
+    return text
+  }
 }
 
 const CONSOLE_METHODS = ['debug', 'dir', 'error', 'info', 'log', 'table', 'trace', 'warn']

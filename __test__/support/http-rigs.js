@@ -153,13 +153,21 @@ function replyTo(socket, stream) {
 
 /**
  * A CONNECT proxy; behind TLS with an `identity`. It dials `to`, a port of this host, whatever host it is asked
- * for, so that targets need no name that resolves. `password` is `user:password`; `reply` is what it says to CONNECT
- * in place of opening the tunnel ('' for nothing at all).
+ * for, so that targets need no name that resolves. `password` is `user:password`; `wanted` is what it says to another
+ * one; `reply` is what it says to CONNECT in place of opening the tunnel ('' for nothing at all), or a list of that, one
+ * for each CONNECT; `opening` is the status that tells of an open tunnel.
  *
  * `connects` holds `{ target, headers }` of each CONNECT, `seen()` every byte that clients sent, as the proxy reads
  * them.
  */
-async function startProxy({ identity, password, reply, to }) {
+async function startProxy({
+  identity,
+  password,
+  wanted = PROXY_REPLY.passwordWanted,
+  reply,
+  opening = '200 Connection established',
+  to,
+}) {
   const connects = new Log()
   const seen = []
   const onSocket = socket => {
@@ -170,9 +178,10 @@ async function startProxy({ identity, password, reply, to }) {
       socket.off('data', onData)
       const { target, headers } = connects.add(parseConnect(head))
       const expected = password && `Basic ${Buffer.from(password).toString('base64')}`
-      const refusal = headers['proxy-authorization'] === expected ? reply : PROXY_REPLY.passwordWanted
+      const own = Array.isArray(reply) ? reply[connects.count - 1] : reply
+      const refusal = headers['proxy-authorization'] === expected ? own : wanted
       if (refusal !== undefined) return socket.write(refusal)
-      openTunnel(socket, to ?? Number(target.split(':').pop()))
+      openTunnel(socket, to ?? Number(target.split(':').pop()), opening)
     }
     socket.on('error', () => {})
     socket.on('data', chunk => seen.push(chunk))
@@ -190,6 +199,7 @@ const PROXY_REPLY = {
     'HTTP/1.1 407 Proxy Authentication Required\r\nProxy-Authenticate: Basic realm="proxy"\r\nContent-Length: 0\r\n\r\n',
   badGateway: 'HTTP/1.1 502 Bad Gateway\r\nContent-Length: 0\r\n\r\n',
   forbidden: 'HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n',
+  unavailable: 'HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n',
   redirect: 'HTTP/1.1 302 Found\r\nLocation: https://portal.example/\r\nContent-Length: 0\r\n\r\n',
   otherProtocol: 'SSH-2.0-Server\r\n\r\n',
   noise: 'x'.repeat(100_000),
@@ -205,9 +215,9 @@ function parseConnect(head) {
   return { line, target: line.split(' ')[1], headers: Object.fromEntries(headers) }
 }
 
-function openTunnel(socket, port) {
+function openTunnel(socket, port, status) {
   const upstream = net.connect(port, '127.0.0.1', () => {
-    socket.write('HTTP/1.1 200 Connection established\r\n\r\n')
+    socket.write(`HTTP/1.1 ${status}\r\n\r\n`)
     socket.pipe(upstream)
     upstream.pipe(socket)
   })

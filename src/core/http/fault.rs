@@ -8,13 +8,17 @@ use std::time::Duration;
 
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpInfo;
+use url::Url;
 
 use super::gate::Overdue;
 use super::pool::PoolNumber;
-use super::{MAX_BODY_BYTES, tls};
+use super::tunnel::NoTunnel;
+use super::{MAX_BODY_BYTES, MAX_HEAD_BYTES, tls};
 use crate::core::error::{Error, Kind};
 use crate::core::lookup::NotFound;
 
+/// As many as hyper takes.
+const MAX_HEADERS: usize = 100;
 /// reqwest's word for the target of a tunnel that is an IPv6 address: it hands it to rustls with its brackets.
 const INVALID_SERVER_NAME: &str = "Invalid Server Name";
 
@@ -84,7 +88,8 @@ impl Peer {
 
     /// A head beyond the limit.
     pub fn oversized_head(&self) -> Fault {
-        Fault::lasting(self.too_much("too many headers"))
+        let limits = format!("more than {MAX_HEADERS} headers, or more than {MAX_HEAD_BYTES} bytes of them");
+        Fault::lasting(self.too_much(&limits))
     }
 
     fn too_much(&self, what: &str) -> Error {
@@ -94,13 +99,21 @@ impl Peer {
         )
     }
 
+    /// The platform's host and port, as CONNECT names them.
+    pub fn target(&self) -> Option<String> {
+        let url = Url::parse(&self.origin).ok()?;
+        Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?))
+    }
+
     /// What went wrong before there was a connection.
     pub fn unreachable(&self, error: &reqwest::Error) -> Fault {
         let origin = &self.origin;
+        let no_tunnel = find::<NoTunnel>(error);
         if let Some(error) = find::<rustls::Error>(error) {
+            let whom = if no_tunnel.is_some() { "the proxy" } else { origin };
             return Fault::lasting(Error::new(
                 Kind::Tls,
-                format!("No secure connection to {origin}: {}", tls::explain(error)),
+                format!("No secure connection to {whom}: {}", tls::explain(error)),
             ));
         }
         let timed_out = find::<Overdue>(error).is_some() || error.is_timeout();
@@ -114,15 +127,13 @@ impl Peer {
                     ),
                 ));
             }
-            if tunnel_was_refused(error, "authorization required") {
-                return Fault::lasting(Error::new(
-                    Kind::Proxy,
-                    "The proxy asks for a user name and a password (407): give them in the proxy's URL",
-                ));
+            if let Some(NoTunnel::Refused(refusal)) = no_tunnel {
+                let error = Error::new(Kind::Proxy, refusal.explain(origin));
+                return if refusal.is_passing() { Fault::passing(error) } else { Fault::lasting(error) };
             }
             let problem = if timed_out {
                 format!("did not open a tunnel to {origin} in time")
-            } else if tunnel_was_refused(error, "") {
+            } else if matches!(no_tunnel, Some(NoTunnel::Lost(_)) | None) {
                 format!("did not open a tunnel to {origin}")
             } else if not_found.is_some() {
                 "cannot be reached, since its name could not be found".to_owned()
@@ -233,13 +244,5 @@ fn innermost_io(error: &(dyn StdError + 'static)) -> Option<String> {
             Some(_) => error.to_string(),
             None => error.kind().to_string(),
         }
-    })
-}
-
-/// hyper-util keeps its tunnel errors private, so their words are all there is; the tests of proxies hold on to them.
-fn tunnel_was_refused(error: &(dyn StdError + 'static), words: &str) -> bool {
-    chain(error).any(|error| {
-        let text = error.to_string();
-        text.starts_with("tunnel error: ") && !text.contains("underlying connection") && text.contains(words)
     })
 }

@@ -10,6 +10,7 @@ mod pool;
 pub mod proxy;
 mod resolver;
 pub mod tls;
+mod tunnel;
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
@@ -33,6 +34,7 @@ use self::pool::{Pool, Pools, Served};
 use self::proxy::Proxy;
 use self::resolver::Resolver;
 use self::tls::Trust;
+use self::tunnel::{Nearby, Tunnels};
 use crate::core::error::Error;
 
 const AGENT: &str = concat!("xkit-node/", env!("CARGO_PKG_VERSION"));
@@ -133,20 +135,24 @@ impl Route {
             // Its own retries are for what HTTP/2 refused. None per request spares a copy of each.
             .retry(reqwest::retry::never().max_retries_per_request(0))
             .no_proxy()
-            .dns_resolver(Arc::clone(&self.resolver))
             // Shared out among the addresses of a name.
             .connect_timeout(limit)
             .pool_idle_timeout(POOL_IDLE)
             .http2_keep_alive_interval(PING_INTERVAL)
             .http2_keep_alive_timeout(PING_TIMEOUT);
+        builder = match &self.proxy {
+            None => builder.dns_resolver(Arc::clone(&self.resolver)),
+            Some(proxy) => {
+                let resolver = Arc::clone(&self.resolver);
+                let tunnels = Tunnels::new(proxy.clone(), tls.clone(), self.peer.target()?, resolver, limit)?;
+                builder.dns_resolver(Nearby).proxy(tunnels.relay()?).connector_layer(tunnels)
+            }
+        };
         if self.is_https {
             // The gate has the limit itself, which leaves out the wait there. In clear a connection costs little and is
             // not shared.
             builder =
                 builder.connect_timeout(limit + gate::MAX_WAIT).connector_layer(Gate::new(limit, served));
-        }
-        if let Some(proxy) = &self.proxy {
-            builder = builder.proxy(proxy.tunnel()?);
         }
         builder.build().ok()
     }

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 use percent_encoding::percent_decode_str;
+use reqwest::header::HeaderValue;
 use url::{Host, Url};
 
 use crate::core::error::Error;
@@ -43,13 +44,10 @@ impl Proxy {
         Self::parse(setting.url.expose(), source).map(Some)
     }
 
-    /// The proxy, as reqwest takes it. `None` if the credentials cannot be sent.
-    pub fn tunnel(&self) -> Option<reqwest::Proxy> {
-        let tunnel = reqwest::Proxy::https(self.url.clone()).ok()?;
-        Some(match &self.credentials {
-            Some((name, password)) => tunnel.custom_http_auth(basic_authorization(name, password.expose())?),
-            None => tunnel,
-        })
+    /// What the proxy is told of who asks.
+    pub fn authorization(&self) -> Option<HeaderValue> {
+        let (name, password) = self.credentials.as_ref()?;
+        basic_authorization(name, password.expose())
     }
 
     fn parse(text: &str, source: &str) -> Result<Self, Error> {
@@ -60,6 +58,11 @@ impl Proxy {
         };
         // `host:port` alone is what many environments hold.
         let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+        if !is_encoded(&text) {
+            return Err(Error::argument(format!(
+                "The proxy in {source} holds a user name or a password that is not percent-encoded: write @ as %40, / as %2F, # as %23, ? as %3F and % as %25 in them"
+            )));
+        }
         let Ok(mut url) = Url::parse(&text) else {
             return refuse("is not a URL");
         };
@@ -82,6 +85,17 @@ impl Proxy {
         }
         Ok(Self { url, credentials })
     }
+}
+
+/// Whether nothing in the user name and password of a URL could be taken for another part of it, or for an encoded
+/// character. A colon may stand in a password as it is (RFC 3986, section 3.2.1).
+fn is_encoded(url: &str) -> bool {
+    let behind_scheme = url.split_once("://").map_or(url, |(_, rest)| rest);
+    let Some((access, _)) = behind_scheme.rsplit_once('@') else { return true };
+    let mut parts = access.split('%');
+    let is_plain = |part: &str| !part.contains(['@', '/', '?', '#', '\\', '[', ']', ' ']);
+    let is_escape = |part: &str| part.len() >= 2 && part.bytes().take(2).all(|byte| byte.is_ascii_hexdigit());
+    parts.next().is_none_or(is_plain) && parts.all(|part| is_escape(part) && is_plain(part))
 }
 
 /// Whether an entry of a `NO_PROXY` list names the host: `*`, a host with all below it, `.suffix`, `*.suffix`, an
@@ -183,6 +197,34 @@ mod tests {
             Proxy::parse("proxy.test:3128", "ALL_PROXY").unwrap().url.as_str(),
             "http://proxy.test:3128/"
         );
+    }
+
+    #[test]
+    fn credentials_that_are_not_encoded_are_told_without_being_shown() {
+        let password =
+            |text: &str| Proxy::parse(text, "HTTPS_PROXY").map(|proxy| proxy.credentials.unwrap().1);
+        for raw in [
+            "hun@ter",
+            "hun/ter",
+            "hun#ter",
+            "hun?ter",
+            "hun\\ter",
+            "hun%ter",
+            "hunter%",
+            "hunter%4",
+            "100% hunter",
+        ] {
+            let error = password(&format!("http://me:{raw}@p.test:3128")).unwrap_err();
+            assert!(
+                error.message.starts_with("The proxy in HTTPS_PROXY holds a user name or a password that"),
+                "{error:?}"
+            );
+            assert!(!error.message.contains("ter@") && !error.message.contains("hun"));
+            assert!(password(&format!("{raw}:secret@p.test:3128")).is_err());
+        }
+        assert_eq!(password("http://me:a:b@p.test").unwrap().expose(), "a:b");
+        assert_eq!(password("http://me:p%C3%A4%25@p.test").unwrap().expose(), "p\u{e4}%");
+        assert_eq!(password("http://me:p\u{e4}$&@p.test").unwrap().expose(), "p\u{e4}$&");
     }
 
     #[test]

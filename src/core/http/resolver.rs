@@ -15,7 +15,8 @@ use crate::core::lookup::Lookup;
 pub struct Resolver(Mutex<HashMap<String, Lookup>>);
 
 impl Resolver {
-    fn lookup(&self, name: &str) -> Lookup {
+    /// The lookup of a name that is under way, or a new one.
+    pub fn lookup(&self, name: &str) -> Lookup {
         let mut lookups = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         lookups.retain(|_, lookup| lookup.is_under_way());
         if let Some(lookup) = lookups.get(name) {
