@@ -28,6 +28,7 @@ export interface BindingClientOptions {
   publishableKey?: string
   secretKey?: string
   baseUrl?: string
+  allowHttp?: boolean
   catalogUrl?: string
   paths?: BindingPaths
   timeoutMs?: number

@@ -31,11 +31,18 @@ export interface XkitClientOptions {
   /** Password of the Basic auth. One trailing newline is trimmed. @default process.env.XKIT_SECRET_KEY */
   secretKey?: string | undefined
   /**
-   * Root of the Platform API. `https:`; `http:` for a loopback host only. No user name, query or fragment; a path
-   * prefix and a trailing slash are fine.
+   * Root of the Platform API. `https:`; `http:` for a loopback host, and for any with `allowHttp`. No user name, query or
+   * fragment; a path prefix and a trailing slash are fine.
    * @default process.env.XKIT_BASE_URL, else 'https://app.xkit.co/api/platform'
    */
   baseUrl?: string | undefined
+  /**
+   * Whether `baseUrl` may be `http:` for any host: for a sidecar of a service mesh that encrypts by itself, or for the
+   * emulator in another container. The keys and the tokens then cross that network as they are, in the sight of all who
+   * are on it.
+   * @default false
+   */
+  allowHttp?: boolean | undefined
   /**
    * The catalog where your users set up and repair connections. Without it there is no `connectUrl`. Either
    * - the root of a hosted one, `https://acme.xkit.co`: a connector's page is `<root>/connectors/<slug>` (given); or

@@ -448,6 +448,7 @@ describe('the constructor', () => {
     ['publishableKey', [5, true, {}, ['pk'], null, Symbol('pk'), Buffer.from('pk')]],
     ['secretKey', [5, true, {}, ['sk'], null, Symbol('sk'), Buffer.from('sk')]],
     ['baseUrl', [5, true, {}, ['https://a.example'], null, Symbol('a')]],
+    ['allowHttp', [0, 1, 'true', '', {}, [], null, Symbol('a')]],
     ['catalogUrl', [5, true, {}, ['https://a.example'], null, Symbol('a')]],
     ['paths', [5, true, 'x', null, Symbol('a'), () => ({})]],
     ['proxy', [5, true, {}, ['http://a.example'], null, Symbol('a')]],
@@ -485,6 +486,46 @@ describe('the constructor', () => {
       'http://[::1]:1',
     ]) {
       expect(() => platform.client({ baseUrl })).not.toThrow()
+    }
+  })
+
+  test('takes http everywhere with allowHttp, and nothing else that it refuses', () => {
+    const inside = ['http://emulator:4010', 'http://10.0.0.1/api', 'http://platform.mesh.example']
+    for (const baseUrl of inside) {
+      expect(() => platform.client({ baseUrl, allowHttp: true })).not.toThrow()
+      for (const allowHttp of [false, undefined]) {
+        const error = constructionError({ baseUrl, allowHttp })
+        expectTypeError(error, INVALID_VALUE, /baseUrl must .*allowHttp/)
+      }
+    }
+    for (const baseUrl of [
+      'ftp://a.example',
+      'http://user:value-marker@a.example',
+      'http://a.example/?x',
+      '',
+    ]) {
+      expectTypeError(constructionError({ baseUrl, allowHttp: true }), INVALID_VALUE, /baseUrl/)
+    }
+    expectTypeError(
+      constructionError({ baseUrl: inside[0], allowHttp: true, proxy: 'http://127.0.0.1:3128' }),
+      INVALID_VALUE,
+      /proxy needs an https: baseUrl/,
+    )
+  })
+
+  // On Windows, this address stands for no host.
+  const onUnix = process.platform === 'win32' ? test.skip : test
+  onUnix('reaches a platform by http that is not a loopback host with allowHttp', async () => {
+    process.env.HTTPS_PROXY = 'http://127.0.0.1:1'
+    try {
+      const baseUrl = platform.baseUrl.replace('127.0.0.1', '0.0.0.0')
+      const client = platform.client({ baseUrl, allowHttp: true })
+
+      await expect(client.getAccessToken('u1', 'slack')).resolves.toEqual(expect.any(String))
+
+      expect(platform.requests).toHaveLength(1)
+    } finally {
+      delete process.env.HTTPS_PROXY
     }
   })
 

@@ -434,6 +434,62 @@ function expectDockerfile(name) {
 proof('slim.Dockerfile', 'is well-formed', () => expectDockerfile('slim.Dockerfile'))
 proof('alpine.Dockerfile', 'is well-formed', () => expectDockerfile('alpine.Dockerfile'))
 
+proof('allow-http.mjs', 'calls a platform by http outside of production', async () => {
+  // On Unix, an address of this machine that is not one of the loopback.
+  const host = process.platform === 'win32' ? '127.0.0.1' : '0.0.0.0'
+  const env = { XKIT_BASE_URL: emulator.baseUrl.replace('127.0.0.1', host), NODE_ENV: 'development' }
+  const call = "await xkit.getAccessToken('some-user-id', 'slack')"
+  expect(await resultOf('allow-http.mjs', call, env)).toBe('user-token')
+  const isRefused = 'try { new XkitClient({ allowHttp: false }) } catch (error) { console.log(error.code) }'
+  if (host === '0.0.0.0')
+    expect(await runWith('allow-http.mjs', isRefused, env)).toEqual(['ERR_INVALID_ARG_VALUE'])
+})
+
+proof('compose.yaml', 'starts the emulator so that the application finds it', async () => {
+  const text = read(`${FOLDER}/compose.yaml`)
+  const list = key => JSON.parse(new RegExp(`^ +${key}:\\s+(\\[.*\\])$`, 'm').exec(text)[1])
+  const environment = Object.fromEntries(
+    Array.from(text.matchAll(/^ {6}(XKIT_\w+): (.+)$/gm), ([, name, value]) => [name, value]),
+  )
+  const services = Array.from(text.matchAll(/^ {2}(\w+):$/gm), ([, name]) => name)
+  const [npx, yes, packaged, command, ...flags] = list('command')
+  expect([npx, yes, packaged]).toEqual(['npx', '--yes', `--package=${manifest.name}`])
+  const [, mounted] = list('volumes')[0].split(':')
+  expect(flags).toContain(mounted)
+
+  const seed = path.join(scratch, 'seed.json')
+  writeFileSync(seed, JSON.stringify({ users: { u1: { slack: { accessToken: 'seeded' } } } }))
+  const args = [manifest.bin[command], ...flags.map(flag => (flag === mounted ? seed : flag)), '--port', '0']
+  const child = spawn(process.execPath, args, { cwd: ROOT, stdio: ['ignore', 'pipe', 'ignore'] })
+  try {
+    let printed = ''
+    for await (const chunk of child.stdout) {
+      printed += chunk
+      if (printed.includes('Ctrl+C')) break
+    }
+    const set = name => new RegExp(`^${name}=(.*)$`, 'm').exec(printed)[1]
+    const { hostname, port, pathname } = new URL(environment.XKIT_BASE_URL)
+    expect(services).toContain(hostname)
+    expect(pathname).toBe(new URL(set('XKIT_BASE_URL')).pathname)
+    expect(list('ports')).toEqual([`127.0.0.1:${port}:${port}`])
+    expect(environment.XKIT_CATALOG_URL).toBe(`http://localhost:${port}`)
+    const env = { ...environment, XKIT_BASE_URL: set('XKIT_BASE_URL') }
+    expect(await resultOf('allow-http.mjs', "await xkit.getAccessToken('u1', 'slack')", env)).toBe('seeded')
+    const [, , flag, check] = list('test')
+    await node([flag, check.replaceAll(port, new URL(set('XKIT_BASE_URL')).port)])
+  } finally {
+    child.kill('SIGKILL')
+  }
+})
+
+test('the port of compose.yaml is the one that the emulator takes by itself', () => {
+  const help = execFileSync(process.execPath, ['bin/xkit-emulator.js', '--help'], {
+    cwd: ROOT,
+    encoding: 'utf8',
+  })
+  expect(read(`${FOLDER}/compose.yaml`)).toContain(/default (\d+)\)/.exec(help)[1])
+})
+
 proof('install-for-another-platform.sh', 'installs the binary of that platform', () => {
   const npm = (...args) =>
     execFileSync('npm', [...args, '--offline', '--no-audit'], { cwd: scratch, stdio: 'pipe' })

@@ -142,11 +142,50 @@ test('serves its catalog in another layout, and quotes what a shell or a file of
   expect(environment.XKIT_CATALOG_URL).toMatch(/^'http:.*\/settings#\/connectors\/{slug}'$/)
 })
 
+const WARNING = /^xkit-emulator: warning: anyone who reaches this port gets tokens[^\n]*\n$/
+
+test.each(['0.0.0.0', '::'])('--host %s listens everywhere, and warns of it on stderr', async host => {
+  const { environment, result, ended } = await startCommand('--host', host)
+  // A system without IPv6 has no such address.
+  if (host === '::' && environment.XKIT_BASE_URL === undefined) {
+    expect((await ended).stderr).toMatch(/none of this machine/)
+    return
+  }
+  const { hostname, port } = new URL(environment.XKIT_BASE_URL)
+  expect(hostname).toBe(host === '::' ? '[::1]' : '127.0.0.1')
+  expect(result.stderr).toMatch(WARNING)
+  // One that the default does not listen on.
+  const elsewhere = { XKIT_BASE_URL: `http://127.0.0.2:${port}/api/platform` }
+  const asked = process.platform === 'darwin' ? environment : elsewhere
+  expect((await ask(asked, '/connections/u1/slack', 'pk_emulator', 'sk_emulator')).status).toBe(404)
+})
+
+test.each([[[]], [['--host', '127.0.0.1']], [['--host', 'localhost']]])(
+  'with %p it is reached by this machine alone, without a warning',
+  async args => {
+    const { environment, result } = await startCommand(...args)
+    expect(result.stderr).toBe('')
+    const { port } = new URL(environment.XKIT_BASE_URL)
+    expect((await ask(environment, '/connections/u1/slack', 'pk_emulator', 'sk_emulator')).status).toBe(404)
+    const socket = net.connect(port, '127.0.0.2')
+    const [error] = await once(socket, 'error')
+    expect(['ECONNREFUSED', 'EADDRNOTAVAIL', 'ETIMEDOUT']).toContain(error.code)
+  },
+)
+
+test('a host that is none of this machine is one line on stderr and code 1', async () => {
+  // Of a block that is for documentation alone.
+  const { stdout, stderr, code } = await run('--port', '0', '--host', '192.0.2.1').ended
+  expect(stderr).toMatch(ONE_LINE)
+  expect(stderr).toMatch(/--host is none of this machine \(EADDRNOTAVAIL\)/)
+  expect([stdout, code]).toEqual(['', 1])
+})
+
 test('--help says how to use it', async () => {
   const { ended } = run('--help')
   const { stdout, stderr, code } = await ended
   expect(stdout).toMatch(/^Usage: xkit-emulator/)
-  for (const flag of ['--port', '--seed', '--publishable-key', '--secret-key', '--catalog-path'])
+  for (const flag of ['--port', '--host', '--seed', '--publishable-key', '--secret-key', '--catalog-path'])
     expect(stdout).toContain(flag)
   expect([stderr, code]).toEqual(['', 0])
 })
@@ -158,6 +197,8 @@ test.each([
   [['--port', '65536'], /--port/],
   [['--port', ''], /--port/],
   [['--port', '-1'], /--port/],
+  [['--host', ''], /--host/],
+  [['--host', 'http://0.0.0.0'], /--host/],
   [['--secret-key', ''], /--secret-key/],
   [['--publishable-key', 'a:b'], /--publishable-key/],
   [['--catalog-path', '/integrations'], /--catalog-path must .*\{slug\}/],

@@ -6,18 +6,25 @@ const { readFileSync } = require('node:fs')
 const { parseArgs } = require('node:util')
 const { startEmulator } = require('../emulator/index.js')
 const { readCatalogPath: readTemplate } = require('../emulator/layout.js')
+const options = require('../emulator/options.js')
+const { LOOPBACK, isLoopback } = require('../emulator/server.js')
 
 const DEFAULT_PORT = 4010
 const FAILURE = 1
 const WRONG_USAGE = 2
+/** What the system says of a host that it cannot listen on. */
+const HOST_ERRORS = ['EADDRNOTAVAIL', 'ENOTFOUND', 'EAI_AGAIN']
 const SEED_FIELDS = ['users', 'groups', 'contexts']
 const MASK = '********'
+
+const EXPOSED = 'warning: anyone who reaches this port gets tokens from it; never use real ones here'
 
 const HELP = `Usage: xkit-emulator [options]
 
 Runs a local stand-in for the Xkit Platform API, with a catalog page, until it is interrupted.
 
-  --port <number>           port on 127.0.0.1; 0 takes a free one (default ${DEFAULT_PORT})
+  --port <number>           port; 0 takes a free one (default ${DEFAULT_PORT})
+  --host <address>          where to listen; 0.0.0.0 is for another container (default ${LOOPBACK})
   --seed <file>             JSON file { "users": { "<id>": { "<slug>": state } }, "groups": …, "contexts": … }
   --catalog-path <path>     where the catalog has a connector's page (default /connectors/{slug})
   --publishable-key <key>   key that clients must send (default: a fake one)
@@ -40,6 +47,7 @@ function readFlags(args) {
       args,
       options: {
         port: { type: 'string' },
+        host: { type: 'string' },
         seed: { type: 'string' },
         'catalog-path': { type: 'string' },
         'publishable-key': { type: 'string' },
@@ -101,19 +109,26 @@ function readSeed(path) {
   return seed
 }
 
-function readCatalogPath(template) {
-  if (template === undefined) return undefined
+/** A flag that the emulator itself knows how to read. */
+function readBy(read, flag, text) {
+  if (text === undefined) return undefined
   try {
-    return readTemplate('--catalog-path', template)
+    return read(flag, text)
   } catch (error) {
     throw new CommandError(error.message, WRONG_USAGE)
   }
 }
 
-async function start({ port, seed, publishableKey, secretKey, catalogPath }) {
+async function start({ port, host, seed, publishableKey, secretKey, catalogPath }) {
   try {
-    return await startEmulator({ ...seed, port, publishableKey, secretKey, catalogPath })
+    return await startEmulator({ ...seed, port, host, publishableKey, secretKey, catalogPath })
   } catch (error) {
+    if (HOST_ERRORS.includes(error.code)) {
+      throw new CommandError(
+        `the host of --host is none of this machine (${error.code}); 0.0.0.0 is all of it`,
+        FAILURE,
+      )
+    }
     if (error.code === 'EADDRINUSE') {
       throw new CommandError(
         `port ${port} is in use; choose another with --port, or 0 for a free one`,
@@ -161,13 +176,15 @@ async function main(args) {
   }
   const emulator = await start({
     port: readPort(flags.port),
+    host: readBy(options.readHost, '--host', flags.host),
     publishableKey: readPublishableKey('--publishable-key', flags['publishable-key']),
     secretKey: readKey('--secret-key', flags['secret-key']),
     seed: readSeed(flags.seed),
-    catalogPath: readCatalogPath(flags['catalog-path']),
+    catalogPath: readBy(readTemplate, '--catalog-path', flags['catalog-path']),
   })
   // Only close: with nothing left open the process ends by itself, with code 0.
   for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => emulator.close())
+  if (!isLoopback(flags.host ?? LOOPBACK)) process.stderr.write(`xkit-emulator: ${EXPOSED}\n`)
   process.stdout.write(summary(emulator, flags))
 }
 

@@ -35,8 +35,15 @@ export type ConnectionSeeds = Record<string, Record<string, ConnectionState>>
 
 /** Unknown fields are refused; inherited ones are ignored. */
 export interface EmulatorOptions {
-  /** Port on 127.0.0.1, 0 to 65535; 0 takes a free one. @default 0 */
+  /** Port, 0 to 65535; 0 takes a free one. @default 0 */
   port?: number | undefined
+  /**
+   * Address or name to listen on. `'0.0.0.0'` (or `'::'`) is for the emulator in another container: anyone who reaches the
+   * port then gets its tokens, and may have its keys, which are no secret. `baseUrl` names the loopback then.
+   * `startEmulator` rejects with Node's own error (`ENOTFOUND`, `EADDRNOTAVAIL`) where the host is none of this machine.
+   * @default '127.0.0.1'
+   */
+  host?: string | undefined
   /** The user name that Basic authentication must carry; without a colon. @default 'pk_emulator' */
   publishableKey?: string | undefined
   /** The password that Basic authentication must carry. @default 'sk_emulator' */

@@ -22,7 +22,8 @@ const { createStore } = require('./store.js')
 const { createWebhookSender } = require('./webhook.js')
 
 async function startEmulator(options) {
-  const { port, publishableKey, secretKey, seeds, shape, latencyMs, catalogPath } = readStartOptions(options)
+  const { port, host, publishableKey, secretKey, seeds, shape, latencyMs, catalogPath } =
+    readStartOptions(options)
   const store = createStore(seeds)
   const faults = createFaultQueue()
   const webhooks = createWebhookSender()
@@ -40,7 +41,7 @@ async function startEmulator(options) {
   })
   const handleService = createService({ store, requests: serviceRequests })
   const handleCatalog = createCatalog({ store, layout: createLayout(catalogPath) })
-  const server = await startServer(port, (request, response) => {
+  const server = await startServer({ port, host }, (request, response) => {
     if (isApiPath(request.url)) handleApi(request, response)
     else if (isServicePath(request.url)) handleService(request, response)
     else handleCatalog(request, response)

@@ -5,6 +5,7 @@ const { validateHeaderValue } = require('node:http')
 const checks = require('../lib/checks.js')
 const { parseOwner } = require('../lib/owner.js')
 const { readCatalogPath } = require('./layout.js')
+const { LOOPBACK } = require('./server.js')
 
 const { invalidType, invalidValue, ownFields, requireObject } = checks
 
@@ -13,6 +14,7 @@ const DEFAULT_SECRET_KEY = 'sk_emulator'
 const SEED_FIELDS = { users: 'user', groups: 'group', contexts: 'context' }
 const START_FIELDS = [
   'port',
+  'host',
   'publishableKey',
   'secretKey',
   ...Object.keys(SEED_FIELDS),
@@ -28,6 +30,13 @@ const DEFAULT_FAULT_STATUS = 503
 const MAX_DELIVERY_ATTEMPTS = 10
 // A hundred years: far above any real token, and small enough that a date can still hold the end.
 const MAX_EXPIRES_IN_SECONDS = 100 * 365 * 86_400
+
+/** A name or an address to listen on; which of them there are, the system knows. */
+function readHost(name, value) {
+  checks.requireString(name, value)
+  if (!/^[\w.:-]+$/.test(value)) throw invalidValue(`${name} must be an address or a name, without a port`)
+  return value
+}
 
 function readKey(name, value) {
   checks.requireString(name, value)
@@ -86,6 +95,7 @@ function readStartOptions(options = {}) {
   const fields = ownFields('options', options, START_FIELDS)
   const {
     port = 0,
+    host = LOOPBACK,
     publishableKey = DEFAULT_PUBLISHABLE_KEY,
     secretKey = DEFAULT_SECRET_KEY,
     shape,
@@ -94,6 +104,7 @@ function readStartOptions(options = {}) {
   } = fields
   return {
     port: checks.requireInteger('options.port', port, 0, 65_535),
+    host: readHost('options.host', host),
     publishableKey: readPublishableKey(publishableKey),
     secretKey: readKey('options.secretKey', secretKey),
     shape: shape === undefined ? undefined : checks.requireOneOf('options.shape', shape, SHAPES),
@@ -184,6 +195,7 @@ function readRevocation(options = {}) {
 module.exports = {
   readDelivery,
   readFaultPlan,
+  readHost,
   readRevocation,
   readStartOptions,
   readState,

@@ -39,6 +39,7 @@ const CLIENT = {
   publishableKey: requireText,
   secretKey: requireText,
   baseUrl: requireText,
+  allowHttp: requireBoolean,
   catalogUrl: requireText,
   timeoutMs: milliseconds,
   attemptTimeoutMs: milliseconds,

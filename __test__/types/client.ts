@@ -73,6 +73,7 @@ export const options: Required<XkitClientOptions> = {
   publishableKey: 'pk',
   secretKey: 'sk',
   baseUrl: 'https://app.xkit.co/api/platform',
+  allowHttp: false,
   catalogUrl: 'https://acme.xkit.co',
   paths: { user: '/connections/{id}/{slug}', group: '/g/{id}/{slug}', context: '/c/{id}/{slug}' },
   timeoutMs: 20_000,

@@ -30,6 +30,7 @@ export const seeds: ConnectionSeeds = { 'some-user-id': { slack: {}, github: { e
 
 export const options: Required<EmulatorOptions> = {
   port: 0,
+  host: '0.0.0.0',
   publishableKey: 'pk',
   secretKey: 'sk',
   users: seeds,

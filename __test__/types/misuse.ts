@@ -64,6 +64,8 @@ export function clientOptions() {
   new XkitClient({ proxy: true })
   // @ts-expect-error: a URL is given as a string
   new XkitClient({ baseUrl: new URL('https://app.xkit.co') })
+  // @ts-expect-error: plain http is allowed by a boolean
+  new XkitClient({ allowHttp: 'true' })
   // @ts-expect-error: certificates are PEM
   new XkitClient({ ca: { pem: '' } })
   // @ts-expect-error: there is no path for this kind of owner

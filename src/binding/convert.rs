@@ -26,6 +26,7 @@ pub struct BindingClientOptions {
     pub publishable_key: Option<String>,
     pub secret_key: Option<String>,
     pub base_url: Option<String>,
+    pub allow_http: Option<bool>,
     pub catalog_url: Option<String>,
     pub paths: Option<BindingPaths>,
     pub timeout_ms: Option<u32>,
@@ -105,6 +106,7 @@ impl From<BindingClientOptions> for Options {
             publishable_key: options.publishable_key.map(Secret::new),
             secret_key: options.secret_key.map(Secret::new),
             base_url: options.base_url,
+            allow_http: options.allow_http.unwrap_or_default(),
             catalog_url: options.catalog_url,
             paths: options.paths.map_or_else(Paths::default, |paths| Paths {
                 user: paths.user,

@@ -38,6 +38,8 @@ pub struct Options {
     pub secret_key: Option<Secret>,
     /// Root of the Platform API.
     pub base_url: Option<String>,
+    /// Whether that may be plain HTTP to another host than a loopback one.
+    pub allow_http: bool,
     /// Root of the catalog.
     pub catalog_url: Option<String>,
     /// Path templates.
@@ -93,7 +95,7 @@ impl Options {
     /// Checks everything; the first thing wrong is the error.
     pub fn check(&self) -> Result<Config, Error> {
         let keys = self.keys()?;
-        let endpoint = Endpoint::new(self.base_url.as_deref(), &self.paths)?;
+        let endpoint = Endpoint::new(self.base_url.as_deref(), self.allow_http, &self.paths)?;
         let catalog = self.catalog_url.as_deref().map(Catalog::new).transpose()?;
         let proxy = self.proxy(&endpoint)?;
         Ok(Config {

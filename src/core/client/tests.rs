@@ -24,7 +24,7 @@ fn client_of<T: Exchange + fmt::Debug>(
     jitter: fn() -> f64,
     clock: Clock,
 ) -> Client {
-    let endpoint = Endpoint::new(Some("https://p.test"), &Paths::default()).unwrap();
+    let endpoint = Endpoint::new(Some("https://p.test"), false, &Paths::default()).unwrap();
     let origin = endpoint.origin();
     let stats = Arc::new(Stats::default());
     let limits = platform::Limits { attempt_timeout: Duration::from_secs(8), max_retries, max_concurrency };

@@ -101,9 +101,10 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Checks the base URL and the templates once, so that a call only has to fill them in.
-    pub fn new(base_url: Option<&str>, paths: &Paths) -> Result<Self, Error> {
-        let base = parse_base(base_url.unwrap_or(DEFAULT_BASE_URL))?;
+    /// Checks the base URL and the templates once, so that a call only has to fill them in. Plain HTTP goes to a loopback
+    /// host, or wherever it is allowed to.
+    pub fn new(base_url: Option<&str>, allow_http: bool, paths: &Paths) -> Result<Self, Error> {
+        let base = parse_base(base_url.unwrap_or(DEFAULT_BASE_URL), allow_http)?;
         let prefix = base.path().trim_end_matches('/').to_owned();
         let template = |path: &Option<String>, default: &str, name: &'static str| {
             Template::parse(&prefix, path.as_deref().unwrap_or(default), name)
@@ -143,7 +144,7 @@ impl Endpoint {
         [base.origin().ascii_serialization(), text(user), text(group), text(context)].join(" ")
     }
 
-    /// Whether requests are encrypted; otherwise the host is a loopback one.
+    /// Whether requests are encrypted.
     pub fn is_https(&self) -> bool {
         self.base.scheme() == "https"
     }
@@ -154,7 +155,7 @@ impl Endpoint {
     }
 }
 
-fn parse_base(text: &str) -> Result<Url, Error> {
+fn parse_base(text: &str, allow_http: bool) -> Result<Url, Error> {
     let url = parse_root(text, "baseUrl")?;
     let loopback = match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
@@ -162,10 +163,10 @@ fn parse_base(text: &str) -> Result<Url, Error> {
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => false,
     };
-    if url.scheme() == "http" && !loopback {
+    if url.scheme() == "http" && !loopback && !allow_http {
         return Err(Error::option(
             "baseUrl",
-            "must be an https: URL (http: is for a loopback host only), since the keys go there",
+            "must be an https: URL (http: is for a loopback host, or with the option allowHttp), since the keys go there",
         ));
     }
     Ok(url)
@@ -198,7 +199,7 @@ mod tests {
     use crate::core::error::Kind;
 
     fn endpoint(base_url: &str) -> Endpoint {
-        Endpoint::new(Some(base_url), &Paths::default()).unwrap()
+        Endpoint::new(Some(base_url), false, &Paths::default()).unwrap()
     }
 
     fn url(kind: OwnerKind, id: &str, slug: &str) -> String {
@@ -268,7 +269,7 @@ mod tests {
             "https://p.test/#x",
             "file:///etc",
         ] {
-            let error = Endpoint::new(Some(base), &Paths::default()).unwrap_err();
+            let error = Endpoint::new(Some(base), false, &Paths::default()).unwrap_err();
             assert_eq!(error.kind, Kind::InvalidArgument, "{base}");
             assert!(!error.message.contains("p.test") && !error.message.contains("hunter2"));
         }
@@ -277,7 +278,11 @@ mod tests {
     #[test]
     fn templates_can_be_overridden_and_bad_ones_are_refused() {
         let with = |user: &str| {
-            Endpoint::new(Some("https://p.test"), &Paths { user: Some(user.to_owned()), ..Paths::default() })
+            Endpoint::new(
+                Some("https://p.test"),
+                false,
+                &Paths { user: Some(user.to_owned()), ..Paths::default() },
+            )
         };
         let (id, slug) = (Segment::new("u", "id").unwrap(), Segment::new("s", "slug").unwrap());
         let built =

@@ -1,0 +1,3 @@
+import { XkitClient } from 'xkit-node'
+
+export const xkit = new XkitClient({ allowHttp: process.env.NODE_ENV !== 'production' })
