@@ -41,6 +41,8 @@ export interface BindingClientOptions {
   cache?: BindingCacheLimits
   proxy?: BindingProxy
   ca?: Array<string>
+  cert?: string
+  key?: string
   nodeRoots?: BindingNodeRoots
 }
 

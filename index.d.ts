@@ -84,6 +84,19 @@ export interface XkitClientOptions {
   proxy?: string | false | undefined
   /** PEM certificates to trust besides the built-in roots and Node's own additions (`NODE_EXTRA_CA_CERTS`). */
   ca?: string | Uint8Array | ReadonlyArray<string | Uint8Array> | undefined
+  /**
+   * The client's own certificate, as PEM, for a gateway that demands one; after it those between it and its authority. With
+   * `key` only. Shown to the platform alone: neither to Redis nor to a proxy, so that a proxy with an `https:` URL is
+   * refused beside it.
+   * @default none
+   */
+  cert?: string | Uint8Array | undefined
+  /**
+   * The private key of `cert`, as PEM, without a passphrase: RSA of 2048 to 4096 bits, P-256, P-384 or Ed25519. A pair that
+   * does not match makes the constructor throw.
+   * @default none
+   */
+  key?: string | Uint8Array | undefined
 }
 
 /**

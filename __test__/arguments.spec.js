@@ -660,6 +660,8 @@ describe('the constructor', () => {
       paths: undefined,
       proxy: undefined,
       ca: undefined,
+      cert: undefined,
+      key: undefined,
     }
 
     await platform
@@ -843,6 +845,8 @@ test('a polluted Object.prototype changes nothing', async () => {
     maxRetries: 'many',
     proxy: 'http://evil.example',
     ca: 'garbage',
+    cert: 'garbage',
+    key: 'garbage',
     user: 'admin',
     group: 'admin',
     context: 'admin',

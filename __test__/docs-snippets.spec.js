@@ -383,6 +383,25 @@ proof('private-ca.mjs', 'trusts a server of that authority', async () => {
   expect(server.requests.count).toBe(1)
 })
 
+proof('client-certificate.mjs', 'shows the certificate to a server that demands one', async () => {
+  const authority = createAuthority()
+  const client = authority.issue({ purpose: 'clientAuth' })
+  const server = await startServer({
+    identity: authority.issue({ hosts: ['127.0.0.1'] }),
+    ca: authority.certificate,
+    requestCert: true,
+    rejectUnauthorized: true,
+  })
+  const files = ['ca', 'cert', 'key'].map(name => path.join(scratch, `client-${name}.pem`))
+  const contents = [authority.certificate, client.cert, client.key]
+  for (const [index, file] of files.entries()) writeFileSync(file, contents[index])
+  const [NODE_EXTRA_CA_CERTS, CLIENT_CERT_FILE, CLIENT_KEY_FILE] = files
+  const env = { XKIT_BASE_URL: server.baseUrl, NODE_EXTRA_CA_CERTS, CLIENT_CERT_FILE, CLIENT_KEY_FILE }
+  const length = "(await xkit.getAccessToken('some-user-id', 'slack')).length"
+  await resultOf('client-certificate.mjs', length, env)
+  expect(server.requests.count).toBe(1)
+})
+
 proof('axios-after.cjs', 'gives the token', async () => {
   const token = await resultOf('axios-after.cjs', "await getAccessToken('some-user-id', 'slack')")
   expect(token).toBe('user-token')

@@ -51,6 +51,8 @@ const CLIENT = {
   cache: readCache,
   proxy: readProxy,
   ca: readCertificates,
+  cert: readPem,
+  key: readPem,
 }
 const CALL = {
   timeoutMs: milliseconds,
@@ -144,11 +146,13 @@ function readProxy(name, proxy) {
 }
 
 function readCertificates(name, ca) {
-  return (Array.isArray(ca) ? ca : [ca]).map(pem => {
-    if (typeof pem === 'string') return requireText(name, pem)
-    if (!types.isUint8Array(pem)) throw invalidType(`${name} must be PEM, as strings or Buffers`)
-    return bufferOf(pem).toString('latin1')
-  })
+  return (Array.isArray(ca) ? ca : [ca]).map(pem => readPem(name, pem))
+}
+
+function readPem(name, pem) {
+  if (typeof pem === 'string') return requireText(name, pem)
+  if (!types.isUint8Array(pem)) throw invalidType(`${name} must be PEM, as a string or a Buffer`)
+  return bufferOf(pem).toString('latin1')
 }
 
 function bufferOf(bytes) {

@@ -1,5 +1,5 @@
 // A private certificate authority on node:crypto alone, so that the tests need no openssl command. It writes just
-// the X.509 v3 that a TLS client looks at: P-256 keys, ECDSA with SHA-256, validity, names, basic constraints.
+// the X.509 that a TLS client looks at: keys, signatures, validity, names, basic constraints, what a certificate is for.
 
 const { createHash, generateKeyPairSync, randomBytes, sign } = require('node:crypto')
 const { isIP } = require('node:net')
@@ -7,7 +7,6 @@ const { isIP } = require('node:net')
 const DAY = 24 * 60 * 60 * 1000
 
 const OID = {
-  ecdsaWithSha256: '1.2.840.10045.4.3.2',
   commonName: '2.5.4.3',
   subjectKeyIdentifier: '2.5.29.14',
   keyUsage: '2.5.29.15',
@@ -16,20 +15,37 @@ const OID = {
   authorityKeyIdentifier: '2.5.29.35',
   extendedKeyUsage: '2.5.29.37',
   serverAuth: '1.3.6.1.5.5.7.3.1',
+  clientAuth: '1.3.6.1.5.5.7.3.2',
+  unknown: '1.3.6.1.4.1.99999.1',
+}
+
+/** By the kind of the signing key and the digest; the latter is to node:crypto what it is called here. */
+const SIGNATURES = {
+  ec: {
+    sha1: '1.2.840.10045.4.1',
+    sha256: '1.2.840.10045.4.3.2',
+    sha384: '1.2.840.10045.4.3.3',
+    sha512: '1.2.840.10045.4.3.4',
+  },
+  rsa: { sha1: '1.2.840.113549.1.1.5', sha256: '1.2.840.113549.1.1.11' },
+  ed25519: { none: '1.3.101.112' },
+  ed448: { none: '1.3.101.113' },
+  dsa: { sha256: '2.16.840.1.101.3.4.3.2' },
 }
 
 /**
  * A CA that no system trusts. `certificate` is its PEM; `issue` makes the identity of a server, which fits straight
- * into the options of node:tls, node:https and node:http2.
+ * into the options of node:tls, node:https and node:http2; with `purpose: 'clientAuth'` that of a client. What a
+ * certificate can be besides are the options of `build`. `authority` makes one below this one.
  */
-function createAuthority(name = 'Private test CA') {
-  const authority = { name, keys: newKeys() }
-  const certificate = build({ subject: authority, issuer: authority, ca: true })
-  const issue = ({ hosts, notBefore, notAfter }) => {
-    const subject = { name: 'Private test server', keys: newKeys() }
-    return identity(subject, build({ subject, issuer: authority, hosts, notBefore, notAfter, server: true }))
+function createAuthority(name = 'Private test CA', { keys = newKeys(), issuer, ...options } = {}) {
+  const authority = { name, keys }
+  const certificate = build({ ...options, subject: authority, issuer: issuer ?? authority, ca: true })
+  const issue = ({ name = 'Private test server', keys = newKeys(), purpose = 'serverAuth', ...options }) => {
+    const subject = { name, keys }
+    return identity(subject, build({ ...options, subject, issuer: authority, purpose }))
   }
-  return { certificate, issue }
+  return { certificate, issue, authority: name => createAuthority(name, { issuer: authority }) }
 }
 
 /** The identity of a server that signed its own certificate. */
@@ -38,15 +54,29 @@ function selfSigned({ hosts, ca, notBefore, notAfter }) {
   return identity(subject, build({ subject, issuer: subject, hosts, ca, notBefore, notAfter }))
 }
 
-function newKeys() {
-  return generateKeyPairSync('ec', { namedCurve: 'P-256' })
+function newKeys(kind = 'ec', options = { namedCurve: 'P-256' }) {
+  return generateKeyPairSync(kind, options)
 }
 
 function identity(subject, certificate) {
   return { cert: certificate, key: subject.keys.privateKey.export({ type: 'pkcs8', format: 'pem' }) }
 }
 
-function build({ subject, issuer, hosts, ca = false, server = false, ...validity }) {
+/**
+ * With `digest` in the signature; `hasUnknown` for a critical extension that nobody knows; `version` 1 for one without any
+ * extension.
+ */
+function build({
+  subject,
+  issuer,
+  hosts,
+  ca = false,
+  purpose,
+  digest,
+  hasUnknown,
+  version = 3,
+  ...validity
+}) {
   const { notBefore = new Date(Date.now() - DAY), notAfter = new Date(Date.now() + DAY) } = validity
   const extensions = [
     extension(OID.basicConstraints, sequence(...(ca ? [boolean(true)] : [])), { critical: true }),
@@ -56,17 +86,21 @@ function build({ subject, issuer, hosts, ca = false, server = false, ...validity
     extensions.push(extension(OID.authorityKeyIdentifier, sequence(context(0, keyIdentifier(issuer.keys)))))
   }
   // A self-signed certificate names no key usage, as the usual one-line recipe for such a certificate leaves it.
-  if (server) {
+  if (purpose) {
     extensions.push(extension(OID.keyUsage, bits(Buffer.from([0x80]), 7), { critical: true }))
-    extensions.push(extension(OID.extendedKeyUsage, sequence(oid(OID.serverAuth))))
+    extensions.push(extension(OID.extendedKeyUsage, sequence(oid(OID[purpose]))))
   } else if (ca && !hosts) {
     extensions.push(extension(OID.keyUsage, bits(Buffer.from([0x06]), 1), { critical: true }))
   }
   if (hosts) extensions.push(extension(OID.subjectAltName, sequence(...hosts.map(alternativeName))))
+  if (hasUnknown) extensions.push(extension(OID.unknown, octets(Buffer.alloc(1)), { critical: true }))
 
-  const algorithm = sequence(oid(OID.ecdsaWithSha256))
+  const kind = issuer.keys.privateKey.asymmetricKeyType
+  const digests = SIGNATURES[kind]
+  const hash = digest ?? (digests.none ? undefined : 'sha256')
+  const algorithm = sequence(oid(digests[hash ?? 'none']), ...(kind === 'rsa' ? [tagged(0x05)] : []))
   const toBeSigned = sequence(
-    constructed(0, integer(Buffer.from([2]))),
+    ...(version === 3 ? [constructed(0, integer(Buffer.from([2])))] : []),
     // Positive and without a leading zero byte, as DER wants an integer.
     integer(Buffer.concat([Buffer.from([0x40]), randomBytes(15)])),
     algorithm,
@@ -74,9 +108,9 @@ function build({ subject, issuer, hosts, ca = false, server = false, ...validity
     sequence(time(notBefore), time(notAfter)),
     distinguishedName(subject.name),
     subject.keys.publicKey.export({ type: 'spki', format: 'der' }),
-    constructed(3, sequence(...extensions)),
+    ...(version === 3 ? [constructed(3, sequence(...extensions))] : []),
   )
-  const signature = sign('sha256', toBeSigned, issuer.keys.privateKey)
+  const signature = sign(hash, toBeSigned, issuer.keys.privateKey)
   return pem(sequence(toBeSigned, algorithm, bits(signature)))
 }
 
@@ -148,4 +182,4 @@ function pem(der) {
   return `-----BEGIN CERTIFICATE-----\n${lines.join('\n')}\n-----END CERTIFICATE-----\n`
 }
 
-module.exports = { createAuthority, selfSigned }
+module.exports = { createAuthority, newKeys, selfSigned }

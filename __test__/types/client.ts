@@ -85,6 +85,8 @@ export const options: Required<XkitClientOptions> = {
   cache: { ttlMs: 60_000, maxEntries: 10_000 },
   proxy: 'http://proxy.example.com:3128',
   ca: '-----BEGIN CERTIFICATE-----',
+  cert: '-----BEGIN CERTIFICATE-----',
+  key: new Uint8Array(),
 }
 
 export const caches: XkitClientOptions[] = [{ cache: true }, { cache: false }, { cache: {} }]
@@ -103,6 +105,7 @@ export const clients = [
   new XkitClient(options),
   new XkitClient({ proxy: false, ca: new Uint8Array() }),
   new XkitClient({ ca: ['-----BEGIN CERTIFICATE-----', new Uint8Array()] as const }),
+  new XkitClient({ cert: undefined, key: undefined }),
   new XkitClient({ baseUrl: undefined, paths: undefined }),
 ]
 

@@ -68,6 +68,10 @@ export function clientOptions() {
   new XkitClient({ allowHttp: 'true' })
   // @ts-expect-error: certificates are PEM
   new XkitClient({ ca: { pem: '' } })
+  // @ts-expect-error: a client has one certificate
+  new XkitClient({ cert: ['-----BEGIN CERTIFICATE-----'], key: '' })
+  // @ts-expect-error: the key is PEM, not a KeyObject
+  new XkitClient({ cert: '', key: { type: 'private' } })
   // @ts-expect-error: there is no path for this kind of owner
   new XkitClient({ paths: { team: '/teams/{id}/{slug}' } })
   // @ts-expect-error: `null` is not the same as leaving an option out

@@ -13,6 +13,7 @@ use crate::core::config::Options;
 use crate::core::connection::{Connection, State};
 use crate::core::error::Error;
 use crate::core::fleet::settings as fleet;
+use crate::core::http::identity;
 use crate::core::http::proxy::ProxySetting;
 use crate::core::http::tls::Roots;
 use crate::core::platform::endpoint::Paths;
@@ -39,6 +40,8 @@ pub struct BindingClientOptions {
     pub cache: Option<BindingCacheLimits>,
     pub proxy: Option<BindingProxy>,
     pub ca: Option<Vec<String>>,
+    pub cert: Option<String>,
+    pub key: Option<String>,
     pub node_roots: Option<BindingNodeRoots>,
 }
 
@@ -131,6 +134,10 @@ impl From<BindingClientOptions> for Options {
                 no_proxy: proxy.no_proxy,
             }),
             roots: Roots { ca: options.ca.unwrap_or_default(), node, node_is_complete },
+            identity: identity::Pem {
+                cert: options.cert.map(Secret::new),
+                key: options.key.map(Secret::new),
+            },
         }
     }
 }

@@ -8,6 +8,7 @@ use reqwest::header::HeaderValue;
 
 use crate::core::error::{Error, Kind};
 use crate::core::http::Settings;
+use crate::core::http::identity;
 use crate::core::http::proxy::{Proxy, ProxySetting};
 use crate::core::http::tls::{Roots, Trust};
 use crate::core::platform;
@@ -62,6 +63,8 @@ pub struct Options {
     pub proxy: Option<ProxySetting>,
     /// Certificates to trust.
     pub roots: Roots,
+    /// The client's own certificate.
+    pub identity: identity::Pem,
 }
 
 /// Options that have been checked.
@@ -98,6 +101,13 @@ impl Options {
         let endpoint = Endpoint::new(self.base_url.as_deref(), self.allow_http, &self.paths)?;
         let catalog = self.catalog_url.as_deref().map(Catalog::new).transpose()?;
         let proxy = self.proxy(&endpoint)?;
+        let identity = self.identity.read()?;
+        if identity.is_some() && proxy.as_ref().is_some_and(Proxy::is_tls) {
+            return Err(Error::option(
+                "cert",
+                "cannot be used with a proxy that has an https: URL: the proxy would be shown the certificate too",
+            ));
+        }
         Ok(Config {
             catalog,
             limits: Limits { timeout: self.timeout.unwrap_or(DEFAULT_TIMEOUT), cache: self.cache },
@@ -113,6 +123,7 @@ impl Options {
                 max_connection_age: self.max_connection_age.unwrap_or(DEFAULT_MAX_CONNECTION_AGE),
                 proxy,
                 trust: Trust::new(&self.roots)?,
+                identity,
             },
             endpoint,
             keys,

@@ -76,7 +76,8 @@ pub fn open(
         None => (Arc::new(platform), Arc::default()),
         Some(((settings, cache), stats)) => {
             let validity = Arc::new(Validity::shared());
-            let tls = settings.is_tls.then(|| trust.client_config().map_err(|_| Error::internal()));
+            let tls =
+                settings.is_tls.then(|| trust.client_config(Arc::default()).map_err(|_| Error::internal()));
             let parts = fleet::Parts {
                 tls: tls.transpose()?,
                 secret_key: keys.secret.expose(),

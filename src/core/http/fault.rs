@@ -4,13 +4,16 @@
 
 use std::error::Error as StdError;
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::HttpInfo;
+use rustls::AlertDescription;
 use url::Url;
 
 use super::gate::Overdue;
+use super::identity::{CERTIFICATE_ALERTS, Identity};
 use super::pool::PoolNumber;
 use super::tunnel::NoTunnel;
 use super::{MAX_BODY_BYTES, MAX_HEAD_BYTES, tls};
@@ -64,6 +67,7 @@ pub struct Peer {
     pub origin: String,
     pub connect_timeout: Duration,
     pub is_proxied: bool,
+    pub identity: Arc<Identity>,
 }
 
 impl Peer {
@@ -109,6 +113,9 @@ impl Peer {
     pub fn unreachable(&self, error: &reqwest::Error) -> Fault {
         let origin = &self.origin;
         let no_tunnel = find::<NoTunnel>(error);
+        if let Some(fault) = self.unwelcome(error) {
+            return fault;
+        }
         if let Some(error) = find::<rustls::Error>(error) {
             let whom = if no_tunnel.is_some() { "the proxy" } else { origin };
             return Fault::lasting(Error::new(
@@ -162,7 +169,10 @@ impl Peer {
         } else {
             Fault::passing(Error::new(
                 Kind::Connect,
-                format!("No connection to {origin}: check that the host is right and can be reached"),
+                format!(
+                    "No connection to {origin}{}: check that the host is right and can be reached",
+                    self.identity.suspicion()
+                ),
             ))
         };
         fault.error.cause =
@@ -170,9 +180,23 @@ impl Peer {
         fault
     }
 
+    fn insecure(&self, problem: &str) -> Fault {
+        Fault::lasting(Error::new(Kind::Tls, format!("No secure connection to {}: {problem}", self.origin)))
+    }
+
+    /// The server wants another client certificate than this client has. Over TLS 1.3 it says so when the client takes
+    /// the connection for open.
+    fn unwelcome(&self, error: &(dyn StdError + 'static)) -> Option<Fault> {
+        let problem = CERTIFICATE_ALERTS.iter().find(|alert| was_alerted(error, **alert))?;
+        Some(self.insecure(self.identity.explain(*problem)?))
+    }
+
     /// What went wrong on an open connection.
     pub fn lost(&self, error: &(dyn StdError + 'static)) -> Fault {
         let origin = &self.origin;
+        if let Some(fault) = self.unwelcome(error) {
+            return fault;
+        }
         let hyper = find::<hyper::Error>(error);
         if hyper.is_some_and(hyper::Error::is_parse_too_large) {
             return self.oversized_head();
@@ -195,7 +219,8 @@ impl Peer {
         let mut fault = Fault::passing(Error::new(
             Kind::Connect,
             format!(
-                "The connection to {origin} was lost before the whole answer was there: call again later"
+                "The connection to {origin} was lost before the whole answer was there{}: call again later",
+                self.identity.suspicion()
             ),
         ));
         fault.error.cause = innermost_io(error).map(Into::into);
@@ -218,6 +243,12 @@ fn was_unhandled(error: &(dyn StdError + 'static)) -> bool {
     find::<h2::Error>(error).is_some_and(|error| {
         error.is_remote() && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM))
     })
+}
+
+/// Whether the server ended the connection with this alert. Over HTTP/2, its words are all that is left of it.
+fn was_alerted(error: &(dyn StdError + 'static), alert: AlertDescription) -> bool {
+    let words = rustls::Error::AlertReceived(alert).to_string();
+    chain(error).any(|error| error.to_string() == words)
 }
 
 /// The first error of a type in a chain. An `io::Error` hides the one inside from `source()`, so it is opened.

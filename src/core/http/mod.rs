@@ -6,6 +6,7 @@
 mod answer;
 mod fault;
 mod gate;
+pub mod identity;
 mod pool;
 pub mod proxy;
 mod resolver;
@@ -30,6 +31,7 @@ pub use self::pool::PoolNumber;
 
 use self::fault::Peer;
 use self::gate::Gate;
+use self::identity::Identity;
 use self::pool::{Pool, Pools, Served};
 use self::proxy::Proxy;
 use self::resolver::Resolver;
@@ -62,6 +64,7 @@ pub struct Settings {
     pub max_connection_age: Duration,
     pub proxy: Option<Proxy>,
     pub trust: Trust,
+    pub identity: Identity,
 }
 
 /// What the attempts of a fetch need of a transport.
@@ -85,14 +88,15 @@ pub struct Transport {
 impl Transport {
     /// Opens nothing and builds nothing before the first request.
     pub fn new(settings: Settings, authorization: HeaderValue) -> Self {
-        let Settings { origin, is_https, connect_timeout, max_connection_age, proxy, trust } = settings;
+        let Settings { origin, is_https, connect_timeout, max_connection_age, proxy, trust, identity } =
+            settings;
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, authorization);
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
         let route = Route {
-            peer: Peer { origin, connect_timeout, is_proxied: proxy.is_some() },
+            peer: Peer { origin, connect_timeout, is_proxied: proxy.is_some(), identity: Arc::new(identity) },
             is_https,
             proxy,
             headers,
@@ -122,7 +126,7 @@ impl Route {
         let tls = match self.tls.get() {
             Some(tls) => tls,
             None => {
-                let tls = self.trust.client_config().ok()?;
+                let tls = self.trust.client_config(Arc::clone(&self.peer.identity)).ok()?;
                 self.tls.get_or_init(|| tls)
             }
         };

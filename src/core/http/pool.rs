@@ -144,7 +144,7 @@ mod tests {
     use crate::core::http::tls::{Roots, Trust};
 
     fn build(_: Served) -> Option<reqwest::Client> {
-        let tls = Trust::new(&Roots::default()).ok()?.client_config().ok()?;
+        let tls = Trust::new(&Roots::default()).ok()?.client_config(Arc::default()).ok()?;
         reqwest::Client::builder().tls_backend_preconfigured(tls).build().ok()
     }
 

@@ -44,6 +44,11 @@ impl Proxy {
         Self::parse(setting.url.expose(), source).map(Some)
     }
 
+    /// Whether the proxy itself is spoken to over TLS.
+    pub fn is_tls(&self) -> bool {
+        self.url.scheme() == "https"
+    }
+
     /// What the proxy is told of who asks.
     pub fn authorization(&self) -> Option<HeaderValue> {
         let (name, password) = self.credentials.as_ref()?;

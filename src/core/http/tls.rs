@@ -13,6 +13,7 @@ use rustls::{
     AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
 };
 
+use super::identity::Identity;
 use crate::core::error::Error;
 
 /// Certificates to trust, as PEM.
@@ -65,31 +66,38 @@ impl Trust {
         Error::option("ca", "must hold PEM certificates (-----BEGIN CERTIFICATE----- …) and nothing else")
     }
 
-    /// The TLS configuration of a client that trusts these roots.
-    pub fn client_config(&self) -> Result<ClientConfig, rustls::Error> {
+    /// The TLS configuration of a client that trusts these roots, and shows this of itself.
+    pub fn client_config(&self, identity: Arc<Identity>) -> Result<ClientConfig, rustls::Error> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()?;
         let mut config = if self.pinned.is_empty() {
-            builder.with_root_certificates(self.store.clone()).with_no_client_auth()
+            builder.with_root_certificates(self.store.clone()).with_client_cert_resolver(identity)
         } else {
             let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(self.store.clone()), provider)
                 .build()
                 .map_err(|error| rustls::Error::General(error.to_string()))?;
             let verifier = PinnedOrChain { chain, pinned: self.pinned.clone() };
-            builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth()
+            builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(verifier))
+                .with_client_cert_resolver(identity)
         };
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(config)
     }
 }
 
-/// As the parser takes it: without the byte order mark, which is three characters where bytes were read one by one, and by
-/// the label that has replaced the old one. Node takes both.
-fn plain_pem(pem: &str) -> String {
-    let pem = pem.strip_prefix('\u{feff}').or_else(|| pem.strip_prefix("\u{ef}\u{bb}\u{bf}")).unwrap_or(pem);
-    pem.replace("-----BEGIN X509 CERTIFICATE-----", "-----BEGIN CERTIFICATE-----")
+/// As the parser takes it: without the byte order mark, and by the label that has replaced the old one. Node takes both.
+pub fn plain_pem(pem: &str) -> String {
+    without_mark(pem)
+        .replace("-----BEGIN X509 CERTIFICATE-----", "-----BEGIN CERTIFICATE-----")
         .replace("-----END X509 CERTIFICATE-----", "-----END CERTIFICATE-----")
+}
+
+/// The mark is three characters where bytes were read one by one.
+pub fn without_mark(pem: &str) -> &str {
+    pem.strip_prefix('\u{feff}').or_else(|| pem.strip_prefix("\u{ef}\u{bb}\u{bf}")).unwrap_or(pem)
 }
 
 /// The chain of trust, and one case more: a server whose own certificate is one of those that the user trusts, as
@@ -197,7 +205,7 @@ mod tests {
     fn the_roots_compiled_in_need_nothing_else() {
         let trust = Trust::new(&Roots::default()).unwrap();
         assert!(trust.store.len() > 100);
-        assert!(trust.client_config().is_ok());
+        assert!(trust.client_config(Arc::default()).is_ok());
     }
 
     #[test]

@@ -1,0 +1,170 @@
+//! What the client shows of itself to a platform that asks: its certificate, whose key never leaves this module, and the
+//! words for a platform that wants another one.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustls::client::ResolvesClientCert;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+use rustls::{AlertDescription, SignatureScheme};
+
+use super::tls::{plain_pem, without_mark};
+use crate::core::error::Error;
+use crate::core::secret::Secret;
+
+/// What a server says that has asked for a certificate, and got none or a wrong one. TLS 1.2 does not know the first; there
+/// OpenSSL sends the second.
+pub const CERTIFICATE_ALERTS: &[AlertDescription] = &[
+    AlertDescription::CertificateRequired,
+    AlertDescription::HandshakeFailure,
+    AlertDescription::NoCertificate,
+    AlertDescription::BadCertificate,
+    AlertDescription::UnsupportedCertificate,
+    AlertDescription::CertificateRevoked,
+    AlertDescription::CertificateExpired,
+    AlertDescription::CertificateUnknown,
+    AlertDescription::UnknownCA,
+    AlertDescription::AccessDenied,
+];
+
+/// The options `cert` and `key`, as PEM. Neither is printed: a file that holds both is often given for each.
+#[derive(Clone, Debug, Default)]
+pub struct Pem {
+    /// The certificate, and those between it and its authority.
+    pub cert: Option<Secret>,
+    /// Its private key.
+    pub key: Option<Secret>,
+}
+
+impl Pem {
+    /// Reads both, so that a pair that is of no use shows at construction.
+    pub fn read(&self) -> Result<Identity, Error> {
+        let pair = match (&self.cert, &self.key) {
+            (None, None) => None,
+            (Some(cert), Some(key)) => Some(Arc::new(certified(cert.expose(), key.expose())?)),
+            (Some(_), None) => {
+                return Err(Error::option("key", "is missing: cert is of use with its key only"));
+            }
+            (None, Some(_)) => {
+                return Err(Error::option("cert", "is missing: key is of use with its cert only"));
+            }
+        };
+        Ok(Identity { pair, was_asked: AtomicBool::default() })
+    }
+}
+
+fn certified(cert: &str, key: &str) -> Result<CertifiedKey, Error> {
+    let refuse_cert = || Error::option("cert", "must hold PEM certificates (-----BEGIN CERTIFICATE----- …)");
+    let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(plain_pem(cert).as_bytes()).collect();
+    let chain = chain.map_err(|_| refuse_cert())?;
+    if chain.is_empty() {
+        return Err(refuse_cert());
+    }
+    // `ENCRYPTED` is in the label of PKCS#8, and in the first header of the older forms.
+    if key.contains("-----BEGIN ENCRYPTED PRIVATE KEY-----") || key.contains("Proc-Type: 4,ENCRYPTED") {
+        return Err(Error::option(
+            "key",
+            "is encrypted: give it without a passphrase (openssl pkey writes it so)",
+        ));
+    }
+    let key = PrivateKeyDer::from_pem_slice(without_mark(key).as_bytes()).map_err(|_| {
+        Error::option("key", "must hold a private key as PEM (-----BEGIN PRIVATE KEY----- …)")
+    })?;
+    let key = rustls::crypto::ring::default_provider()
+        .key_provider
+        .load_private_key(key)
+        .map_err(|_| Error::option("key", "must be for RSA (2048 to 4096 bits), P-256, P-384 or Ed25519"))?;
+    let certified = CertifiedKey::new(chain, key);
+    match certified.keys_match() {
+        Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)) => {
+            Err(Error::option("key", "does not belong to the first certificate of the option cert"))
+        }
+        Err(rustls::Error::InvalidCertificate(_)) => {
+            Err(Error::option("cert", "must begin with a certificate of X.509 version 3"))
+        }
+        _ => Ok(certified),
+    }
+}
+
+/// The certificate of this client, if it has one, and whether a server has asked for it.
+#[derive(Default)]
+pub struct Identity {
+    pair: Option<Arc<CertifiedKey>>,
+    was_asked: AtomicBool,
+}
+
+impl Identity {
+    /// Whether there is a certificate.
+    pub fn is_some(&self) -> bool {
+        self.pair.is_some()
+    }
+
+    /// What a server's alert says of the client's certificate; `None` where it is about something else.
+    pub fn explain(&self, alert: AlertDescription) -> Option<&'static str> {
+        let is_about_it = CERTIFICATE_ALERTS.contains(&alert) && self.was_asked.load(Ordering::Relaxed);
+        is_about_it.then_some(if self.pair.is_some() {
+            "the server does not accept the client certificate of the option cert: check that it is the one that it expects, with those between it and its authority, and its dates"
+        } else {
+            "the server demands a client certificate: give it in the options cert and key"
+        })
+    }
+
+    /// What may be why a server hung up without a word, after it had asked for a certificate.
+    pub fn suspicion(&self) -> &'static str {
+        match (self.was_asked.load(Ordering::Relaxed), &self.pair) {
+            (false, _) => "",
+            (true, None) => {
+                " (the server asked for a client certificate, and there is none in the options cert and key)"
+            }
+            (true, Some(_)) => {
+                " (the server asked for a client certificate, and may not accept the one of the option cert)"
+            }
+        }
+    }
+}
+
+impl ResolvesClientCert for Identity {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.was_asked.store(true, Ordering::Relaxed);
+        self.pair.clone()
+    }
+
+    fn has_certs(&self) -> bool {
+        self.is_some()
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(if self.is_some() { "[client certificate]" } else { "[no client certificate]" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neither_option_is_shown() {
+        let pem = || Some(Secret::new("hunter2".to_owned()));
+        let both = Pem { cert: pem(), key: pem() };
+        let error = both.read().unwrap_err();
+        assert!(!format!("{both:?} {error:?} {:?}", Identity::default()).contains("hunter2"));
+    }
+
+    #[test]
+    fn an_alert_is_about_the_certificate_only_where_one_was_asked_for() {
+        let identity = Identity::default();
+        assert_eq!(identity.explain(AlertDescription::HandshakeFailure), None);
+        assert_eq!(identity.suspicion(), "");
+        assert!(identity.resolve(&[], &[]).is_none());
+        for alert in CERTIFICATE_ALERTS {
+            assert!(identity.explain(*alert).unwrap().contains("demands a client certificate"));
+        }
+        assert_eq!(identity.explain(AlertDescription::InternalError), None);
+        assert!(identity.suspicion().contains("asked for a client certificate"));
+    }
+}
