@@ -36,6 +36,7 @@ async function startServer({
   identity,
   protocols = ['h2', 'http/1.1'],
   handler = answer,
+  host = '127.0.0.1',
   port,
   ...tlsOptions
 } = {}) {
@@ -56,9 +57,9 @@ async function startServer({
   }
   const server = createServer({ ...identity, ...tlsOptions }, identity ? protocols : [], onRequest)
   server.on('secureConnection', socket => handshakes.add(socket.alpnProtocol || 'http/1.1'))
-  const rig = await listen(server, { port })
+  const rig = await listen(server, { port, host })
   const scheme = identity ? 'https' : 'http'
-  const baseUrl = `${scheme}://127.0.0.1:${rig.port}`
+  const baseUrl = `${scheme}://${host}:${rig.port}`
   return Object.assign(rig, { baseUrl, scheme, requests, cancelled, handshakes, peak: () => peak, server })
 }
 

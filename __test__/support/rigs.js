@@ -135,7 +135,7 @@ function activeAnswer(token) {
 }
 
 /** Binds any net.Server to loopback and gives what every rig around one has. */
-async function listen(server, { port = 0 } = {}) {
+async function listen(server, { port = 0, host = '127.0.0.1' } = {}) {
   const sockets = new Set()
   const connections = new Log()
   server.on('connection', socket => {
@@ -143,7 +143,7 @@ async function listen(server, { port = 0 } = {}) {
     socket.on('error', () => {}).on('close', () => sockets.delete(socket))
     connections.add({ at: performance.now() })
   })
-  server.listen(port, '127.0.0.1')
+  server.listen(port, host)
   await once(server, 'listening')
   const dropConnections = () => {
     for (const socket of sockets) socket.destroy()

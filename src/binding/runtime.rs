@@ -6,7 +6,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use tokio::runtime::{Builder, Handle, Runtime};
 
 /// Name lookups at once. Beyond them they wait for each other, so it is far more than a process has names.
-const MAX_LOOKUPS: usize = 64;
+const MAX_LOOKUPS: usize = 256;
 
 static RUNTIME: OnceLock<Runtime> = OnceLock::new();
 static STARTING: Mutex<()> = Mutex::new(());
