@@ -309,6 +309,11 @@ export interface CallTrace {
   coalesced?: boolean
   /** Whether the Redis of the fleet was left alone when the call ended. Absent without one, and when aborted. */
   isFleetBypassed?: boolean
+  /**
+   * Why Redis is left alone, or what a command failed with while the call was under way: as `lastError` of
+   * {@link FleetStats}, without an address or a secret. Absent otherwise.
+   */
+  fleetError?: string
   /** Milliseconds from the call to its end. */
   durationMs?: number
   /** What a failed call rejects with. Not there for a connection without a token, nor for an abort. */

@@ -3,6 +3,7 @@
 
 const { AsyncLocalStorage } = require('node:async_hooks')
 const { channel, tracingChannel } = require('node:diagnostics_channel')
+const net = require('node:net')
 const { startEmulator } = require('../emulator')
 const {
   ACCESS_TOKEN,
@@ -14,7 +15,7 @@ const {
   html,
 } = require('./support/platform')
 const { json, startPlatform } = require('./support/platform')
-const { closeRigs, closedPort, startChild } = require('./support/rigs')
+const { closeRigs, closedPort, listen, startChild } = require('./support/rigs')
 const { expectNoSecrets } = require('./support/secrets')
 
 const NAME = 'xkit-node:call'
@@ -597,6 +598,12 @@ describe.each([
   })
 })
 
+/** The port of what answers everything with `reply`, as a Redis would. */
+async function startReplies(reply) {
+  const server = await listen(net.createServer(socket => socket.on('data', () => socket.write(reply))))
+  return server.port
+}
+
 describe('NODE_DEBUG', () => {
   /** What a process that makes a few calls writes to stderr. */
   async function linesOf(NODE_DEBUG) {
@@ -643,6 +650,30 @@ describe('NODE_DEBUG', () => {
 
   test.each([[undefined], ['xkit-emulator'], ['']])('of %p writes nothing', async value => {
     expect(await linesOf(value)).toBe('')
+  })
+
+  test.each([
+    ['that is not there', async () => closedPort(), /^Connection refused \(os error \d+\)$/],
+    [
+      'that knows another password',
+      () => startReplies('-WRONGPASS invalid username-password pair\r\n'),
+      /^WRONGPASS$/,
+    ],
+  ])('tells why a Redis %s is of no use, and nothing secret', async (_what, start, reason) => {
+    platform.replyWith(active)
+    async function script({ root, keys, baseUrl, port }) {
+      const { XkitClient } = require(root)
+      const redis = { url: `redis://user:swordfish-5e1a@127.0.0.1:${port}`, commandTimeoutMs: 10_000 }
+      const client = new XkitClient({ ...keys, baseUrl, cache: { redis } })
+      await client.getAccessToken('u1', 'slack')
+      process.exit()
+    }
+    const input = { baseUrl: platform.baseUrl, port: await start() }
+    const { stderr } = await startChild(script, input, { env: { NODE_DEBUG: 'xkit' } }).ended
+
+    const [, error] = /^XKIT \d+: .* isFleetBypassed=true fleetError=("[^"]+")\n$/.exec(stderr)
+    expect(JSON.parse(error)).toMatch(reason)
+    expect(stderr).not.toMatch(/swordfish|127\.0\.0\.1/)
   })
 
   test('holds in a worker too', async () => {

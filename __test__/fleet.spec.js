@@ -711,6 +711,9 @@ describe('a Redis that is of no use', () => {
     const client = newClient({ redis: { url: own.url, commandTimeoutMs: 1000 } })
     await client.getAccessToken('u1', 'slack')
     await entryKeys(1, own)
+    const traces = []
+    const follower = { asyncEnd: trace => traces.push(trace) }
+    tracingChannel('xkit-node:call').subscribe(follower)
     own.freeze()
     await client.getAccessToken('u2', 'slack')
     own.thaw()
@@ -721,6 +724,12 @@ describe('a Redis that is of no use', () => {
     })
     await client.getAccessToken('u3', 'slack')
     await entryKeys(2, own)
+    tracingChannel('xkit-node:call').unsubscribe(follower)
+    // The second call had no trouble with it.
+    expect(traces.map(({ fleetError }) => fleetError)).toEqual([
+      expect.stringMatching(/^timed out: /),
+      undefined,
+    ])
   })
 
   test('is not one that only dropped an idle connection', async () => {

@@ -196,9 +196,10 @@ class XkitClient {
         requireText('groupId', owner.group)
       }
       const { kind, id } = namedOwner('owner', owner)
+      const { fleet } = binding.stats(this.#native)
       const started = this.#call(NATIVE_KINDS[kind], id, slug, options, WholeConnection, rejectedToken)
       const outcome = await untilAborted(resultOf(started), facts)
-      noteOutcome(facts, outcome, binding.stats(this.#native))
+      noteOutcome(facts, outcome, binding.stats(this.#native).fleet, fleet)
       const { connection, error } = this.#answer(outcome)
       this.#leases?.countFetch()
       if (operation === 'getConnection') return connection

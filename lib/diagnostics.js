@@ -19,6 +19,7 @@ const LOGGED = [
   'cached',
   'coalesced',
   'isFleetBypassed',
+  'fleetError',
 ]
 
 /** Whether anybody looks. Every call asks this. A tracing channel can tell by itself from Node 20.13 on only. */
@@ -78,12 +79,15 @@ function beginTrace(operation, owner, slug) {
   return trace
 }
 
-/** What the native side tells of a call that came to its end, and of the fleet that it was made in. */
-function noteOutcome(facts, outcome, { fleet }) {
+/** What the native side tells of a call that came to its end, and of the fleet that it was made in, `before` the call too. */
+function noteOutcome(facts, outcome, fleet, before) {
   const { connection, attempts = 0, coalesced = false } = { __proto__: null, ...outcome }
   const cached = connection !== undefined && attempts === 0
   Object.assign(facts, { outcome: connection?.status, attempts, cached, coalesced })
-  if (fleet !== undefined) facts.isFleetBypassed = fleet.isBypassed
+  if (fleet === undefined) return
+  facts.isFleetBypassed = fleet.isBypassed
+  // What went wrong last stays there when all is well again.
+  if (fleet.isBypassed || fleet.errors > (before?.errors ?? 0)) facts.fleetError = fleet.lastError
 }
 
 /** Of a call that was cancelled, the native side tells nothing. */
@@ -97,6 +101,7 @@ function noteAbort(facts) {
 function toLine(trace) {
   const shown = { ...trace, slug: trace.slug && encodeURIComponent(trace.slug) }
   shown.durationMs = trace.durationMs.toFixed(1)
+  shown.fleetError = trace.fleetError && JSON.stringify(trace.fleetError)
   const names = LOGGED.filter(name => shown[name] !== undefined)
   return names.map(name => `${name}=${shown[name]}`).join(' ')
 }

@@ -48,6 +48,7 @@ export function fields(call: Required<CallTrace>) {
     cached: call.cached,
     coalesced: call.coalesced,
     isFleetBypassed: call.isFleetBypassed,
+    fleetError: call.fleetError,
     durationMs: call.durationMs,
     error: call.error,
   })
@@ -55,6 +56,7 @@ export function fields(call: Required<CallTrace>) {
   exactly<'user' | 'group' | 'context'>()(call.ownerKind)
   exactly<number>()(call.attempts)
   exactly<boolean[]>()([call.cached, call.coalesced, call.isFleetBypassed])
+  exactly<string>()(call.fleetError)
   exactly<XkitError | TypeError>()(call.error)
 }
 
