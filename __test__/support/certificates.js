@@ -45,7 +45,11 @@ function createAuthority(name = 'Private test CA', { keys = newKeys(), issuer, .
     const subject = { name, keys }
     return identity(subject, build({ ...options, subject, issuer: authority, purpose }))
   }
-  return { certificate, issue, authority: name => createAuthority(name, { issuer: authority }) }
+  return {
+    certificate,
+    issue,
+    authority: (name, options) => createAuthority(name, { ...options, issuer: authority }),
+  }
 }
 
 /** The identity of a server that signed its own certificate. */

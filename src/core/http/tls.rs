@@ -1,7 +1,9 @@
-//! Which certificates are trusted, and what is wrong with one that is not, in words.
+//! Which certificates are trusted, and why a handshake failed, in words.
 //!
 //! rustls with ring; TLS 1.2 and 1.3; the Mozilla roots compiled in, so that no system store is needed.
 
+use std::borrow::Cow;
+use std::iter;
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
@@ -9,10 +11,9 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{
-    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-};
+use rustls::{AlertDescription, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
+use super::certificate;
 use super::identity::Identity;
 use crate::core::error::Error;
 
@@ -69,20 +70,16 @@ impl Trust {
     /// The TLS configuration of a client that trusts these roots, and shows this of itself.
     pub fn client_config(&self, identity: Arc<Identity>) -> Result<ClientConfig, rustls::Error> {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
-            .with_safe_default_protocol_versions()?;
-        let mut config = if self.pinned.is_empty() {
-            builder.with_root_certificates(self.store.clone()).with_client_cert_resolver(identity)
-        } else {
-            let chain = WebPkiServerVerifier::builder_with_provider(Arc::new(self.store.clone()), provider)
-                .build()
-                .map_err(|error| rustls::Error::General(error.to_string()))?;
-            let verifier = PinnedOrChain { chain, pinned: self.pinned.clone() };
-            builder
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(verifier))
-                .with_client_cert_resolver(identity)
-        };
+        let roots = Arc::new(self.store.clone());
+        let chain = WebPkiServerVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider))
+            .build()
+            .map_err(|error| rustls::Error::General(error.to_string()))?;
+        let verifier = PinnedOrChain { chain, roots, pinned: self.pinned.clone() };
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(verifier))
+            .with_client_cert_resolver(identity);
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(config)
     }
@@ -105,6 +102,7 @@ pub fn without_mark(pem: &str) -> &str {
 #[derive(Debug)]
 struct PinnedOrChain {
     chain: Arc<WebPkiServerVerifier>,
+    roots: Arc<RootCertStore>,
     pinned: Vec<CertificateDer<'static>>,
 }
 
@@ -123,12 +121,14 @@ impl ServerCertVerifier for PinnedOrChain {
                 Err(error) => error,
             };
         // webpki judges the validity period before the role, so this error alone means: in time, but an authority.
-        if is_authority_as_server(&error) && self.pinned.iter().any(|pinned| pinned == end_entity) {
-            let certificate = ParsedCertificate::try_from(end_entity)?;
-            rustls::client::verify_server_name(&certificate, server_name)?;
+        if certificate::is_authority_as_server(&error)
+            && self.pinned.iter().any(|pinned| pinned == end_entity)
+        {
+            let own = ParsedCertificate::try_from(end_entity)?;
+            rustls::client::verify_server_name(&own, server_name)?;
             return Ok(ServerCertVerified::assertion());
         }
-        Err(error)
+        Err(certificate::look(error, iter::once(end_entity).chain(intermediates), &self.roots))
     }
 
     fn verify_tls12_signature(
@@ -137,7 +137,9 @@ impl ServerCertVerifier for PinnedOrChain {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.chain.verify_tls12_signature(message, certificate, signature)
+        self.chain
+            .verify_tls12_signature(message, certificate, signature)
+            .map_err(|error| certificate::look(error, [certificate], &self.roots))
     }
 
     fn verify_tls13_signature(
@@ -146,7 +148,9 @@ impl ServerCertVerifier for PinnedOrChain {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.chain.verify_tls13_signature(message, certificate, signature)
+        self.chain
+            .verify_tls13_signature(message, certificate, signature)
+            .map_err(|error| certificate::look(error, [certificate], &self.roots))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -154,47 +158,21 @@ impl ServerCertVerifier for PinnedOrChain {
     }
 }
 
-fn is_authority_as_server(error: &rustls::Error) -> bool {
-    let rustls::Error::InvalidCertificate(CertificateError::Other(other)) = error else {
-        return false;
-    };
-    matches!(other.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
-}
-
 /// What a failed handshake means and what to do about it.
-pub fn explain(error: &rustls::Error) -> &'static str {
-    use CertificateError as Certificate;
-    match error {
-        rustls::Error::InvalidCertificate(certificate) => match certificate {
-            Certificate::Expired | Certificate::ExpiredContext { .. } => {
-                "the server's certificate has expired: renew it, or check this machine's clock"
-            }
-            Certificate::NotValidYet | Certificate::NotValidYetContext { .. } => {
-                "the server's certificate is not valid yet: check this machine's clock"
-            }
-            Certificate::NotValidForName | Certificate::NotValidForNameContext { .. } => {
-                "the server's certificate is not valid for this host: check baseUrl, or who answers in its place"
-            }
-            Certificate::UnknownIssuer => {
-                "the server's certificate comes from an unknown issuer (self-signed, or a private CA): give that CA in the option ca or in NODE_EXTRA_CA_CERTS"
-            }
-            Certificate::Revoked => "the server's certificate was revoked",
-            Certificate::Other(_) if is_authority_as_server(error) => {
-                "the server's certificate is self-signed and of an unknown issuer: give it in the option ca or in NODE_EXTRA_CA_CERTS"
-            }
-            _ => "the server's certificate cannot be used",
-        },
+pub fn explain(error: &rustls::Error) -> Cow<'static, str> {
+    Cow::Borrowed(match error {
+        rustls::Error::InvalidCertificate(problem) => return certificate::explain(problem),
         rustls::Error::InvalidMessage(_) => "the server does not speak TLS on this port: check baseUrl",
         rustls::Error::AlertReceived(AlertDescription::ProtocolVersion)
         | rustls::Error::PeerIncompatible(_) => {
             "the server offers no TLS version or cipher in common: TLS 1.2 or newer is needed"
         }
         rustls::Error::AlertReceived(AlertDescription::HandshakeFailure) => {
-            "the server broke the handshake off: it may offer no TLS version or cipher in common (TLS 1.2 or newer is needed)"
+            "the server broke the handshake off: it may offer no TLS version, cipher or kind of key in common (TLS 1.2 or newer is needed)"
         }
         rustls::Error::AlertReceived(_) => "the server broke the handshake off",
         _ => "the TLS handshake failed",
-    }
+    })
 }
 
 #[cfg(test)]
@@ -218,13 +196,8 @@ mod tests {
     }
 
     #[test]
-    fn every_explanation_says_which() {
-        let of = |error| explain(&rustls::Error::InvalidCertificate(error));
-        assert!(of(CertificateError::Expired).contains("expired"));
-        assert!(of(CertificateError::NotValidForName).contains("not valid for this host"));
-        assert!(of(CertificateError::UnknownIssuer).contains("unknown issuer"));
-        assert!(
-            explain(&rustls::Error::AlertReceived(AlertDescription::ProtocolVersion)).contains("TLS 1.2")
-        );
+    fn an_old_server_is_told_what_is_needed() {
+        let alert = rustls::Error::AlertReceived(AlertDescription::ProtocolVersion);
+        assert!(explain(&alert).contains("TLS 1.2"));
     }
 }
