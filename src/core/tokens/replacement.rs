@@ -49,7 +49,7 @@ impl Replacements {
         Self(LruCache::new(MAX_KEYS))
     }
 
-    /// Notes that a service rejected a token. `false` if that was known.
+    /// Notes that a service rejected a token. `false` if that was known. It is in nobody's place any more.
     pub fn reject(&mut self, key: &Key, token: &str, last: FetchNumber, now: Now) -> bool {
         self.forget(now);
         let rejected = self.0.get_or_insert_mut(key.clone(), Rejected::default);
@@ -58,6 +58,11 @@ impl Replacements {
         }
         if rejected.find(token).is_some() {
             return false;
+        }
+        for rejection in &mut rejected.tokens {
+            if rejection.replacement.as_ref().and_then(|kept| kept.connection.token()) == Some(token) {
+                (rejection.after, rejection.replacement) = (last, None);
+            }
         }
         if rejected.tokens.len() == MAX_TOKENS {
             rejected.tokens.remove(0);
@@ -68,25 +73,10 @@ impl Replacements {
         true
     }
 
-    /// What came in the place of a rejected token: perhaps the same once more, if the platform has no other. What replaced
-    /// it may have been rejected in turn; then it is what came in the place of that.
+    /// What came in the place of a rejected token: perhaps the same once more, if the platform has no other. `None` while it is
+    /// being replaced, or is yet to be.
     pub fn replacement(&self, key: &Key, token: &str, is_good: impl Fn(&Kept) -> bool) -> Option<&Kept> {
-        let rejected = self.0.peek(key)?;
-        let mut seen = vec![token];
-        let mut found = rejected.find(token)?.replacement.as_ref().filter(|kept| is_good(kept))?;
-        while let Some(token) = found.connection.token()
-            && !seen.contains(&token)
-            && let Some(rejection) = rejected.find(token)
-        {
-            seen.push(token);
-            // Without one, it is being replaced, or is yet to be.
-            let next = rejection.replacement.as_ref().filter(|kept| is_good(kept))?;
-            if next.connection.token().is_some_and(|token| seen.contains(&token)) {
-                break;
-            }
-            found = next;
-        }
-        Some(found)
+        self.0.peek(key)?.find(token)?.replacement.as_ref().filter(|kept| is_good(kept))
     }
 
     /// Whether a service is known to have rejected this token.
@@ -103,9 +93,12 @@ impl Replacements {
         }
     }
 
-    /// A fetch has brought a token.
+    /// A fetch has brought a token. One that was rejected after the fetch began is in nobody's place.
     pub fn replace(&mut self, key: &Key, fetch: FetchNumber, kept: &Kept) {
         let Some((rejected, token)) = self.0.peek_mut(key).zip(kept.connection.token()) else { return };
+        if rejected.find(token).is_some_and(|rejection| rejection.after >= fetch) {
+            return;
+        }
         for rejection in rejected.tokens.iter_mut().filter(|rejection| rejection.after < fetch) {
             // Where two members of a group take turns, the other one's token is still the better answer.
             if rejection.replacement.is_none() || rejection.token.expose() != token {
@@ -149,10 +142,43 @@ impl Rejected {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+    use crate::core::connection::{Connection, PackedDetails, State};
     use crate::core::tokens::key::OwnerKind;
+    use crate::core::tokens::validity::Version;
 
     const NOW: Now = Now { wall: 1.7e12, boot: Duration::from_secs(1_000) };
+
+    fn kept(token: &str) -> Kept {
+        let state = State::Active { access_token: Secret::new(token.to_owned()), expires_at: None };
+        let connection = Connection { state, details: PackedDetails::default() };
+        Kept::new(&Arc::new(connection), MEMORY, Version::default(), NOW)
+    }
+
+    fn replacement(replacements: &Replacements, token: &str) -> Option<String> {
+        let kept = replacements.replacement(&key(0), token, |_| true)?;
+        kept.connection.token().map(str::to_owned)
+    }
+
+    /// The two tokens of a group, by turns.
+    #[test]
+    fn a_token_that_was_rejected_since_is_in_nobody_s_place() {
+        let mut replacements = Replacements::new();
+        replacements.reject(&key(0), "a", 1, NOW);
+        replacements.replace(&key(0), 2, &kept("b"));
+        assert_eq!(replacement(&replacements, "a").as_deref(), Some("b"));
+        replacements.reject(&key(0), "b", 3, NOW);
+        assert_eq!(replacement(&replacements, "a"), None, "it was rejected after it came");
+        replacements.replace(&key(0), 3, &kept("b"));
+        assert_eq!(replacement(&replacements, "a"), None, "it was rejected while it was under way");
+        replacements.replace(&key(0), 4, &kept("a"));
+        assert_eq!(replacement(&replacements, "a").as_deref(), Some("a"), "the platform has no better one");
+        assert_eq!(replacement(&replacements, "b").as_deref(), Some("a"));
+        replacements.replace(&key(0), 5, &kept("b"));
+        assert_eq!(replacement(&replacements, "a").as_deref(), Some("b"));
+    }
 
     fn key(number: usize) -> Key {
         Key::new(OwnerKind::User, &number.to_string(), "slack").unwrap()
