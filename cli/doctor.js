@@ -4,6 +4,7 @@
 const { UsageError, onlyKind, readId } = require('./arguments.js')
 const { Questions, checkAnswer, checkCredentials, checkGroupPath } = require('./doctor/answers.js')
 const { checkConnection, checkDns, checkProxy } = require('./doctor/network.js')
+const { checkRedis, redisOf } = require('./doctor/redis.js')
 const { Step } = require('./doctor/report.js')
 const settings = require('./doctor/settings.js')
 const { describe } = require('./output.js')
@@ -22,6 +23,7 @@ the platform and nowhere else; prints neither keys nor tokens.
   --group <id>      ask for this group's connection, and find out by which path
   --context <id>    ask for this context's connection
   --slug <slug>     the connector to ask for (default ${DEFAULT_SLUG})
+  --redis <url>     look at this Redis too (default: that of XKIT_REDIS_URL, if it is set)
   -h, --help        this text
 
 Without an owner it asks for a user that cannot exist: "not provisioned" then proves that keys and address are right.
@@ -33,6 +35,7 @@ const options = {
   group: { type: 'string' },
   context: { type: 'string' },
   slug: { type: 'string' },
+  redis: { type: 'string' },
 }
 
 const STEPS = [
@@ -48,6 +51,7 @@ const STEPS = [
   { name: 'credentials', needs: ['keys', 'paths', 'catalog URL', 'TCP/TLS'], check: checkCredentials },
   { name: 'answer', needs: ['credentials'], check: checkAnswer },
 ]
+const REDIS_STEP = { name: 'Redis', needs: ['package'], check: checkRedis }
 const GROUP_STEP = { name: 'group path', needs: ['credentials'], check: checkGroupPath }
 
 /** What a client cannot be constructed without. */
@@ -62,10 +66,15 @@ async function run(values, positionals) {
   if (positionals.length > 0) throw new UsageError('it takes no arguments but options', NAME)
   const owner = readOwner(values)
   const slug = readId(NAME, '--slug', values.slug ?? DEFAULT_SLUG)
-  const all = owner?.group === undefined ? STEPS : [...STEPS, GROUP_STEP]
+  const redis = redisOf(values.redis)
+  const all = [
+    ...STEPS,
+    ...(owner?.group === undefined ? [] : [GROUP_STEP]),
+    ...(redis === undefined ? [] : [REDIS_STEP]),
+  ]
   // Nothing is to be said of the paths that nobody has changed.
   const steps = settings.setPaths().length > 0 ? all : all.filter(({ name }) => name !== 'paths')
-  const state = { owner, slug }
+  const state = { owner, slug, redis }
   const failed = new Set()
   const heldBack = new Set()
   for (const { name, needs, check } of steps) {
