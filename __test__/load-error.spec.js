@@ -55,6 +55,15 @@ function load(before = '', flags = []) {
   return run([process.execPath, ...flags, '-e', script(before)])
 }
 
+/** How `xkit doctor` ends, and its first line. */
+function doctor(flags = [], env = {}) {
+  const command = [...flags, path.join(installed, 'bin', 'xkit.js'), 'doctor']
+  const options = { encoding: 'utf8', env: { ...process.env, NODE_NO_WARNINGS: '1', ...env } }
+  const { status, stdout, stderr } = spawnSync(process.execPath, command, options)
+  expect(stderr).toBe('')
+  return [status, stdout.split('\n', 1)[0]]
+}
+
 function run([command, ...args]) {
   const options = { cwd: folder, encoding: 'utf8', env: { ...process.env, NODE_NO_WARNINGS: '1' } }
   const { stdout, stderr } = spawnSync(command, args, options)
@@ -171,6 +180,24 @@ test("this machine's own package is asked for where it is missing, also by the c
   expect(stderr).toContain('ERR_XKIT_BINARY_MISSING')
 })
 
+test('the doctor says of a load error what the error says', () => {
+  const [, missing] = doctor()
+  expect(missing).toContain(load().message)
+  installPlatformPackage(Buffer.from('no binary'))
+  const [status, line] = doctor()
+  expect(line).toContain(load().message.split(ADDON).at(-1))
+  expect(line).toContain('(ERR_XKIT_BINARY_NOT_LOADED)')
+  expect(status).toBe(1)
+})
+
+test('one that the environment names is told by its variable', () => {
+  installPlatformPackage(ownAddon())
+  const error = load(`process.env.NAPI_RS_NATIVE_LIBRARY_PATH = '/nowhere/addon.node'`)
+  expect(error).toMatchObject({ name: 'Error', code: 'ERR_XKIT_BINARY_NOT_LOADED' })
+  expect(error.message).toContain('NAPI_RS_NATIVE_LIBRARY_PATH')
+  expect(error.message).not.toContain('npm install')
+})
+
 test('a binary that is there and cannot be loaded is told from one that is missing', () => {
   installPlatformPackage(Buffer.from('no binary'))
   const error = load()
@@ -209,6 +236,18 @@ describe('an addon that the process may not load is told by that', () => {
   ])('%s', (_what, flags) => {
     installPlatformPackage(ownAddon())
     expectRefusal(load('', flags))
+  })
+
+  test.each([
+    ['--no-addons', ['--no-addons']],
+    ['a permission for addons that is missing', [permission, '--allow-fs-read=*']],
+  ])('by xkit doctor too: %s', (_what, flags) => {
+    installPlatformPackage(ownAddon())
+    const [status, line] = doctor(flags)
+    expect(status).toBe(1)
+    expect(line).toMatch(/^FAIL {2}package .*: The binary of xkit-node for .* cannot be loaded: /)
+    expect(line).toContain('This process is not allowed to: ')
+    expect(line).not.toMatch(/install|node_modules\b.*delete|delete node_modules/)
   })
 
   // Node asks for the former from version 22 on.

@@ -32,6 +32,10 @@ function load() {
 }
 
 function explain(target, title, cause) {
+  if (process.env.NAPI_RS_NATIVE_LIBRARY_PATH) {
+    const message = `The binary that NAPI_RS_NATIVE_LIBRARY_PATH names in the environment cannot be loaded: ${firstLine(cause)}. Remove that variable, unless you mean it.`
+    return loadError('ERR_XKIT_BINARY_NOT_LOADED', message, cause)
+  }
   // Read from the manifest: nothing else has to know the list, and nobody reads it while all is well.
   const packages = Object.keys(require('../package.json').optionalDependencies)
   if (!packages.includes(PREFIX + target)) {
