@@ -76,30 +76,30 @@ if lock and string.sub(lock, 2) == ARGV[1] then
 end
 return 0";
 
-/// For each connection, drops the entry and the lock, and begins a generation. With the tags of rejected tokens, nothing
-/// happens to a connection that has another token by now, or whose tokens are known to be rejected, so that a late refusal
-/// undoes nothing newer. Tells of those that something happened to.
+/// For each connection, drops the entry and the lock, and begins a generation. With the tags of rejected tokens, a connection
+/// that has another token by now keeps it, so that a late refusal undoes nothing newer; the tags are noted, since others may
+/// have such a token in memory, or bring it. Nothing happens if they are known. Tells of those that something happened to.
 pub const INVALIDATE: &str = "
 local invalidated = ''
 for at = 0, #KEYS / 3 - 1 do
   local entry, lock, generation = KEYS[3 * at + 1], KEYS[3 * at + 2], KEYS[3 * at + 3]
   local rejected, name = ARGV[2 * at + 5], ARGV[2 * at + 6]
-  local known = string.sub(redis.call('GET', generation) or '', 17)
-  local is_late = false
-  if rejected ~= '' then
-    local kept = redis.call('GET', entry)
-    if kept then
-      is_late = not has(rejected, string.sub(kept, 17, 32))
-    else
-      is_late = true
-      for tag = 1, #rejected, 16 do
-        is_late = is_late and has(known, string.sub(rejected, tag, tag + 15))
-      end
-    end
+  local last = redis.call('GET', generation) or ''
+  local known = string.sub(last, 17)
+  local kept = redis.call('GET', entry)
+  local has_rejected = kept and has(rejected, string.sub(kept, 17, 32))
+  local is_known = rejected ~= ''
+  for tag = 1, #rejected, 16 do
+    is_known = is_known and has(known, string.sub(rejected, tag, tag + 15))
   end
-  if not is_late then
-    redis.call('DEL', entry, lock)
-    redis.call('SET', generation, ARGV[1] .. string.sub(rejected .. known, 1, 128), 'PX', ARGV[2])
+  if has_rejected or not is_known then
+    local random = ARGV[1]
+    if kept and rejected ~= '' and not has_rejected then
+      if #last >= 16 then random = string.sub(last, 1, 16) end
+    else
+      redis.call('DEL', entry, lock)
+    end
+    redis.call('SET', generation, random .. string.sub(rejected .. known, 1, 128), 'PX', ARGV[2])
     invalidated = invalidated .. name
   end
 end
