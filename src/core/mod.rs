@@ -2,9 +2,10 @@
 //!
 //! `client` takes a call on → `tokens`: what we know → `source`: where a connection is fetched from, which is `platform`: how
 //! we ask → `http`: how bytes travel, or `fleet` around it: how processes share. Below them are leaves that import none of
-//! these: `connection`, `error`, `secret`, `stats`, `clock`, `lane`, `lookup`, `json`, `text`.
+//! these: `connection`, `error`, `secret`, `stats`, `certificate`, `clock`, `lane`, `lookup`, `json`, `text`.
 #![forbid(unsafe_code)]
 
+mod certificate;
 pub mod client;
 mod clock;
 pub mod config;

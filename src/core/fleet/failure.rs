@@ -8,6 +8,8 @@ use std::io::{self, ErrorKind};
 use redis::RedisError;
 use rustls::{CertificateError, Error as TlsError};
 
+use crate::core::certificate;
+
 /// Why a command failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -105,7 +107,7 @@ fn tls_reason(error: &TlsError) -> Cow<'static, str> {
     match error {
         TlsError::InvalidMessage(_) => "TLS on a plain port".into(),
         TlsError::InvalidCertificate(error) => match error {
-            CertificateError::UnknownIssuer => "the certificate's issuer is not trusted".into(),
+            _ if certificate::is_of_unknown_issuer(error) => "the certificate's issuer is not trusted".into(),
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
                 "the certificate has expired".into()
             }

@@ -4,7 +4,6 @@
 //! Turns whatever goes wrong below HTTP into a [`Fault`]. Decides on no retry.
 
 mod answer;
-mod certificate;
 mod fault;
 mod gate;
 pub mod identity;

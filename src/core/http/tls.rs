@@ -13,8 +13,8 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{AlertDescription, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-use super::certificate;
 use super::identity::Identity;
+use crate::core::certificate;
 use crate::core::error::Error;
 
 /// Certificates to trust, as PEM.

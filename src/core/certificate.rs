@@ -102,6 +102,15 @@ pub fn is_authority_as_server(error: &rustls::Error) -> bool {
     matches!(other.0.downcast_ref(), Some(webpki::Error::CaUsedAsEndEntity))
 }
 
+/// Whether nobody who is trusted vouches for the certificate.
+pub fn is_of_unknown_issuer(error: &CertificateError) -> bool {
+    match error {
+        CertificateError::UnknownIssuer => true,
+        CertificateError::Other(other) => matches!(other.0.downcast_ref(), Some(Flaw::Alone)),
+        _ => false,
+    }
+}
+
 /// What is wrong with the certificate, and what to do about it.
 pub fn explain(error: &CertificateError) -> Cow<'static, str> {
     use CertificateError as Certificate;
