@@ -35,6 +35,9 @@ const LASTING: &[&str] = &[
 /// What it says of one command, or of one moment.
 const PASSING: &[&str] = &["ASK", "BUSY", "CROSSSLOT", "NOSCRIPT", "TRYAGAIN", "WRONGTYPE"];
 
+/// How the text begins that Redis sends with the code `ERR` to whoever has not logged in, and asks for much.
+const NOT_LOGGED_IN: &str = "Protocol error: unauthenticated";
+
 impl Failure {
     /// One that the next command may not have.
     pub fn passing(reason: impl Into<Cow<'static, str>>) -> Self {
@@ -86,6 +89,9 @@ impl From<RedisError> for Failure {
     fn from(error: RedisError) -> Self {
         use redis::ErrorKind;
         if let Some(code) = error.code() {
+            if error.detail().is_some_and(|detail| detail.starts_with(NOT_LOGGED_IN)) {
+                return Self::lasting("NOAUTH");
+            }
             let known = |codes: &[&'static str]| codes.iter().copied().find(|known| *known == code);
             return match known(LASTING) {
                 Some(code) => Self::lasting(code),
@@ -137,6 +143,7 @@ mod tests {
         for (line, reason, is_lasting) in [
             ("WRONGPASS invalid username-password pair", "WRONGPASS", true),
             ("NOAUTH Authentication required.", "NOAUTH", true),
+            ("ERR Protocol error: unauthenticated multibulk length", "NOAUTH", true),
             ("NOPERM User poor has no permissions", "NOPERM", true),
             ("MOVED 1 10.0.0.1:6379", "MOVED", true),
             ("READONLY You can't write against a read only replica.", "READONLY", true),
