@@ -16,7 +16,14 @@ const ROOT = path.join(__dirname, '..')
 const ADDONS = 'xkit-node.*.node'
 
 /** Left out of the one file, which has to be read for the first token; none shares a class or a state with that. */
-const LATER = ['../package.json', './connection.js', './leases.js', './webhook.js']
+const LATER = [
+  '../package.json',
+  './abort.js',
+  './connection.js',
+  './leases.js',
+  './rejection.js',
+  './webhook.js',
+]
 
 /** The platform package, by the name of its folder in `npm/`, that this machine would install. */
 function ownPlatform() {
