@@ -257,11 +257,11 @@ impl BindingConnection {
                 expires_at_ms: *expires_at,
                 ..common
             },
-            State::Unavailable { reason, error_code, error_message, connect_url } => Self {
+            State::Unavailable { reason, trouble } => Self {
                 status: reason.status(),
-                error_code: error_code.clone(),
-                error_message: error_message.clone(),
-                connect_url: connect_url.clone(),
+                error_code: trouble.error_code.clone(),
+                error_message: trouble.error_message.clone(),
+                connect_url: trouble.connect_url.clone(),
                 ..common
             },
         }

@@ -206,7 +206,7 @@ pub fn connector_url(
 ) -> Either3<String, Undefined, BindingError> {
     let url = contain(|| {
         let slug = Segment::new(&slug, "slug")?;
-        Ok(client.catalog.as_ref().map(|catalog| catalog.connector_url(&slug)))
+        Ok(client.catalog.as_ref().map(|catalog| catalog.connector_url(slug)))
     });
     match url {
         Ok(Some(url)) => Either3::A(url),

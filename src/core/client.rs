@@ -20,7 +20,7 @@ use crate::core::source::{Fetch, Fetched, Purpose, Queued, TokenSource};
 use crate::core::stats::Stats;
 use crate::core::tokens::cache::{Cache, Hit};
 use crate::core::tokens::in_flight::{FetchResult, Leave, Progress, Waiter};
-use crate::core::tokens::key::{Key, OwnerKind, Segment};
+use crate::core::tokens::key::{Key, OwnerKind};
 use crate::core::tokens::validity::{Validity, Version};
 use crate::core::tokens::{FetchNumber, Life, Tokens};
 
@@ -176,7 +176,7 @@ impl Client {
         let deadline = Instant::now() + timeout;
         let joined = if request.fresh { None } else { tokens.join(&key, deadline) };
         let coalesced = joined.is_some();
-        let slug = key.slug.clone();
+        let asked = key.clone();
         let waiter = match joined {
             Some(waiter) => {
                 stats.coalesced.add();
@@ -190,7 +190,7 @@ impl Client {
         };
         drop(tokens);
         let shared = Arc::clone(&self.shared);
-        Ok(Begun::Call(Call { shared, waiter, slug, timeout, deadline, coalesced, _open: open }))
+        Ok(Begun::Call(Call { shared, waiter, key: asked, timeout, deadline, coalesced, _open: open }))
     }
 
     fn hand_out(
@@ -392,7 +392,7 @@ impl Drop for Ending {
 pub struct Call {
     shared: Arc<Shared>,
     waiter: Waiter,
-    slug: Segment,
+    key: Key,
     timeout: Duration,
     deadline: Instant,
     coalesced: bool,
@@ -418,7 +418,7 @@ impl Call {
 
     /// Runs the call to its end. Dropping the future of the last call of a fetch cancels the request.
     pub async fn run(self) -> Outcome {
-        let Self { shared, waiter, slug, timeout, deadline, coalesced, _open } = self;
+        let Self { shared, waiter, key, timeout, deadline, coalesced, _open } = self;
         let Waiter { result, seat } = waiter;
         let result = timeout_at(deadline, result).await;
         let attempts = seat.progress().attempts();
@@ -429,7 +429,7 @@ impl Call {
             shared.stats.failures.add();
         }
         let unavailable = result.as_ref().ok().and_then(|connection| {
-            let error = Error::unavailable(connection, slug.text())?;
+            let error = Error::unavailable(connection, key.slug().text())?;
             Some(Error { attempts, ..error })
         });
         Outcome { result, unavailable, attempts, coalesced }

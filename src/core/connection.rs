@@ -40,13 +40,20 @@ pub enum State {
     Unavailable {
         /// Which one.
         reason: Unavailable,
-        /// The platform's code for what broke.
-        error_code: Option<String>,
-        /// The platform's words for what broke.
-        error_message: Option<String>,
-        /// Where the owner sets the connection up or repairs it, if the catalog is known.
-        connect_url: Option<String>,
+        /// What else is known of it. Apart, since few are without a token.
+        trouble: Box<Trouble>,
     },
+}
+
+/// Why a connection has no token, and where that is mended.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Trouble {
+    /// The platform's code for what broke.
+    pub error_code: Option<String>,
+    /// The platform's words for what broke.
+    pub error_message: Option<String>,
+    /// Where the owner sets the connection up or repairs it, if the catalog is known.
+    pub connect_url: Option<String>,
 }
 
 /// The four ordinary states without a token.

@@ -182,7 +182,8 @@ impl Error {
 
     /// There is no token, since the connection is not active. `slug` is the one that was asked for.
     pub fn unavailable(connection: &Connection, slug: &str) -> Option<Self> {
-        let State::Unavailable { reason, connect_url, .. } = &connection.state else { return None };
+        let State::Unavailable { reason, trouble } = &connection.state else { return None };
+        let connect_url = &trouble.connect_url;
         let (what, todo) = match reason {
             Unavailable::NotProvisioned => (
                 "Xkit does not know this owner",
@@ -233,11 +234,12 @@ impl Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::connection::PackedDetails;
+    use crate::core::connection::{PackedDetails, Trouble};
 
     fn told(reason: Unavailable, connect_url: Option<&str>) -> Option<Error> {
         let connect_url = connect_url.map(str::to_owned);
-        let state = State::Unavailable { reason, error_code: None, error_message: None, connect_url };
+        let trouble = Box::new(Trouble { connect_url, ..Trouble::default() });
+        let state = State::Unavailable { reason, trouble };
         Error::unavailable(&Connection { state, details: PackedDetails::default() }, "slack")
     }
 

@@ -143,7 +143,7 @@ impl Keys {
             OwnerKind::Context => "context",
         };
         let mut name = hmac::Context::with_key(&self.names);
-        for part in [kind, scope, key.id.text(), key.slug.text()] {
+        for part in [kind, scope, key.id().text(), key.slug().text()] {
             name.update(&(part.len() as u64).to_be_bytes());
             name.update(part.as_bytes());
         }
@@ -339,12 +339,7 @@ mod tests {
     fn what_has_no_token_is_not_sealed() {
         use crate::core::connection::{PackedDetails, Unavailable};
         let keys = keys();
-        let state = State::Unavailable {
-            reason: Unavailable::Pending,
-            error_code: None,
-            error_message: None,
-            connect_url: None,
-        };
+        let state = State::Unavailable { reason: Unavailable::Pending, trouble: Box::default() };
         let connection = Connection { state, details: PackedDetails::default() };
         let entry = Entry { connection, from: 0.0, until: 1.0 };
         assert_eq!(keys.seal(&name_of(&keys, "u1"), &entry), None);

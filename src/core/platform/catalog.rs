@@ -55,7 +55,7 @@ impl Catalog {
     }
 
     /// The page where an owner sets up or repairs the connector.
-    pub fn connector_url(&self, slug: &Segment) -> String {
+    pub fn connector_url(&self, slug: Segment<'_>) -> String {
         let mut url = self.before.clone();
         slug.push_encoded(&mut url);
         url.push_str(&self.after);
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     fn link(catalog_url: &str, slug: &str) -> String {
-        Catalog::new(catalog_url).unwrap().connector_url(&Segment::new(slug, "slug").unwrap())
+        Catalog::new(catalog_url).unwrap().connector_url(Segment::new(slug, "slug").unwrap())
     }
 
     #[test]

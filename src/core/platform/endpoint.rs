@@ -63,7 +63,7 @@ impl Template {
         })
     }
 
-    fn path(&self, id: &Segment, slug: &Segment) -> String {
+    fn path(&self, id: Segment<'_>, slug: Segment<'_>) -> String {
         let (first, second) = if self.slug_first { (slug, id) } else { (id, slug) };
         let mut path = String::with_capacity(
             self.before.len()
@@ -118,7 +118,7 @@ impl Endpoint {
     }
 
     /// The URL of one connection. Fails, rather than asks for another one, if parsing changed what was built.
-    pub fn connection_url(&self, kind: OwnerKind, id: &Segment, slug: &Segment) -> Result<Url, Error> {
+    pub fn connection_url(&self, kind: OwnerKind, id: Segment<'_>, slug: Segment<'_>) -> Result<Url, Error> {
         let path = match kind {
             OwnerKind::User => &self.user,
             OwnerKind::Group => &self.group,
@@ -204,7 +204,7 @@ mod tests {
 
     fn url(kind: OwnerKind, id: &str, slug: &str) -> String {
         let (id, slug) = (Segment::new(id, "owner id").unwrap(), Segment::new(slug, "slug").unwrap());
-        endpoint("https://p.test/api").connection_url(kind, &id, &slug).unwrap().to_string()
+        endpoint("https://p.test/api").connection_url(kind, id, slug).unwrap().to_string()
     }
 
     #[test]
@@ -247,7 +247,7 @@ mod tests {
             ("http://localhost", "http://localhost/connections/u/s"),
         ] {
             assert_eq!(
-                endpoint(base).connection_url(OwnerKind::User, &id, &slug).unwrap().to_string(),
+                endpoint(base).connection_url(OwnerKind::User, id, slug).unwrap().to_string(),
                 expected
             );
         }
@@ -286,7 +286,7 @@ mod tests {
         };
         let (id, slug) = (Segment::new("u", "id").unwrap(), Segment::new("s", "slug").unwrap());
         let built =
-            with("/v2/{slug}/of/{id}/now").unwrap().connection_url(OwnerKind::User, &id, &slug).unwrap();
+            with("/v2/{slug}/of/{id}/now").unwrap().connection_url(OwnerKind::User, id, slug).unwrap();
         assert_eq!(built.to_string(), "https://p.test/v2/s/of/u/now");
         for template in [
             "{id}/{slug}",
@@ -308,7 +308,7 @@ mod tests {
         fn no_id_changes_the_shape_of_the_path(id in any::<String>(), slug in "\\PC{1,40}|[./%\\\\?#:@;&=+ a]{1,12}") {
             let endpoint = endpoint("https://p.test/api");
             if let (Ok(id), Ok(slug)) = (Segment::new(&id, "owner id"), Segment::new(&slug, "slug")) {
-                let built = endpoint.connection_url(OwnerKind::User, &id, &slug).unwrap();
+                let built = endpoint.connection_url(OwnerKind::User, id, slug).unwrap();
                 // As a server reads it that normalises what it gets.
                 let url = Url::parse(built.as_str()).unwrap();
                 prop_assert_eq!(&url, &built);

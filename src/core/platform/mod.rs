@@ -80,7 +80,7 @@ impl<T: Exchange> Platform<T> {
     async fn ask(&self, fetch: Fetch) -> Result<Connection, Error> {
         let Fetch { key, progress, queued, .. } = fetch;
         let transport = &self.transport;
-        let url = self.endpoint.connection_url(key.kind, &key.id, &key.slug)?;
+        let url = self.endpoint.connection_url(key.kind, key.id(), key.slug())?;
         let mut queued = Some(queued);
         let mut retries = 0;
         let mut spent = None;
@@ -99,7 +99,7 @@ impl<T: Exchange> Platform<T> {
                 Ok(answer) => match verdict::judge(&answer, &self.origin, self.clock.now().wall) {
                     Ok(connection) => {
                         self.quota.succeed(spent);
-                        return Ok(self.with_connect_url(connection, &key.slug));
+                        return Ok(self.with_connect_url(connection, key.slug()));
                     }
                     Err(error) => Fault::of_answer(error, answer.status),
                 },
@@ -134,12 +134,11 @@ impl<T: Exchange> Platform<T> {
 
     /// By the slug that the platform returned, since that is how the catalog names the connector (source: given); by the
     /// one that was asked for where there is none or it is no slug.
-    fn with_connect_url(&self, mut connection: Connection, asked: &Segment) -> Connection {
-        let returned = connection.details.unpack().slug.and_then(|slug| Segment::new(slug, "slug").ok());
-        if let (State::Unavailable { connect_url, .. }, Some(catalog)) =
-            (&mut connection.state, &self.catalog)
-        {
-            *connect_url = Some(catalog.connector_url(returned.as_ref().unwrap_or(asked)));
+    fn with_connect_url(&self, mut connection: Connection, asked: Segment<'_>) -> Connection {
+        if let (State::Unavailable { trouble, .. }, Some(catalog)) = (&mut connection.state, &self.catalog) {
+            let returned = connection.details.unpack().slug;
+            let returned = returned.and_then(|slug| Segment::new(slug, "slug").ok());
+            trouble.connect_url = Some(catalog.connector_url(returned.unwrap_or(asked)));
         }
         connection
     }

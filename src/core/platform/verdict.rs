@@ -3,7 +3,7 @@
 //! Only a well-formed answer may become one of the four unavailable states: whatever else comes, from whatever
 //! stands in the platform's place, is an error.
 
-use crate::core::connection::{Connection, Details, EpochMillis, PackedDetails, State, Unavailable};
+use crate::core::connection::{Connection, Details, EpochMillis, PackedDetails, State, Trouble, Unavailable};
 use crate::core::error::{Error, Kind};
 use crate::core::http::{Answer, is_passing};
 use crate::core::json::Object;
@@ -28,12 +28,7 @@ pub fn judge(answer: &Answer, origin: &str, now: EpochMillis) -> Result<Connecti
             )
         }),
         404 if answer::read::<answer::Any>(&answer.body).is_some() => Ok(Connection {
-            state: State::Unavailable {
-                reason: Unavailable::NotProvisioned,
-                error_code: None,
-                error_message: None,
-                connect_url: None,
-            },
+            state: State::Unavailable { reason: Unavailable::NotProvisioned, trouble: Box::default() },
             details: PackedDetails::default(),
         }),
         status => Err(with_answer(judge_failure(status, origin), answer)),
@@ -150,10 +145,8 @@ fn unavailable(
     error_code: Option<String>,
     error_message: Option<String>,
 ) -> Connection {
-    Connection {
-        state: State::Unavailable { reason, error_code, error_message, connect_url: None },
-        details: details.pack(),
-    }
+    let trouble = Box::new(Trouble { error_code, error_message, connect_url: None });
+    Connection { state: State::Unavailable { reason, trouble }, details: details.pack() }
 }
 
 #[cfg(test)]

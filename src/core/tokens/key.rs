@@ -41,12 +41,12 @@ impl OwnerKind {
 }
 
 /// An owner's id or a slug that may go on the wire.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Segment(Arc<str>);
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment<'a>(&'a str);
 
-impl Segment {
+impl<'a> Segment<'a> {
     /// Accepts whatever can be one path segment; `name` is what the message calls it.
-    pub fn new(text: &str, name: &str) -> Result<Self, Error> {
+    pub fn new(text: &'a str, name: &str) -> Result<Self, Error> {
         #[cfg(feature = "panic-probe")]
         assert!(text != "panic-probe", "provoked");
         let problem = if text.is_empty() {
@@ -60,37 +60,48 @@ impl Segment {
         } else if is_blank(text) {
             "must not be blank"
         } else {
-            return Ok(Self(text.into()));
+            return Ok(Self(text));
         };
         Err(Error::argument(format!("The {name} {problem}")))
     }
 
     /// The text, as it was given.
-    pub fn text(&self) -> &str {
-        &self.0
+    pub fn text(self) -> &'a str {
+        self.0
     }
 
     /// The text as one path segment decodes to it.
-    pub fn push_encoded(&self, target: &mut String) {
-        target.extend(utf8_percent_encode(&self.0, SEGMENT));
+    pub fn push_encoded(self, target: &mut String) {
+        target.extend(utf8_percent_encode(self.0, SEGMENT));
     }
 }
 
-/// One owner's connection to one connector.
+/// One owner's connection to one connector. Many are kept, so that both names share one text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Key {
+    text: Arc<str>,
+    id_bytes: u16,
     /// Which kind of owner.
     pub kind: OwnerKind,
-    /// The owner's id.
-    pub id: Segment,
-    /// The connector's slug.
-    pub slug: Segment,
 }
 
 impl Key {
     /// Accepts what can go on the wire.
     pub fn new(kind: OwnerKind, id: &str, slug: &str) -> Result<Self, Error> {
-        Ok(Self { kind, id: Segment::new(id, kind.id_name())?, slug: Segment::new(slug, "slug")? })
+        let (id, slug) = (Segment::new(id, kind.id_name())?.text(), Segment::new(slug, "slug")?.text());
+        // No segment is as long.
+        let id_bytes = u16::try_from(id.len()).unwrap_or(u16::MAX);
+        Ok(Self { text: [id, slug].concat().into(), id_bytes, kind })
+    }
+
+    /// The owner's id.
+    pub fn id(&self) -> Segment<'_> {
+        Segment(self.text.split_at(self.id_bytes.into()).0)
+    }
+
+    /// The connector's slug.
+    pub fn slug(&self) -> Segment<'_> {
+        Segment(self.text.split_at(self.id_bytes.into()).1)
     }
 }
 

@@ -87,12 +87,7 @@ mod tests {
 
     #[test]
     fn what_has_no_token_has_no_life() {
-        let state = State::Unavailable {
-            reason: Unavailable::Pending,
-            error_code: None,
-            error_message: None,
-            connect_url: None,
-        };
+        let state = State::Unavailable { reason: Unavailable::Pending, trouble: Box::default() };
         assert_eq!(seconds(60, &Connection { state, details: PackedDetails::default() }), None);
     }
 }

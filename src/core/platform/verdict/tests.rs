@@ -92,9 +92,10 @@ fn a_detail_that_cannot_be_read_costs_that_detail_and_not_the_token() {
     let [body, _] = shapes(&format!(r#"{{"status":"active","access_token":"t","id":{deep}}}"#));
     assert_eq!(verdict(&body).unwrap().details.unpack().authorization_id, None);
     let [body, _] = shapes(r#"{"status":"error","error_code":"revoked","error_message":"\ud83d"}"#);
-    let State::Unavailable { error_code, error_message, .. } = verdict(&body).unwrap().state else {
+    let State::Unavailable { trouble, .. } = verdict(&body).unwrap().state else {
         panic!("active");
     };
+    let Trouble { error_code, error_message, .. } = *trouble;
     assert_eq!((error_code.as_deref(), error_message), (Some("revoked"), None));
 }
 
@@ -124,9 +125,10 @@ fn every_state_of_the_platform_has_its_status() {
 #[test]
 fn what_broke_is_passed_on() {
     let [body, _] = shapes(r#"{"status":"error","error_code":17,"error_message":"revoked"}"#);
-    let State::Unavailable { error_code, error_message, .. } = verdict(&body).unwrap().state else {
+    let State::Unavailable { trouble, .. } = verdict(&body).unwrap().state else {
         panic!("active");
     };
+    let Trouble { error_code, error_message, .. } = *trouble;
     assert_eq!((error_code.as_deref(), error_message.as_deref()), (Some("17"), Some("revoked")));
 }
 
