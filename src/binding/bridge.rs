@@ -32,8 +32,10 @@ pub type Convert<T> = for<'env> fn(&'env Env, T) -> napi::Result<Unknown<'env>>;
 
 /// What tools that watch asynchronous resources call the bridge.
 const RESOURCE_NAME: &str = "xkit-node";
-/// Most results that cross at once.
+/// Most results that cross by one call of the function.
 const MAX_BATCH: usize = 256;
+/// Most results that cross in one turn of the event loop.
+const MAX_PER_TURN: usize = 256;
 /// How much later than itself a call is ended that has a limit elsewhere too.
 const GRACE: Duration = Duration::from_millis(100);
 /// In place of a call's number: those whose time is over are to be looked for.
@@ -255,7 +257,9 @@ impl<T: From<Overdue> + Send + 'static> Bridge<T> {
 
     /// Hands over what waits, and sees to it that somebody comes for what will.
     fn settle(&self, env: &Env) {
-        let results = self.queue.take();
+        // What else there is waits for the next turn, where there is one, so that timers and sockets get theirs.
+        let comes_back = matches!(self.immediates.get(), Immediates::Fire);
+        let results = self.queue.take(if comes_back { MAX_PER_TURN } else { usize::MAX });
         let is_idle = results.is_empty();
         let mut batch = Batch::new(env);
         for (key, result) in results {
