@@ -1,27 +1,27 @@
 // Owns the words and tables of results.md: what was promised and reached first, absolute figures after it.
 'use strict'
 
-const { readdirSync, statSync } = require('node:fs')
 const os = require('node:os')
 const path = require('node:path')
 
-const { CONTENDERS, HTTP2_CONTENDERS, GROWTH_FLAGS } = require('./plan.js')
+const { CONTENDERS, HTTP2_CONTENDERS, GROWTH_FLAGS, RIVALS_IN_LATENCY } = require('./plan.js')
 const platform = require('./platform.js')
 const { judge } = require('./targets.js')
-
-const ROOT = path.join(__dirname, '..')
 
 function writeReport(run) {
   const sections = [
     heading(run),
-    promises({ ...run, addonBytes: addonSize() }),
+    promises(run),
     throughput(run, 'HTTP/1.1 without TLS', 'http1', CONTENDERS),
     throughput(run, 'HTTP/1.1 over TLS', 'tls', CONTENDERS),
     throughput(run, 'HTTP/2 over TLS', 'h2', HTTP2_CONTENDERS),
     cached(run),
     coldStart(run),
+    latency(run),
+    connections(run),
     lateness(run),
     memory(run),
+    cachedMemory(run),
   ]
   return `${sections.filter(Boolean).join('\n\n')}\n`
 }
@@ -108,6 +108,34 @@ function coldStart({ results, sizes }) {
   )
 }
 
+function latency({ results, sizes }) {
+  const rows = [
+    ['tls', 'one after another', sizes.latency],
+    ['distant', `30 ms off, ${sizes.distance.concurrency} at once`, sizes.distance],
+  ].flatMap(([transport, title]) =>
+    RIVALS_IN_LATENCY.map(name => {
+      const of = (field, digits) => show(results.summary('latency', transport, name, field), digits)
+      return [`${title}: ${name}`, of('meanMs', 2), of('p99Ms', 2), of('tokensPerSecond', 0)]
+    }),
+  )
+  return section('One call, over TLS', '', ['contender', 'mean, ms', 'p99, ms', 'tokens/s'], rows)
+}
+
+function connections({ results, sizes }) {
+  const opened = show(results.summary('connections', 'tls', 'xkit-node', 'connections'), 0)
+  const title = `Connections for ${count(sizes.connections.concurrency)} calls in one go, HTTP/1.1 over TLS`
+  return section(title, 'At most 100 work at once.', ['contender', 'connections'], [['xkit-node', opened]])
+}
+
+function cachedMemory({ results, sizes }) {
+  const rows = [
+    ['xkit-node', 'xkit-node'],
+    ['lru-tokens', 'lru-cache that holds the token strings only'],
+  ].map(([name, title]) => [title, show(results.summary('cached-memory', 'http1', name, 'bytesPerEntry'), 0)])
+  const title = `A cached token in resident memory, bytes (${count(sizes.cachedMemory.entries)} of them)`
+  return section(title, '', ['cache', 'bytes'], rows)
+}
+
 function lateness({ results, sizes }) {
   const of = (name, field) => show(results.summary('lateness', 'http1', name, field), 1)
   const fields = ['p50', 'p99', 'greatest', 'burstP50', 'burstP99', 'burstGreatest']
@@ -115,7 +143,7 @@ function lateness({ results, sizes }) {
   const header = ['p50', 'p99', 'greatest', 'burst: p50', 'burst: p99', 'burst: greatest']
   return section(
     `Lateness of a timer while ${count(sizes.lateness.concurrency)} calls run at once, ms`,
-    'Steady: a new call follows each that is answered; this is what the promise is about. Burst: all are started in one go.',
+    'Steady: a new call follows each that is answered. Burst: all are started in one go.',
     ['contender', ...header],
     rows,
   )
@@ -136,11 +164,6 @@ steps, in another process with ${GROWTH_FLAGS.map(flag => `\`${flag}\``).join(' 
     ['contender', `after ${calls} calls`, `growth per further ${calls}`],
     rows,
   )
-}
-
-function addonSize() {
-  const name = readdirSync(ROOT).find(file => file.startsWith('xkit-node.') && file.endsWith('.node'))
-  return name && statSync(path.join(ROOT, name)).size
 }
 
 function versionOf(name) {

@@ -7,20 +7,30 @@ const path = require('node:path')
 const { parseArgs } = require('node:util')
 
 const { drawChart } = require('./chart.js')
-const { stagePackage } = require('./package.js')
+const { addonSize, stagePackage } = require('./package.js')
 const { CONTENDERS, FULL, QUICK, coldStartJobs, memoryJobs, roundJobs } = require('./plan.js')
 const platform = require('./platform.js')
 const { writeReport } = require('./report.js')
 const { Results } = require('./results.js')
 const { startServer } = require('./server.js')
+const { judge } = require('./targets.js')
 
 const MINUTE = 60_000
 /** Nothing is started or goes on after it; no round begins that would leave too little for what follows the rounds. */
-const RUN_LIMIT_MS = 12 * MINUTE
-const RESERVE_MS = 4 * MINUTE
+const RUN_LIMIT_MS = 16 * MINUTE
+const RESERVE_MS = 5 * MINUTE
 const CHILD_LIMIT_MS = 4 * MINUTE
 
-const MEASUREMENTS = ['throughput', 'cached', 'lateness', 'cold-start', 'memory']
+const MEASUREMENTS = [
+  'throughput',
+  'latency',
+  'connections',
+  'cached',
+  'lateness',
+  'cold-start',
+  'memory',
+  'cached-memory',
+]
 
 const USAGE = `Usage: npm run bench -- [options]
 
@@ -28,6 +38,7 @@ const USAGE = `Usage: npm run bench -- [options]
   --rounds N        interleaved rounds (${FULL.rounds})
   --only name,…     some contenders (${CONTENDERS.join(', ')})
                     or measurements (${MEASUREMENTS.join(', ')}) only
+  --check           ends with 1 when a promise is not kept, or was not measured
   --server KIND     nginx, or own: the benchmark's own server, built with cargo (nginx where it is installed)
 
 A whole full run in which nothing failed writes benchmark/results.md and benchmark/chart.svg, any other one writes
@@ -43,7 +54,7 @@ async function main() {
   stagePackage()
   const server = await startServer({ kind: options.server })
   const begin = Date.now()
-  const run = { server, results: new Results(), deadline: begin + RUN_LIMIT_MS }
+  const run = { server, results: new Results(), addonBytes: addonSize(), deadline: begin + RUN_LIMIT_MS }
   try {
     const measuredRounds = await runRounds(run, roundJobs(sizes), rounds, wanted)
     const coldStarts = coldStartJobs().filter(wanted)
@@ -59,6 +70,7 @@ async function main() {
     writeFileSync(path.join(folder, 'results.md'), report)
     writeFileSync(path.join(folder, 'chart.svg'), drawChart(run.results))
     console.log(`\n${report}\nWritten to ${path.relative(process.cwd(), folder) || '.'}`)
+    if (options.check && judge(run).some(({ reached }) => reached !== true)) process.exitCode = 1
   } finally {
     await server.stop()
   }
@@ -70,6 +82,7 @@ function readOptions() {
       quick: { type: 'boolean', default: false },
       rounds: { type: 'string' },
       only: { type: 'string' },
+      check: { type: 'boolean', default: false },
       server: { type: 'string' },
       help: { type: 'boolean', short: 'h', default: false },
     },
@@ -88,17 +101,18 @@ function readOptions() {
     sizes,
     rounds,
     server: values.server,
+    check: values.check,
     wanted: isWanted(names),
     isWhole: !values.quick && names.length === 0,
   }
 }
 
-/** Whether a job is to be run. This package's rival in cached hits counts as a contender of no other measurement. */
+/** Whether a job is to be run. Rivals in cached tokens count as contenders of no other measurement. */
 function isWanted(names) {
   const contenders = names.filter(name => CONTENDERS.includes(name))
   const measurements = names.filter(name => MEASUREMENTS.includes(name))
   return ({ measurement, name, contender = name }) =>
-    (contenders.length === 0 || contenders.includes(contender) || contender === 'lru-cache') &&
+    (contenders.length === 0 || contenders.includes(contender) || contender.startsWith('lru-')) &&
     (measurements.length === 0 || measurements.includes(measurement))
 }
 
@@ -138,17 +152,18 @@ async function runJob(
   const settings = { ...keys, baseUrl: server.transports[transport], http2: transport === 'h2' }
   const limit = Math.min(CHILD_LIMIT_MS, deadline - Date.now())
   if (limit <= 0) throw new Error('the time of the run is up')
-  const before = await server.requests()
+  const before = await server.counts()
   const result = await runChild(
     flags,
     { measurement, contender, settings, ...task, ...(caByOption && { caFile: server.ca }) },
     caByOption ? {} : { NODE_EXTRA_CA_CERTS: server.ca },
     limit,
   )
-  // Less the question itself.
-  const requests = (await server.requests()) - before - 1
+  // Less the first question itself.
+  const after = await server.counts()
+  const requests = after.requests - before.requests - 1
   if (requests < result.calls) throw new Error(`${result.calls} answers came of ${requests} requests`)
-  return result
+  return { ...result, connections: after.accepted - before.accepted - 1 }
 }
 
 /** The environment is bare, so that no proxy, option or key of the caller's takes part. */

@@ -2,8 +2,10 @@
 'use strict'
 
 const { execFileSync, spawn, spawnSync } = require('node:child_process')
+const { once } = require('node:events')
 const { mkdtempSync, rmSync, writeFileSync } = require('node:fs')
 const { createServer, get } = require('node:http')
+const https = require('node:https')
 const { availableParallelism, tmpdir } = require('node:os')
 const path = require('node:path')
 const { setTimeout: sleep } = require('node:timers/promises')
@@ -14,13 +16,15 @@ const platform = require('./platform.js')
 
 const HOST = '127.0.0.1'
 const START_LIMIT_MS = 10_000
+/** How far off the distant server is, there and back. */
+const DISTANCE_MS = 30
 const OWN_CRATE = path.join(__dirname, 'server')
 /** Half of the cores at the most, since the contenders need the others. */
 const WORKERS = Math.max(1, Math.floor(availableParallelism() / 2))
 
 /**
- * Starts the server. `transports` holds a base URL per transport, `ca` the file of the authority to trust,
- * `requests()` how many requests were answered so far, and `stop()` ends it.
+ * Starts the server, and one that is some way off. `transports` holds a base URL per transport, `ca` the file of the authority
+ * to trust, `counts()` how many connections were accepted and requests answered so far, and `stop()` ends them.
  */
 async function startServer({ kind = hasNginx() ? 'nginx' : 'own' } = {}) {
   const folder = mkdtempSync(path.join(tmpdir(), 'xkit-benchmark-'))
@@ -37,9 +41,11 @@ async function startServer({ kind = hasNginx() ? 'nginx' : 'own' } = {}) {
   const child = kind === 'nginx' ? startNginx(folder, ports) : startOwn(folder, ports)
   const output = []
   child.stderr.on('data', chunk => output.push(chunk))
+  const distant = await startDistant(folder)
 
   const stop = async () => {
     process.removeListener('exit', end)
+    distant.child.stdin.end()
     if (child.exitCode === null && child.signalCode === null) {
       const ended = new Promise(resolve => child.once('exit', resolve))
       child.kill('SIGTERM')
@@ -54,11 +60,14 @@ async function startServer({ kind = hasNginx() ? 'nginx' : 'own' } = {}) {
   // The last resort, for a run that fails or is interrupted.
   process.once('exit', end)
 
-  const requests = () => countRequests(ports.status)
+  const counts = async () => {
+    const near = await countNear(ports.status)
+    return { ...near, requests: near.requests + (await countDistant(distant.port, authority.certificate)) }
+  }
   const deadline = Date.now() + START_LIMIT_MS
   for (;;) {
     try {
-      await requests()
+      await counts()
       break
     } catch {
       if (child.exitCode !== null || Date.now() > deadline) {
@@ -76,9 +85,10 @@ async function startServer({ kind = hasNginx() ? 'nginx' : 'own' } = {}) {
       http1: `http://${HOST}:${ports.plain}${platform.basePath}`,
       tls: `https://${HOST}:${ports.tls}${platform.basePath}`,
       h2: `https://${HOST}:${ports.h2}${platform.basePath}`,
+      distant: `https://${HOST}:${distant.port}${platform.basePath}`,
     },
     ca,
-    requests,
+    counts,
     /** Nanoseconds of CPU that the server has used, where the system tells. */
     cpu: () => [child.pid, ...childrenOf(child.pid)].reduce((sum, pid) => sum + processTime(pid), 0),
     stop,
@@ -152,10 +162,28 @@ function nginxConfiguration(ports) {
 `
 }
 
+/** It ends when its input does, so it cannot outlive the run. */
+async function startDistant(folder) {
+  const args = [path.join(__dirname, 'distant-server.js'), folder, String(DISTANCE_MS)]
+  const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'] })
+  const [line] = await once(child.stdout, 'data')
+  return { child, port: Number(line) }
+}
+
 /** Both servers count in the words of nginx: accepted, handled, requests. The question itself counts too. */
-async function countRequests(port) {
-  const text = await new Promise((resolve, reject) => {
-    const request = get({ host: HOST, port, path: '/requests', agent: false }, response => {
+async function countNear(port) {
+  const text = await ask(get, { port })
+  const [, accepted, requests] = /\n ?(\d+) \d+ (\d+)/.exec(text).map(Number)
+  return { accepted: accepted - 1, requests: requests - 1 }
+}
+
+async function countDistant(port, ca) {
+  return Number(await ask(https.get, { port, ca }))
+}
+
+function ask(get, options) {
+  return new Promise((resolve, reject) => {
+    const request = get({ host: HOST, path: '/requests', agent: false, ...options }, response => {
       const chunks = []
       response.on('data', chunk => chunks.push(chunk))
       response.on('end', () => resolve(String(Buffer.concat(chunks))))
@@ -163,7 +191,6 @@ async function countRequests(port) {
     })
     request.on('error', reject)
   })
-  return Number(/\n ?\d+ \d+ (\d+)/.exec(text)[1])
 }
 
 /** Ports that were free a moment ago: nginx cannot choose one by itself and say which. */
