@@ -16,6 +16,7 @@ use crate::core::config::Limits;
 use crate::core::connection::Connection;
 use crate::core::error::{Error, Kind};
 use crate::core::lane::Lane;
+use crate::core::mutation::{self, Mutation};
 use crate::core::source::{Fetch, Fetched, Purpose, Queued, TokenSource};
 use crate::core::stats::Stats;
 use crate::core::tokens::cache::{Cache, Hit};
@@ -174,7 +175,8 @@ impl Client {
         }
         let timeout = request.timeout.unwrap_or(self.shared.limits.timeout);
         let deadline = Instant::now() + timeout;
-        let joined = if request.fresh { None } else { tokens.join(&key, deadline) };
+        let joins_nobody = request.fresh && !mutation::is(Mutation::FreshJoins);
+        let joined = if joins_nobody { None } else { tokens.join(&key, deadline) };
         let coalesced = joined.is_some();
         let asked = key.clone();
         let waiter = match joined {
@@ -216,7 +218,8 @@ impl Client {
         let mut closing = self.shared.closing.subscribe();
         Some(
             async move {
-                let closed = pin!(closing.wait_for(|is_closing| *is_closing));
+                let closed =
+                    pin!(closing.wait_for(|is_closing| *is_closing && !mutation::is(Mutation::CloseWaits)));
                 let _ = timeout_at(deadline, select(result, closed)).await;
                 drop(seat);
             }
@@ -243,14 +246,22 @@ impl Client {
         let progress = Arc::new(Progress::new(deadline));
         let told = Arc::clone(&progress);
         let shared = Arc::clone(&self.shared);
-        Ok(tokens.start(&key.clone(), version, progress, clock.now(), |number| {
+        let waiter = tokens.start(&key.clone(), version, progress, clock.now(), |number| {
             let mut ending = Ending { shared, key: key.clone(), number, has_ended: false };
             async move {
-                let fetched = source.fetch(Fetch { key, purpose, progress: told, queued }).await;
-                ending.end(fetched, version)
+                let mut fetching = source.fetch(Fetch { key, purpose, progress: told, queued });
+                if mutation::is(Mutation::FirstCallersTime) {
+                    let ended = timeout_at(deadline, fetching);
+                    fetching = ended.map(|ended| ended.unwrap_or_else(|_| Err(Error::internal()))).boxed();
+                }
+                ending.end(fetching.await, version)
             }
             .boxed()
-        }))
+        });
+        if mutation::is(Mutation::NotCancelled) {
+            std::mem::forget(waiter.result.clone());
+        }
+        Ok(waiter)
     }
 
     /// Drops what is kept and supersedes what is under way: the next call asks the platform. With the token that a service

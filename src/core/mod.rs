@@ -2,7 +2,7 @@
 //!
 //! `client` takes a call on → `tokens`: what we know → `source`: where a connection is fetched from, which is `platform`: how
 //! we ask → `http`: how bytes travel, or `fleet` around it: how processes share. Below them are leaves that import none of
-//! these: `connection`, `error`, `secret`, `stats`, `certificate`, `clock`, `lane`, `lookup`, `json`, `text`.
+//! these: `connection`, `error`, `secret`, `stats`, `certificate`, `clock`, `lane`, `lookup`, `json`, `text`, `mutation`.
 #![forbid(unsafe_code)]
 
 mod certificate;
@@ -16,28 +16,36 @@ pub mod http;
 mod json;
 pub mod lane;
 mod lookup;
+mod mutation;
 pub mod platform;
 pub mod secret;
+#[cfg(test)]
+mod simulation;
 mod source;
 pub mod stats;
 mod text;
 pub mod tokens;
 
+use std::fmt;
 use std::future::ready;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use self::client::{Client, Parts};
 use self::clock::Clock;
-use self::config::{Config, Options};
+use self::config::{Config, Keys, Limits, Options};
 use self::error::Error;
 use self::fleet::Fleet;
-use self::http::Transport;
+use self::fleet::dialer::{Dial, Dialer};
+use self::fleet::settings::Settings;
+use self::http::{Exchange, Transport};
 use self::lane::Lane;
 use self::platform::Platform;
 use self::platform::catalog::Catalog;
+use self::platform::endpoint::Endpoint;
 use self::source::{Fetch, Fetched, TokenSource};
 use self::stats::Stats;
 use self::tokens::key::Key;
@@ -51,36 +59,67 @@ pub fn open(
     let Config { endpoint, catalog, limits, attempts, transport, keys } = options.check()?;
     let settings = fleet_options.map(|options| options.check()).transpose()?;
     let (clock, jitter) = (Clock::system(), fastrand::f64);
-    let fleet_stats = settings.is_some().then(Arc::default);
-    let stats = Arc::new(Stats { fleet: fleet_stats.clone(), ..Stats::default() });
-    let (origin, scope) = (endpoint.origin(), endpoint.scope());
-    let (trust, connect_timeout) = (transport.trust.clone(), transport.connect_timeout);
     let keys = match keys {
         Ok(keys) => keys,
         Err(missing) => {
-            let (source, validity) = (Arc::new(Keyless(missing)), Arc::default());
+            let stats = stats(settings.is_some());
+            let (source, validity, origin) = (Arc::new(Keyless(missing)), Arc::default(), endpoint.origin());
             let parts = Parts { source, origin, limits, validity, stats, clock, jitter, lane: None };
             return Ok((Client::new(parts), catalog));
         }
     };
+    let fleet = settings.map(|settings| {
+        let trust = &transport.trust;
+        let tls = settings.is_tls.then(|| trust.client_config(Arc::default()).map_err(|_| Error::internal()));
+        let dialer: Box<dyn Dial> = Box::new(Dialer::new(settings.clone(), tls.transpose()?));
+        Ok::<_, Error>((settings, dialer))
+    });
     let lane = (!transport.is_https).then(Lane::default);
-    let platform = Platform::new(
-        Transport::new(transport, keys.authorization),
+    let client = assemble(Assembly {
         endpoint,
-        catalog.clone(),
+        catalog: catalog.clone(),
+        limits,
         attempts,
-        Arc::clone(&stats),
-        clock.clone(),
+        connect_timeout: transport.connect_timeout,
+        transport: Transport::new(transport, keys.authorization.clone()),
+        keys,
+        fleet: fleet.transpose()?,
+        clock,
         jitter,
-    );
-    let (source, validity): (Arc<dyn TokenSource>, _) = match settings.zip(limits.cache).zip(fleet_stats) {
+        lane,
+    })?;
+    Ok((client, catalog))
+}
+
+/// What a client with keys is put together from: its options, and what leads out of the process.
+struct Assembly<T> {
+    endpoint: Endpoint,
+    catalog: Option<Catalog>,
+    limits: Limits,
+    attempts: platform::Limits,
+    connect_timeout: Duration,
+    transport: T,
+    keys: Keys,
+    fleet: Option<(Settings, Box<dyn Dial>)>,
+    clock: Clock,
+    jitter: fn() -> f64,
+    lane: Option<Lane>,
+}
+
+fn assemble<T: Exchange + fmt::Debug>(assembly: Assembly<T>) -> Result<Client, Error> {
+    let Assembly { endpoint, catalog, limits, attempts, connect_timeout, .. } = assembly;
+    let Assembly { transport, keys, fleet, clock, jitter, lane, .. } = assembly;
+    let (origin, scope) = (endpoint.origin(), endpoint.scope());
+    let stats = stats(fleet.is_some());
+    let fleet_stats = stats.fleet.clone();
+    let platform =
+        Platform::new(transport, endpoint, catalog, attempts, Arc::clone(&stats), clock.clone(), jitter);
+    let (source, validity): (Arc<dyn TokenSource>, _) = match fleet.zip(limits.cache).zip(fleet_stats) {
         None => (Arc::new(platform), Arc::default()),
-        Some(((settings, cache), stats)) => {
+        Some((((settings, dialer), cache), stats)) => {
             let validity = Arc::new(Validity::shared());
-            let tls =
-                settings.is_tls.then(|| trust.client_config(Arc::default()).map_err(|_| Error::internal()));
             let parts = fleet::Parts {
-                tls: tls.transpose()?,
+                dialer,
                 secret_key: keys.secret.expose(),
                 publishable_key: keys.publishable.expose(),
                 scope,
@@ -92,11 +131,14 @@ pub fn open(
                 clock: clock.clone(),
                 jitter,
             };
-            (Arc::new(Fleet::new(platform, settings, parts)?), validity)
+            (Arc::new(Fleet::new(platform, &settings, parts)?), validity)
         }
     };
-    let client = Client::new(Parts { source, origin, limits, validity, stats, clock, jitter, lane });
-    Ok((client, catalog))
+    Ok(Client::new(Parts { source, origin, limits, validity, stats, clock, jitter, lane }))
+}
+
+fn stats(has_fleet: bool) -> Arc<Stats> {
+    Arc::new(Stats { fleet: has_fleet.then(Arc::default), ..Stats::default() })
 }
 
 /// What stands in for the platform while a key is missing: whoever asks is told which.

@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::select;
-use redis::aio::{PubSub, PubSubSink};
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use tokio::time::{sleep, timeout};
 
 use super::crypto::Name;
+use super::dialer::{Pings, Subscription};
 use super::redis::Redis;
 use crate::core::clock::Clock;
+use crate::core::mutation::{self, Mutation};
 use crate::core::stats::FleetStats;
 use crate::core::tokens::validity::Validity;
 
@@ -115,7 +116,9 @@ impl Channel {
             match self.redis.subscribe(&self.name).await {
                 Ok(subscription) => {
                     // Before now, something may have been missed.
-                    self.validity.invalidate_all();
+                    if !mutation::is(Mutation::MissedMessages) {
+                        self.validity.invalidate_all();
+                    }
                     self.validity.heartbeat(asked);
                     if self.follow(subscription).await {
                         pause = FIRST_PAUSE;
@@ -130,27 +133,26 @@ impl Channel {
     }
 
     /// Until the subscription is lost. `true` if it was any good.
-    async fn follow(&self, subscription: PubSub) -> bool {
-        let (sink, mut messages) = subscription.split();
+    async fn follow(&self, Subscription { mut messages, pings }: Subscription) -> bool {
         let mut had_heartbeat = false;
         {
             // First the messages, then the heartbeat that came after them.
             let read = pin!(async {
                 while let Some(message) = messages.next().await {
-                    self.receive(Message::parse(message.get_payload_bytes()));
+                    self.receive(Message::parse(&message));
                 }
             });
-            let heartbeats = pin!(self.heartbeats(sink, &mut had_heartbeat));
+            let heartbeats = pin!(self.heartbeats(pings, &mut had_heartbeat));
             select(read, heartbeats).await;
         }
         had_heartbeat
     }
 
-    async fn heartbeats(&self, mut sink: PubSubSink, had_heartbeat: &mut bool) {
+    async fn heartbeats(&self, mut pings: Box<dyn Pings>, had_heartbeat: &mut bool) {
         loop {
             sleep(HEARTBEAT_INTERVAL).await;
             let asked = self.clock.now().boot;
-            let answer = timeout(self.heartbeat_timeout, sink.ping::<redis::Value>()).await;
+            let answer = timeout(self.heartbeat_timeout, pings.ping()).await;
             if !matches!(answer, Ok(Ok(_))) {
                 return;
             }
@@ -170,7 +172,7 @@ impl Channel {
             Event::AllInvalidated if is_news => self.validity.invalidate_all(),
             _ => {}
         }
-        for name in &names {
+        for name in names.iter().filter(|_| !mutation::is(Mutation::ForgottenWakeUp)) {
             self.slot(name).notify_waiters();
         }
     }

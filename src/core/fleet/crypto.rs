@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use crate::core::connection::{Connection, Details, EpochMillis, State};
 use crate::core::error::Error;
 use crate::core::json::Object;
+use crate::core::mutation::{self, Mutation};
 use crate::core::secret::Secret;
 use crate::core::tokens::key::{Key, OwnerKind};
 
@@ -138,6 +139,7 @@ impl Keys {
     /// that no two connections have one name.
     pub fn name(&self, scope: &str, key: &Key) -> Name {
         let kind = match key.kind {
+            _ if mutation::is(Mutation::KindsShareNames) => "user",
             OwnerKind::User => "user",
             OwnerKind::Group => "group",
             OwnerKind::Context => "context",

@@ -8,10 +8,11 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ::redis::aio::{MultiplexedConnection, PubSub};
-use ::redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo};
-use futures_util::FutureExt;
+use ::redis::aio::{MultiplexedConnection, PubSub, PubSubSink};
+use ::redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, RedisFuture, Value};
 use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use futures_util::{FutureExt, StreamExt};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -22,9 +23,46 @@ use tokio_rustls::TlsConnector;
 use super::failure::Failure;
 use super::resolver::Resolver;
 use super::settings::{Address, Settings, Topology};
-use super::tasks::spawn;
+use super::tasks::spawn_abortable;
 
-/// Opens connections.
+/// What opens connections to Redis.
+pub trait Dial: Send + Sync + 'static {
+    /// A connection for commands; `ended` runs when it is lost.
+    fn connect<'a>(
+        &'a self,
+        moved: Option<Address>,
+        stage: &'a Stage,
+        ended: Box<dyn FnOnce() + Send>,
+    ) -> BoxFuture<'a, Result<Arc<dyn Commands>, Failure>>;
+
+    /// A connection of its own for the messages of a channel.
+    fn subscribe<'a>(
+        &'a self,
+        moved: Option<Address>,
+        channel: &'a str,
+        stage: &'a Stage,
+    ) -> BoxFuture<'a, Result<Subscription, Failure>>;
+}
+
+/// A connection for commands, which ends when it is dropped.
+pub trait Commands: Send + Sync {
+    /// What a command is answered with.
+    fn send<'a>(&'a self, command: &'a Cmd) -> RedisFuture<'a, Value>;
+}
+
+/// A connection for the messages of a channel, which ends when both are dropped.
+pub struct Subscription {
+    pub messages: BoxStream<'static, Vec<u8>>,
+    pub pings: Box<dyn Pings>,
+}
+
+/// Asks a subscription for a heartbeat.
+pub trait Pings: Send {
+    /// Ends when it has come.
+    fn ping(&mut self) -> RedisFuture<'_, ()>;
+}
+
+/// Opens connections over the network.
 pub struct Dialer {
     settings: Settings,
     tls: Option<TlsConnector>,
@@ -43,7 +81,7 @@ pub struct Stage(Mutex<&'static str>);
 
 /// Ends a connection at once: by itself it would wait for all the replies that it still expects.
 #[derive(Debug)]
-pub struct Driver(AbortHandle);
+struct Driver(AbortHandle);
 
 impl Drop for Driver {
     fn drop(&mut self) {
@@ -53,6 +91,54 @@ impl Drop for Driver {
 
 trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> Stream for S {}
+
+/// A connection with the task that drives it.
+struct Driven {
+    commands: MultiplexedConnection,
+    _driver: Driver,
+}
+
+impl Commands for Driven {
+    fn send<'a>(&'a self, command: &'a Cmd) -> RedisFuture<'a, Value> {
+        let mut commands = self.commands.clone();
+        async move { commands.send_packed_command(command).await }.boxed()
+    }
+}
+
+impl Pings for PubSubSink {
+    fn ping(&mut self) -> RedisFuture<'_, ()> {
+        async move { Self::ping::<Value>(self).await.map(drop) }.boxed()
+    }
+}
+
+impl Dial for Dialer {
+    fn connect<'a>(
+        &'a self,
+        moved: Option<Address>,
+        stage: &'a Stage,
+        ended: Box<dyn FnOnce() + Send>,
+    ) -> BoxFuture<'a, Result<Arc<dyn Commands>, Failure>> {
+        async move {
+            let (commands, driver) = self.connect(moved, stage, ended).await?;
+            Ok(Arc::new(Driven { commands, _driver: driver }) as Arc<dyn Commands>)
+        }
+        .boxed()
+    }
+
+    fn subscribe<'a>(
+        &'a self,
+        moved: Option<Address>,
+        channel: &'a str,
+        stage: &'a Stage,
+    ) -> BoxFuture<'a, Result<Subscription, Failure>> {
+        async move {
+            let (pings, messages) = self.subscribe(moved, channel, stage).await?.split();
+            let messages = messages.map(|message| message.get_payload_bytes().to_vec());
+            Ok(Subscription { messages: messages.boxed(), pings: Box::new(pings) })
+        }
+        .boxed()
+    }
+}
 
 impl Dialer {
     /// Opens nothing yet.
@@ -64,19 +150,18 @@ impl Dialer {
         Self { settings, tls, resolver: Resolver::system() }
     }
 
-    /// A connection for commands; `ended` runs when it is lost.
-    pub async fn connect(
+    async fn connect(
         &self,
         moved: Option<Address>,
         stage: &Stage,
-        ended: impl FnOnce() + Send + 'static,
+        ended: Box<dyn FnOnce() + Send>,
     ) -> Result<(MultiplexedConnection, Driver), Failure> {
         let stream = self.stream(moved, stage).await?;
         stage.set("the login");
         let (mut commands, driver) =
             MultiplexedConnection::new_with_config(&anonymous(), stream, unlimited()).await?;
         let driver: BoxFuture<'static, ()> = driver.map(|()| ended()).boxed();
-        let driver = Driver(spawn(driver));
+        let driver = Driver(spawn_abortable(driver));
         // By hand, since the library does not tell with which code a login was refused.
         for command in self.login_commands() {
             commands.send_packed_command(&command).await?.extract_error()?;
@@ -84,8 +169,7 @@ impl Dialer {
         Ok((commands, driver))
     }
 
-    /// A connection of its own for the messages of a channel.
-    pub async fn subscribe(
+    async fn subscribe(
         &self,
         moved: Option<Address>,
         channel: &str,
@@ -182,7 +266,7 @@ impl Dialer {
                     continue;
                 }
             };
-            let _driver = Driver(spawn(driver.boxed()));
+            let _driver = Driver(spawn_abortable(driver.boxed()));
             match question.query_async::<Option<(String, u16)>>(&mut commands).await {
                 Ok(Some((host, port))) => return Ok(Address { host, port }),
                 Ok(None) => return Err(Failure::lasting("the Sentinel knows no Redis of that name")),

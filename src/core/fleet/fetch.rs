@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::future::{Either, select};
+use futures_util::future::{BoxFuture, Either, select};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout_at};
 
@@ -22,6 +22,7 @@ use super::tasks::{self, Tasks};
 use crate::core::clock::Clock;
 use crate::core::connection::{Connection, State};
 use crate::core::error::Error;
+use crate::core::mutation::{self, Mutation};
 use crate::core::source::{Fetch, Fetched, Purpose, TokenSource};
 use crate::core::stats::FleetStats;
 use crate::core::tokens::lifetime::{REFRESH_FROM, lifetime};
@@ -101,7 +102,12 @@ impl Fetcher {
             Ok(Look::Fetch(permit)) => {
                 self.stats.misses.add();
                 let result = permit.lock.renewed_during(source.fetch(fetch)).await;
-                self.write_later(purpose, permit, &result);
+                match self.writing(purpose, permit, &result) {
+                    Some(write) if mutation::is(Mutation::WriteIsWaitedFor) => write.await,
+                    // In the background: the caller has what it came for, and Redis none of its time.
+                    Some(write) => self.tasks.spawn(write),
+                    None => {}
+                }
                 result
             }
             Err(Unavailable) => {
@@ -120,7 +126,9 @@ impl Fetcher {
         if self.breaker.is_open() {
             return Err(Unavailable);
         }
-        self.outbox.flush(Some(name)).await?;
+        if !mutation::is(Mutation::ReadBeforeTold) {
+            self.outbox.flush(Some(name)).await?;
+        }
         let id = self.keys.random().ok_or(Unavailable)?;
         let mut lock = LockGuard { fetcher: Arc::clone(self), name: *name, id, is_held: false };
         let fetch =
@@ -180,8 +188,13 @@ impl Fetcher {
         (!left.is_zero() && !is_late).then_some((entry, Life { age, left }))
     }
 
-    /// In the background: the caller has what it came for, and Redis none of its time.
-    fn write_later(self: &Arc<Self>, purpose: Purpose, permit: Permit, result: &Result<Fetched, Error>) {
+    /// What has to be written, if anything: an entry for others, or that there is none.
+    fn writing(
+        self: &Arc<Self>,
+        purpose: Purpose,
+        permit: Permit,
+        result: &Result<Fetched, Error>,
+    ) -> Option<BoxFuture<'static, ()>> {
         let name = permit.lock.name;
         let entry = result.as_ref().ok().and_then(|fetched| self.seal(&name, &fetched.connection));
         let entry = entry.filter(|_| permit.began.elapsed() < GENERATION_LIFE / 2);
@@ -191,7 +204,7 @@ impl Fetcher {
             self.outbox.add(&[(name, None)]);
         }
         if entry.is_none() && !permit.lock.is_held {
-            return;
+            return None;
         }
         let fetcher = Arc::clone(self);
         let write = async move {
@@ -203,7 +216,7 @@ impl Fetcher {
                 None => permit.lock.release(Release::Failed).await,
             }
         };
-        self.tasks.spawn(write.boxed());
+        Some(write.boxed())
     }
 
     async fn write(
@@ -271,7 +284,8 @@ impl LockGuard {
 
 impl Drop for LockGuard {
     fn drop(&mut self) {
-        if !mem::take(&mut self.is_held) || Handle::try_current().is_err() {
+        let is_held = mem::take(&mut self.is_held) && !mutation::is(Mutation::LockKept);
+        if !is_held || Handle::try_current().is_err() {
             return;
         }
         let (fetcher, name, id) = (Arc::clone(&self.fetcher), self.name, self.id);

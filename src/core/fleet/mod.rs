@@ -18,14 +18,14 @@
 
 mod breaker;
 mod channel;
-mod crypto;
-mod dialer;
-mod failure;
+pub mod crypto;
+pub mod dialer;
+pub mod failure;
 mod fetch;
 mod outbox;
 mod redis;
 mod resolver;
-mod scripts;
+pub mod scripts;
 pub mod settings;
 mod tasks;
 
@@ -35,11 +35,11 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use rustls::ClientConfig;
 
 use self::breaker::Breaker;
 use self::channel::Channel;
 use self::crypto::{Keys, Name};
+use self::dialer::Dial;
 use self::fetch::Fetcher;
 use self::outbox::{Outbox, Queue};
 use self::redis::Redis;
@@ -54,10 +54,9 @@ use crate::core::tokens::key::Key;
 use crate::core::tokens::validity::{Validity, Version};
 
 /// What a fleet is built from, apart from its settings.
-#[derive(Debug)]
 pub struct Parts<'a> {
-    /// What is trusted, if Redis is spoken to over TLS.
-    pub tls: Option<ClientConfig>,
+    /// What opens the connections to Redis.
+    pub dialer: Box<dyn Dial>,
     pub secret_key: &'a str,
     pub publishable_key: &'a str,
     /// Tells the platform apart from others.
@@ -96,16 +95,15 @@ struct Background {
 
 impl<S: TokenSource> Fleet<S> {
     /// Connects to nothing and starts nothing yet.
-    pub fn new(source: S, settings: Settings, parts: Parts<'_>) -> Result<Self, Error> {
+    pub fn new(source: S, settings: &Settings, parts: Parts<'_>) -> Result<Self, Error> {
         let Parts { scope, validity, stats, clock, jitter, connect_timeout, patience, ttl, .. } = parts;
         let secret = settings.encryption_key.as_ref().map_or(parts.secret_key, |key| key.expose());
         let keys = Arc::new(Keys::derive(secret.as_bytes(), parts.publishable_key)?);
         let sender = keys.random().ok_or_else(Error::internal)?;
-        let key_prefix = settings.key_prefix.clone();
         let (owner, tasks) = TasksOwner::new();
-        let redis = Arc::new(Redis::new(settings, parts.tls, connect_timeout));
+        let redis = Arc::new(Redis::new(parts.dialer, settings.command_timeout, connect_timeout));
         let breaker = Arc::new(Breaker::new(Arc::clone(&redis), tasks.clone(), Arc::clone(&stats)));
-        let scripts = Arc::new(Scripts::new(Arc::clone(&breaker), &key_prefix, &keys.namespace()));
+        let scripts = Arc::new(Scripts::new(Arc::clone(&breaker), &settings.key_prefix, &keys.namespace()));
         let channel = Arc::new(Channel::new(channel::Parts {
             redis,
             name: scripts.channel.clone(),

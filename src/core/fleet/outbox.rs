@@ -1,11 +1,11 @@
 //! Owns the invalidations of this process that Redis has not been told of yet. Each is kept until it has, however many they
 //! are and however long that takes; beyond what can be remembered one by one, everything older is invalidated.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rustc_hash::FxHashMap;
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
@@ -14,6 +14,7 @@ use super::channel::{Channel, Event};
 use super::crypto::{Keys, Name, Tag};
 use super::redis::Unavailable;
 use super::scripts::Scripts;
+use crate::core::mutation::{self, Mutation};
 
 #[cfg(test)]
 mod tests;
@@ -51,7 +52,7 @@ pub struct Queue {
 #[derive(Debug, Default)]
 struct State {
     last_number: u64,
-    open: HashMap<Name, Open>,
+    open: FxHashMap<Name, Open>,
     /// The number of the invalidation with which there were too many.
     all: Option<u64>,
 }
@@ -88,6 +89,9 @@ impl Outbox {
             }
             let Some(batch) = self.queue.batch(name) else { continue };
             if let Err(unavailable) = self.send(&batch).await {
+                if mutation::is(Mutation::OutboxForgets) {
+                    self.queue.close(batch);
+                }
                 failures.fetch_add(1, Ordering::Relaxed);
                 return Err(unavailable);
             }
@@ -127,14 +131,25 @@ impl Outbox {
     }
 }
 
+/// `MAX_OPEN`, or fewer in a simulated world.
+fn max_open() -> usize {
+    #[cfg(test)]
+    if let Some(bound) = crate::core::simulation::max_open() {
+        return bound;
+    }
+    MAX_OPEN
+}
+
 impl Queue {
     fn add(&self, event: &[(Name, Option<Tag>)]) {
         let mut state = self.state();
         state.last_number += 1;
         let number = state.last_number;
-        if state.open.len() + event.len() > MAX_OPEN {
+        if state.open.len() + event.len() > max_open() {
             state.open.clear();
-            state.all = Some(number);
+            if !mutation::is(Mutation::OverflowForgets) {
+                state.all = Some(number);
+            }
         } else {
             for (name, tag) in event {
                 state.add(*name, *tag, number);

@@ -7,16 +7,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use ::redis::aio::{MultiplexedConnection, PubSub};
 use ::redis::{Cmd, Value};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
-use rustls::ClientConfig;
 use tokio::time::timeout;
 
-use super::dialer::{Dialer, Driver, Stage};
+use super::dialer::{Commands, Dial, Stage, Subscription};
 use super::failure::Failure;
-use super::settings::{Address, Settings};
+use super::settings::Address;
 use super::tasks::spawn;
 
 /// After the time is over, for a reply that has come while this process had no time to look.
@@ -28,7 +26,7 @@ pub struct Unavailable;
 
 /// Where Redis is, and the connection to it.
 pub struct Redis {
-    dialer: Dialer,
+    dialer: Box<dyn Dial>,
     command_timeout: Duration,
     connect_timeout: Duration,
     state: Mutex<State>,
@@ -50,20 +48,12 @@ struct State {
     moved: Option<Address>,
 }
 
-type Connecting = Shared<BoxFuture<'static, Result<Connection, Failure>>>;
-
-#[derive(Clone)]
-struct Connection {
-    commands: MultiplexedConnection,
-    _driver: Arc<Driver>,
-}
+type Connecting = Shared<BoxFuture<'static, Result<Arc<dyn Commands>, Failure>>>;
 
 impl Redis {
     /// Connects to nothing yet.
-    pub fn new(settings: Settings, tls: Option<ClientConfig>, connect_timeout: Duration) -> Self {
+    pub fn new(dialer: Box<dyn Dial>, command_timeout: Duration, connect_timeout: Duration) -> Self {
         let state = State { connection: None, number: 0, stage: Arc::new(Stage::new()), moved: None };
-        let command_timeout = settings.command_timeout;
-        let dialer = Dialer::new(settings, tls);
         Self { dialer, command_timeout, connect_timeout, state: Mutex::new(state) }
     }
 
@@ -89,8 +79,7 @@ impl Redis {
         loop {
             let (number, connection) = self.connection();
             used.store(number, Ordering::Relaxed);
-            let mut connection = connection.await?;
-            let answer = connection.commands.send_packed_command(command).await;
+            let answer = connection.await?.send(command).await;
             let error = match answer.and_then(Value::extract_error) {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
@@ -162,7 +151,7 @@ impl Redis {
         self.ask(&::redis::cmd("PING")).await.map(drop)
     }
 
-    async fn connect(self: &Arc<Self>, number: u64, stage: &Stage) -> Result<Connection, Failure> {
+    async fn connect(self: &Arc<Self>, number: u64, stage: &Stage) -> Result<Arc<dyn Commands>, Failure> {
         let redis = Arc::downgrade(self);
         let ended = move || {
             if let Some(redis) = redis.upgrade() {
@@ -170,12 +159,11 @@ impl Redis {
             }
         };
         let moved = self.state().moved.clone();
-        let (commands, driver) = self.dialer.connect(moved, stage, ended).await?;
-        Ok(Connection { commands, _driver: Arc::new(driver) })
+        self.dialer.connect(moved, stage, Box::new(ended)).await
     }
 
     /// A connection of its own for the messages of a channel.
-    pub async fn subscribe(&self, channel: &str) -> Result<PubSub, Failure> {
+    pub async fn subscribe(&self, channel: &str) -> Result<Subscription, Failure> {
         let stage = Stage::new();
         let moved = self.state().moved.clone();
         let subscribing = timeout(self.connect_timeout, self.dialer.subscribe(moved, channel, &stage)).await;

@@ -18,7 +18,7 @@ use super::breaker::Breaker;
 use super::crypto::{Name, Tag};
 use super::redis::Unavailable;
 
-mod lua;
+pub mod lua;
 
 /// A lock lasts so long unless its holder renews it: a holder that was killed keeps the others waiting for this long.
 pub const LOCK_LIFE: Duration = Duration::from_secs(2);

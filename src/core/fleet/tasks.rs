@@ -40,6 +40,13 @@ impl Tasks {
 
 /// Runs a task to its end on the runtime that this is called on. Boxed, since each type that is spawned costs kilobytes of
 /// code.
-pub fn spawn(task: BoxFuture<'static, ()>) -> AbortHandle {
+pub fn spawn(task: BoxFuture<'static, ()>) {
+    #[cfg(test)]
+    let Some(task) = crate::core::simulation::executor::adopt(task) else { return };
+    drop(spawn_abortable(task));
+}
+
+/// As `spawn`, for a task that may have to end before its end.
+pub fn spawn_abortable(task: BoxFuture<'static, ()>) -> AbortHandle {
     Handle::current().spawn(task).abort_handle()
 }

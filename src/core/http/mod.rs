@@ -7,7 +7,7 @@ mod answer;
 mod fault;
 mod gate;
 pub mod identity;
-mod pool;
+pub mod pool;
 pub mod proxy;
 mod resolver;
 pub mod tls;
@@ -252,25 +252,10 @@ async fn drain(mut response: Response) {
 impl Exchange for Transport {
     async fn exchange(&self, url: Url, limit: Duration, avoid: Option<PoolNumber>) -> Result<Answer, Fault> {
         let build = |served| self.route.build(served);
-        let pool = match avoid {
-            Some(avoid) => self.pools.fresh(avoid, build),
-            None => self.pools.current(build),
-        };
-        let pool = pool.ok_or_else(|| Fault::lasting(Error::internal()))?;
-        let answers = pool.answers();
-        match timeout(limit, self.route.travel(&pool, url)).await {
-            Ok(Ok(answer)) => {
-                pool.answered();
-                Ok(answer)
-            }
-            Ok(Err(fault)) => Err(fault),
-            Err(_) => {
-                // A frozen connection looks just so, unless others of the pool answered meanwhile.
-                if pool.answers() == answers {
-                    self.pools.leave(pool.number);
-                }
-                Err(self.route.peer.overdue(limit))
-            }
+        let travel = |pool: Arc<Pool>| async move { self.route.travel(&pool, url).await };
+        match self.pools.exchange(avoid, limit, build, travel).await {
+            None => Err(Fault::lasting(Error::internal())),
+            Some(answered) => answered.unwrap_or_else(|_| Err(self.route.peer.overdue(limit))),
         }
     }
 }

@@ -8,7 +8,11 @@ use std::time::Duration;
 
 use hyper_util::client::legacy::connect::{Connected, HttpInfo};
 use rustc_hash::FxHashSet;
-use tokio::time::Instant;
+use tokio::time::error::Elapsed;
+use tokio::time::{Instant, timeout};
+
+use super::fault::Fault;
+use crate::core::mutation::{self, Mutation};
 
 /// Most connections of a pool that are remembered. Beyond them all are forgotten, which costs each that still lives a free
 /// retry at most.
@@ -17,44 +21,67 @@ const MAX_SERVED: usize = 4096;
 /// Which of a client's pools.
 pub type PoolNumber = NonZeroU32;
 
-/// One pool, and what is known of its connections.
+/// One pool, and what is known of its connections. The client is what opens them.
 #[derive(Debug)]
-pub struct Pool {
+pub struct Pool<C = reqwest::Client> {
     pub number: PoolNumber,
-    pub client: reqwest::Client,
+    pub client: C,
     pub served: Served,
     answers: AtomicU64,
     built_at: Instant,
 }
 
-impl Pool {
-    /// A whole answer came: the connections live.
-    pub fn answered(&self) {
-        self.answers.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// How many answers came so far.
-    pub fn answers(&self) -> u64 {
+impl<C> Pool<C> {
+    /// How many whole answers came so far, which tells that the connections live.
+    fn answers(&self) -> u64 {
         self.answers.load(Ordering::Relaxed)
     }
 }
 
 /// The pool in use. Those that were left live on for the requests that still use them.
 #[derive(Debug)]
-pub struct Pools {
-    current: Mutex<Option<Arc<Pool>>>,
+pub struct Pools<C = reqwest::Client> {
+    current: Mutex<Option<Arc<Pool<C>>>>,
     built: AtomicU32,
     max_age: Duration,
 }
 
-impl Pools {
+impl<C> Pools<C> {
     /// No pool yet. One that has reached the age is left, so that no connection gets a new request that is older.
     pub fn new(max_age: Duration) -> Self {
         Self { current: Mutex::default(), built: AtomicU32::default(), max_age }
     }
 
+    /// Has a request travel over the pool in use, or over a new one if it has to avoid that, and waits up to `limit` for its
+    /// answer. `None` if no pool can be built.
+    pub async fn exchange<T, F: Future<Output = Result<T, Fault>>>(
+        &self,
+        avoid: Option<PoolNumber>,
+        limit: Duration,
+        build: impl FnOnce(Served) -> Option<C>,
+        travel: impl FnOnce(Arc<Pool<C>>) -> F,
+    ) -> Option<Result<F::Output, Elapsed>> {
+        let pool = match avoid {
+            Some(avoid) => self.fresh(avoid, build),
+            None => self.current(build),
+        }?;
+        let answers = pool.answers();
+        let result = timeout(limit, travel(Arc::clone(&pool))).await;
+        match &result {
+            Ok(Ok(_)) => {
+                pool.answers.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok(Err(_)) => {}
+            Err(_) if mutation::is(Mutation::AnyPoolIsLeft) => drop(lock(&self.current).take()),
+            // A frozen connection looks just so, unless others of the pool answered meanwhile.
+            Err(_) if pool.answers() == answers => self.leave(pool.number),
+            Err(_) => {}
+        }
+        Some(result)
+    }
+
     /// The pool in use, built if there is none.
-    pub fn current(&self, build: impl FnOnce(Served) -> Option<reqwest::Client>) -> Option<Arc<Pool>> {
+    fn current(&self, build: impl FnOnce(Served) -> Option<C>) -> Option<Arc<Pool<C>>> {
         let mut current = lock(&self.current);
         if let Some(pool) = &*current
             && pool.built_at.elapsed() < self.max_age
@@ -69,11 +96,7 @@ impl Pools {
     }
 
     /// A pool without a connection yet. It takes the place of the one to avoid, or nobody else gets to use it.
-    pub fn fresh(
-        &self,
-        avoid: PoolNumber,
-        build: impl FnOnce(Served) -> Option<reqwest::Client>,
-    ) -> Option<Arc<Pool>> {
+    fn fresh(&self, avoid: PoolNumber, build: impl FnOnce(Served) -> Option<C>) -> Option<Arc<Pool<C>>> {
         let pool = self.build(build)?;
         let mut current = lock(&self.current);
         let avoided = current.take_if(|current| current.number == avoid);
@@ -85,13 +108,13 @@ impl Pools {
     }
 
     /// Leaves a pool to those who use it now, unless that has happened already.
-    pub fn leave(&self, number: PoolNumber) {
+    fn leave(&self, number: PoolNumber) {
         let left = lock(&self.current).take_if(|pool| pool.number == number);
         // Closes its idle connections, outside the lock.
         drop(left);
     }
 
-    fn build(&self, build: impl FnOnce(Served) -> Option<reqwest::Client>) -> Option<Arc<Pool>> {
+    fn build(&self, build: impl FnOnce(Served) -> Option<C>) -> Option<Arc<Pool<C>>> {
         let served = Served::default();
         Some(Arc::new(Pool {
             client: build(served.clone())?,
@@ -141,11 +164,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::http::tls::{Roots, Trust};
 
-    fn build(_: Served) -> Option<reqwest::Client> {
-        let tls = Trust::new(&Roots::default()).ok()?.client_config(Arc::default()).ok()?;
-        reqwest::Client::builder().tls_backend_preconfigured(tls).build().ok()
+    fn build(_: Served) -> Option<()> {
+        Some(())
     }
 
     #[test]

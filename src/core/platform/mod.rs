@@ -8,6 +8,7 @@ pub mod endpoint;
 pub mod retry;
 pub mod verdict;
 
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ use crate::core::clock::Clock;
 use crate::core::connection::{Connection, State};
 use crate::core::error::{Error, Kind};
 use crate::core::http::{Class, Exchange, Fault, is_passing};
+use crate::core::mutation::{self, Mutation};
 use crate::core::platform::catalog::Catalog;
 use crate::core::platform::endpoint::Endpoint;
 use crate::core::platform::retry::{Failure, Policy, Quota};
@@ -87,13 +89,21 @@ impl<T: Exchange> Platform<T> {
         let mut free_retry = true;
         let mut avoid = None;
         loop {
-            let permit = self.permits.acquire().await.map_err(|_| Error::internal())?;
+            let mut permit = Some(self.permits.acquire().await.map_err(|_| Error::internal())?);
+            if mutation::is(Mutation::PermitNotHeld) {
+                permit = None;
+            }
             drop(queued.take());
             progress.attempt();
             self.stats.requests.add();
             let under_way = self.stats.in_flight.hold();
             let exchange = transport.exchange(url.clone(), self.attempt_timeout, avoid).await;
-            drop((under_way, permit));
+            drop(permit);
+            if mutation::is(Mutation::CountLeaks) {
+                mem::forget(under_way);
+            } else {
+                drop(under_way);
+            }
 
             let fault = match exchange {
                 Ok(answer) => match verdict::judge(&answer, &self.origin, self.clock.now().wall) {

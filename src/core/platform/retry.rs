@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use crate::core::http::Class;
+use crate::core::mutation::{self, Mutation};
 
 /// How often a call is tried again unless an option says otherwise.
 pub const DEFAULT_MAX_RETRIES: u32 = 2;
@@ -40,7 +41,7 @@ impl Policy {
     /// How long to wait before the next request, or `None` to give up now. A wait that would pass the deadline is
     /// giving up: the caller learns the real reason at once instead of a timeout later.
     pub fn delay(&self, failure: Failure) -> Option<Duration> {
-        if failure.retries >= self.max_retries {
+        if failure.retries >= self.max_retries && !mutation::is(Mutation::EndlessRetries) {
             return None;
         }
         let base = match failure.class {
@@ -48,6 +49,7 @@ impl Policy {
             Class::Throttled => THROTTLED_BASE,
         };
         let delay = match failure.retry_after {
+            Some(asked) if mutation::is(Mutation::RetryAfterIsWaitedFor) => return Some(asked),
             Some(asked) if asked > MAX_RETRY_AFTER => return None,
             // A little on top, so that all who were told the same do not come back as one.
             Some(asked) => asked + TRANSIENT_BASE.mul_f64((self.jitter)()),
@@ -79,6 +81,7 @@ impl Quota {
             // All the streams of one connection may be affected at once: a hundred of them are paid for.
             Class::Throttled | Class::Unhandled => 5,
         };
+        let cost = if mutation::is(Mutation::NoQuota) { 0 } else { cost };
         let mut left = self.left();
         *left = left.checked_sub(cost)?;
         Some(Spent(cost))

@@ -26,6 +26,7 @@ use self::validity::{Validity, Version};
 use crate::core::clock::Now;
 use crate::core::connection::Connection;
 use crate::core::error::Error;
+use crate::core::mutation::{self, Mutation};
 
 /// The state.
 #[derive(Debug)]
@@ -113,7 +114,7 @@ impl Tokens {
         }
         match result {
             Some(Ok((connection, life))) => self.keep(key, number, connection, life, is_current, now),
-            Some(Err(error)) if is_current && error.is_refusal() => self.evict(key),
+            Some(Err(error)) if is_current && error.is_refusal() => self.refuse(key),
             _ => {}
         }
     }
@@ -131,13 +132,21 @@ impl Tokens {
         if let Some(life) = lifetime(connection, most.min(MEMORY), now) {
             self.replacements.replace(key, number, &Kept::new(connection, life, version, now));
         }
+        let is_current = is_current || mutation::is(Mutation::SupersededIsKept);
         let Some(cache) = self.cache.as_mut().filter(|_| is_current) else { return };
         match lifetime(connection, most.min(cache.ttl()), now) {
             // A service has said that it is of no use.
             Some(life) if !is_rejected => {
                 cache.put(key.clone(), Kept::new(connection, life, version, now), life, age, now);
             }
-            _ => cache.evict(key),
+            _ => self.refuse(key),
+        }
+    }
+
+    /// There is nothing to be kept.
+    fn refuse(&mut self, key: &Key) {
+        if !mutation::is(Mutation::RefusalEvictsNothing) {
+            self.evict(key);
         }
     }
 
@@ -145,7 +154,9 @@ impl Tokens {
     pub fn invalidate(&mut self, key: &Key) {
         let last = self.in_flight.last();
         self.replacements.invalidate(key, last);
-        self.in_flight.supersede(key);
+        if !mutation::is(Mutation::NothingSuperseded) {
+            self.in_flight.supersede(key);
+        }
         self.evict(key);
     }
 
@@ -153,7 +164,8 @@ impl Tokens {
     /// that a late refusal undoes nothing newer. `false` then.
     pub fn reject(&mut self, key: &Key, token: &str, now: Now) -> bool {
         let last = self.in_flight.last();
-        let is_news = self.replacements.reject(key, token, last, now);
+        let is_news =
+            self.replacements.reject(key, token, last, now) || mutation::is(Mutation::EveryReportIsNews);
         let kept = self.cache.as_ref().and_then(|cache| cache.token(key));
         if is_news && kept.is_none_or(|kept| kept == token) {
             self.in_flight.supersede(key);

@@ -9,6 +9,7 @@ use std::time::Duration;
 use lru::LruCache;
 
 use crate::core::clock::Now;
+use crate::core::mutation::{self, Mutation};
 use crate::core::secret::Secret;
 use crate::core::tokens::kept::Kept;
 use crate::core::tokens::key::Key;
@@ -60,7 +61,9 @@ impl Replacements {
             return false;
         }
         for rejection in &mut rejected.tokens {
-            if rejection.replacement.as_ref().and_then(|kept| kept.connection.token()) == Some(token) {
+            if rejection.replacement.as_ref().and_then(|kept| kept.connection.token()) == Some(token)
+                && !mutation::is(Mutation::RejectedReplacement)
+            {
                 (rejection.after, rejection.replacement) = (last, None);
             }
         }
@@ -96,7 +99,9 @@ impl Replacements {
     /// A fetch has brought a token. One that was rejected after the fetch began is in nobody's place.
     pub fn replace(&mut self, key: &Key, fetch: FetchNumber, kept: &Kept) {
         let Some((rejected, token)) = self.0.peek_mut(key).zip(kept.connection.token()) else { return };
-        if rejected.find(token).is_some_and(|rejection| rejection.after >= fetch) {
+        if rejected.find(token).is_some_and(|rejection| rejection.after >= fetch)
+            && !mutation::is(Mutation::RejectedMeanwhile)
+        {
             return;
         }
         for rejection in rejected.tokens.iter_mut().filter(|rejection| rejection.after < fetch) {

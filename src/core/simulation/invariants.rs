@@ -1,0 +1,389 @@
+//! Owns what must always hold. Each is checked at the moment at which it could be broken, from what an onlooker knows.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::executor::Process;
+use super::model::{CallId, Ending, MEMORY, OneProcess, OneRequest};
+use super::plan::PLACES;
+use super::platform::{Meaning, Serial, TokenId, Which};
+use super::sharing::CALM;
+use super::world::{Seq, State};
+use crate::core::connection::Unavailable;
+use crate::core::error::Kind;
+
+pub const IDENTITY: &str = "no caller gets a token of another connection";
+pub const INVALIDATED: &str = "what begins after an invalidation gets nothing from before it";
+pub const REPORTED: &str = "what begins after a report gets the rejected token from no answer before it";
+pub const ENDED: &str = "no token is handed out after its end by either clock";
+pub const IN_TIME: &str = "every call settles within its limit";
+pub const EXPLAINED: &str = "every outcome is what the platform said to that call";
+pub const REFUSED: &str = "what the platform refuses is not handed out from memory";
+pub const WOKEN: &str = "whoever waits for another member is woken by it";
+pub const AT_ONCE: &str = "a call ends as soon as its outcome is known";
+pub const SHARED: &str = "identical calls share one request";
+pub const KNOWN: &str = "what is known is not asked for again";
+pub const ONE_REPAIR: &str = "one request for all who were refused with one token";
+pub const ATTEMPTS: &str = "attempts are bounded";
+pub const PERMITS: &str = "no more than maxConcurrency requests at once";
+pub const CONNECTIONS: &str = "a slow platform is met with few connections";
+pub const QUOTA: &str = "a failing platform is spared";
+pub const UNTOUCHED: &str = "one caller's leaving changes nothing for another";
+pub const FORLORN: &str = "what nobody waits for is cancelled";
+pub const CLOSING: &str = "close waits for calls alone";
+pub const PROMISED: &str =
+    "a second after Redis was told of an invalidation, no member hands out what is from before it";
+pub const HALF_SECOND: &str = "without a Redis, a token is kept for half a second";
+pub const ASKING: &str = "a dead Redis costs a call no more than one command's limit";
+pub const USED: &str = "a healthy Redis is used";
+pub const TOLD: &str = "a healthy Redis is told of an invalidation at once";
+pub const LOST: &str = "no invalidation is lost";
+pub const NOTHING_LEFT: &str = "nothing is left behind";
+
+/// How a call was taken on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begun {
+    Known,
+    Joined,
+    Started,
+}
+
+/// What a caller is given.
+#[derive(Clone, Debug)]
+pub enum Given {
+    /// The token, and the number of the request that brought it.
+    Token(TokenId, Serial),
+    Unavailable(Unavailable),
+    Failure(Kind),
+}
+
+/// How long a connection may be kept that was fetched then.
+fn life(request: &OneRequest, expires_at: Option<f64>, ttl: Duration) -> Duration {
+    let Some(end) = expires_at else { return ttl };
+    let left = Duration::try_from_secs_f64((end - request.wall) / 1e3).unwrap_or_default();
+    ttl.min(left - Duration::from_secs(60).min(left / 5))
+}
+
+impl OneProcess {
+    fn ttl(&self) -> Option<Duration> {
+        self.plan.cache.map(|(ttl, _)| Duration::from_millis(ttl))
+    }
+
+    fn is_clear(&self, which: Which) -> bool {
+        self.places[which % PLACES].clear_since.is_some()
+    }
+
+    fn is_alone(&self) -> bool {
+        !self.plan.in_fleet
+    }
+}
+
+impl State {
+    /// Something happens: what was due before now has happened.
+    pub fn happens(&mut self) -> Seq {
+        let now = Instant::now();
+        let Self { model, time, redis, .. } = self;
+        if model.due.first().is_some_and(|(at, _)| *at < now) {
+            for (_, call) in model.due.drain(..) {
+                let one = &model.calls[call];
+                if !one.is_settled && !model.processes[one.process].has_crashed {
+                    time.violate(AT_ONCE, || format!("call {call}"));
+                }
+            }
+        }
+        if model.forlorn.first().is_some_and(|(at, ..)| *at < now) {
+            for (_, process, which) in std::mem::take(&mut model.forlorn) {
+                let place = model.place(process, which);
+                let is_forlorn = place.open.is_empty() && place.refreshes == 0 && !place.requests.is_empty();
+                if is_forlorn && !model.processes[process].has_crashed {
+                    time.violate(FORLORN, || format!("a request of process {process} for {which}"));
+                }
+            }
+        }
+        if model.closing.first().is_some_and(|(at, _)| *at < now) {
+            for (_, process) in std::mem::take(&mut model.closing) {
+                let one = &model.processes[process];
+                if !one.has_ended && !one.has_crashed {
+                    time.violate(CLOSING, || format!("process {process}"));
+                }
+            }
+        }
+        let is_overdue = |due: &Option<Instant>| due.is_some_and(|due| due < now);
+        if model.sharing.awaiting.values().any(is_overdue) {
+            let is_calm = redis.was_calm_for(Duration::from_secs(1));
+            let overdue = model.sharing.awaiting.iter().filter(|(_, due)| is_overdue(due));
+            let overdue: Vec<_> = overdue.map(|(of, _)| *of).collect();
+            for (process, which) in overdue {
+                model.sharing.awaiting.remove(&(process, which));
+                let one = &model.processes[process];
+                let place = &one.places[which % PLACES];
+                let has_permit = one.under_way < one.plan.max_concurrency;
+                let has_asked = !place.requests.is_empty();
+                let waits = !place.open.is_empty() && has_permit && !has_asked && one.is_clear(which);
+                if waits && is_calm && !one.has_crashed {
+                    time.violate(WOKEN, || format!("process {process}, for {which}"));
+                }
+            }
+        }
+        if model.asking.first().is_some_and(|(at, _)| *at < now) {
+            let is_due = |(at, _): &(Instant, CallId)| *at < now;
+            let due: Vec<_> = model.asking.extract_if(.., |asking| is_due(asking)).collect();
+            for (_, call) in due {
+                let one = &model.calls[call];
+                let process = &model.processes[one.process];
+                let has_asked = model.requests.iter().rev().any(|request| {
+                    (request.process, request.which) == (one.process, one.which) && request.began > one.began
+                });
+                let is_dead = redis.dead_since.is_some_and(|since| since <= one.began_at);
+                let has_permit = process.under_way < process.plan.max_concurrency;
+                if is_dead && has_permit && !has_asked && !one.is_settled && !process.has_crashed {
+                    time.violate(ASKING, || format!("call {call}"));
+                }
+            }
+        }
+        time.next()
+    }
+
+    pub fn check_request(&mut self, process: Process, which: Which, _: Seq) {
+        let Self { model, time, redis, .. } = self;
+        let one = &model.processes[process];
+        if one.under_way >= one.plan.max_concurrency {
+            time.violate(PERMITS, || format!("process {process}, for {which}"));
+        }
+        let Some(ttl) = one.ttl().filter(|_| one.plan.in_fleet && redis.was_calm_for(CALM)) else { return };
+        let place = &one.places[which % PLACES];
+        let Some((written, at)) = redis.written.get(&which).copied() else { return };
+        let first = place.open.iter().map(|call| &model.calls[*call]).min_by_key(|call| call.began);
+        let first = first.filter(|call| call.has_started).map(|call| call.began);
+        let is_clear = place.clear_since.is_some_and(|since| since < written) && place.refreshes == 0;
+        let have_jumped = model.processes.iter().any(|one| one.clocks.jumps() > 0);
+        let is_there = redis.left(which) > Duration::from_millis(100) && at.elapsed() < ttl / 2;
+        if is_clear && is_there && !have_jumped && first.is_some_and(|first| first > written) {
+            time.violate(USED, || format!("process {process} asks for {which}"));
+        }
+    }
+
+    pub fn check_connections(&mut self, process: Process) {
+        let Self { model, time, .. } = self;
+        let one = &model.processes[process];
+        let limits = one.opened.elapsed().as_millis() / u128::from(one.plan.attempt_timeout);
+        let allowed = 2 + limits as usize + one.lost_connections + one.stale as usize;
+        if one.connections.len() > allowed {
+            time.violate(CONNECTIONS, || {
+                format!("process {process} opened {} and not {allowed}", one.connections.len())
+            });
+        }
+    }
+
+    pub fn check_ending(&mut self, serial: Serial, ending: Ending) {
+        let Self { model, time, .. } = self;
+        let OneRequest { process, which, began, .. } = model.requests[serial];
+        let place = &model.processes[process].places[which % PLACES];
+        if place.clear_since.is_none_or(|since| began <= since) {
+            return;
+        }
+        let is_final = match ending {
+            Ending::Answer(Meaning::Failure(Kind::Server, None)) => false,
+            Ending::Answer(Meaning::Failure(Kind::Server | Kind::RateLimited, after)) => {
+                after.is_some_and(|seconds| seconds > 10)
+            }
+            Ending::Answer(_) => true,
+            Ending::Broken { .. } | Ending::Late | Ending::Cancelled => false,
+        };
+        let now = Instant::now();
+        let open = place.open.iter().copied();
+        if is_final {
+            model.due.extend(open.map(|call| (now, call)));
+        } else if ending == Ending::Cancelled && !model.processes[process].has_crashed {
+            let waiting = open.into_iter().find(|call| !model.deadline_is_over(*call));
+            if let Some(call) = waiting {
+                time.violate(UNTOUCHED, || format!("request {serial}, which call {call} waits for"));
+            }
+        }
+    }
+
+    /// A call was taken on.
+    pub fn check_begun(&mut self, call: CallId, fresh: bool, rejected: Option<TokenId>, begun: Begun) {
+        let start = self.time.start();
+        let Self { model, time, platform, redis } = self;
+        model.calls[call].has_started = begun == Begun::Started;
+        let one_call = &model.calls[call];
+        let (process, which) = (one_call.process, one_call.which);
+        let one = &model.processes[process];
+        let place = &one.places[which % PLACES];
+        time.note(|| format!("call {call} is {begun:?}"));
+        if begun == Begun::Started {
+            // Whatever it awaited was for an earlier fetch.
+            model.sharing.awaiting.remove(&(process, which));
+        }
+        if begun == Begun::Started && one.plan.in_fleet && redis.dead_since.is_some() {
+            model.asking.push((Instant::now() + Duration::from_millis(one.plan.command_timeout + 5), call));
+        }
+        let Some(since) = place.clear_since.filter(|_| !fresh && begun != Begun::Known) else { return };
+        let under_way = place.requests.iter().find(|serial| model.requests[**serial].began > since);
+        if let Some(serial) = under_way.filter(|_| begun == Begun::Started) {
+            time.violate(SHARED, || format!("call {call} beside request {serial}"));
+        }
+        let Some(serial) = place.last.filter(|_| one.is_alone()) else { return };
+        let last = &model.requests[serial];
+        let Some((_, _, Ending::Answer(Meaning::Token(token)))) = last.ended else { return };
+        if last.began <= since || place.reports.contains_key(&token) || last.jumps != one.clocks.jumps() {
+            return;
+        }
+        let age = one.clocks.now(start).boot - last.boot;
+        let expires_at = platform.tokens[token].expires_at;
+        let is_within = |ttl: Duration| age < life(last, expires_at, ttl).mul_f64(0.7);
+        let has_room = one.plan.cache.is_some_and(|(_, entries)| entries > PLACES);
+        if has_room && rejected.is_none() && one.ttl().is_some_and(is_within) {
+            time.violate(KNOWN, || format!("call {call}, after request {serial}"));
+        }
+        if rejected.is_some_and(|rejected| rejected != token) && is_within(Duration::from_secs(5)) {
+            time.violate(ONE_REPAIR, || format!("call {call}, after request {serial}"));
+        }
+    }
+
+    /// A call has its outcome, and the requests that were sent for it.
+    pub fn settled(&mut self, call: CallId, given: &Given, attempts: u32, rejected: Option<TokenId>) {
+        self.time.note(|| format!("call {call} gets {given:?} after {attempts} requests"));
+        let Self { model, time, .. } = self;
+        let one_call = &model.calls[call];
+        let one = &model.processes[one_call.process];
+        if Instant::now() > one_call.deadline + Duration::from_millis(1) {
+            time.violate(IN_TIME, || format!("call {call}"));
+        }
+        if attempts > (1 + one.plan.max_retries).max(2) {
+            time.violate(ATTEMPTS, || format!("call {call}: {attempts}"));
+        }
+        match given {
+            Given::Token(token, serial) => self.check_token(call, *token, *serial, rejected),
+            Given::Unavailable(reason) => {
+                self.check_explained(call, |ending| ending == Ending::Answer(Meaning::Unavailable(*reason)))
+            }
+            Given::Failure(Kind::Timeout) if model.deadline_is_over(call) => {}
+            Given::Failure(Kind::Closed) => {
+                if one.closed.is_none_or(|closed| closed > one_call.began) {
+                    time.violate(EXPLAINED, || format!("call {call} is refused by an open client"));
+                }
+            }
+            Given::Failure(kind) => self.check_explained(call, |ending| match ending {
+                Ending::Answer(Meaning::Failure(of, _)) => of == *kind,
+                Ending::Broken { .. } => *kind == Kind::Connect,
+                Ending::Late => *kind == Kind::Timeout,
+                _ => false,
+            }),
+        }
+        self.leave(call);
+    }
+
+    /// What a call ends with came at this moment, in an answer that it waited for.
+    fn check_explained(&mut self, call: CallId, is_it: impl Fn(Ending) -> bool) {
+        let Self { model, time, .. } = self;
+        let one = &model.calls[call];
+        let now = Instant::now();
+        let is_explained = model.requests.iter().rev().any(|request| {
+            (request.process, request.which) == (one.process, one.which)
+                && request
+                    .ended
+                    .is_some_and(|(seq, at, ending)| seq > one.began && at == now && is_it(ending))
+        });
+        if !is_explained {
+            time.violate(EXPLAINED, || format!("call {call}"));
+        }
+    }
+
+    fn check_token(&mut self, call: CallId, token: TokenId, serial: Serial, rejected: Option<TokenId>) {
+        let start = self.time.start();
+        let Self { model, time, platform, redis } = self;
+        let one_call = &model.calls[call];
+        let Some(request) = model.requests.get(serial) else {
+            time.violate(IDENTITY, || format!("call {call} gets what no request brought"));
+            return;
+        };
+        let brought = match request.ended {
+            Some((seq, _, Ending::Answer(Meaning::Token(brought)))) if brought == token => Some(seq),
+            _ => None,
+        };
+        let (Some(ended), true) = (brought, request.which == one_call.which) else {
+            time.violate(IDENTITY, || format!("call {call} gets token {token} of request {serial}"));
+            return;
+        };
+        // A member that nobody could tell of anything keeps for a moment what it asked for before.
+        let was_out_of_touch = !redis.was_in_touch_for(request.began_at.elapsed())
+            && request.ended.is_some_and(|(_, at, _)| at + MEMORY > one_call.began_at);
+        if request.began <= one_call.floor {
+            let place = &model.processes[one_call.process].places[one_call.which % PLACES];
+            let is_its_own = request.began <= place.invalidated && place.invalidated < one_call.began;
+            if is_its_own || !was_out_of_touch {
+                time.violate(if is_its_own { INVALIDATED } else { PROMISED }, || {
+                    format!("call {call} gets the answer to request {serial}")
+                });
+            }
+        }
+        let one = &model.processes[one_call.process];
+        let place = &one.places[one_call.which % PLACES];
+        let report = place.reports.get(&token).map(|report| report.first);
+        if report.is_some_and(|report| report < one_call.began && request.began <= report) {
+            time.violate(REPORTED, || format!("call {call} gets token {token} of request {serial}"));
+        }
+        if one.plan.in_fleet
+            && let Some(first) = model.sharing.rejected(one_call.which, token, one_call.began_at)
+            && request.began <= first
+            && !was_out_of_touch
+        {
+            time.violate(PROMISED, || format!("call {call} gets token {token} of request {serial}"));
+        }
+        let is_kept = ended < one_call.began;
+        if is_kept
+            && one_call.not_before.is_some_and(|limit| request.ended.is_some_and(|(_, at, _)| at < limit))
+        {
+            time.violate(HALF_SECOND, || format!("call {call} gets the answer to request {serial}"));
+        }
+        if !is_kept || one.clocks.jumps() != one_call.jumps {
+            return;
+        }
+        let now = one.clocks.now(start);
+        if platform.tokens[token].expires_at.is_some_and(|end| now.wall >= end) {
+            time.violate(ENDED, || format!("call {call} gets token {token}, which has expired"));
+        }
+        // The facade may still have it for a moment.
+        let lease = Duration::from_millis(900);
+        let was_refused =
+            place.refused.is_some_and(|(seq, at)| seq > ended && at + lease < one_call.began_at);
+        if one.is_alone() && rejected.is_none() && was_refused {
+            time.violate(REFUSED, || format!("call {call} gets the answer to request {serial}"));
+        }
+        if one.is_alone() {
+            let memory = rejected.map(|_| Duration::from_secs(5));
+            let most = one.ttl().max(memory).unwrap_or_default();
+            let (wall, boot) = (now.wall - request.wall, now.boot - request.boot);
+            if boot >= most || wall >= most.as_secs_f64() * 1e3 {
+                time.violate(ENDED, || format!("call {call} gets what is kept of request {serial}"));
+            }
+        }
+    }
+
+    /// All clients are closed, and Redis has been well for long.
+    pub fn check_locks(&mut self) {
+        let locks = self.redis.store.locks();
+        if locks > 0 {
+            self.time.violate(NOTHING_LEFT, || format!("{locks} locks in Redis"));
+        }
+    }
+
+    /// A process has ended in order: what it counted, and what is left of it.
+    pub fn check_end(&mut self, process: Process, retries: u64, counts: [u64; 2], tasks: usize) {
+        let Self { model, time, .. } = self;
+        let one = &model.processes[process];
+        let cost = if one.throttled == 0 { 14 } else { 5 };
+        let allowed = (500 + 14 * one.successes) / cost + one.stale;
+        if retries > allowed {
+            time.violate(QUOTA, || format!("process {process}: {retries} retries and not {allowed}"));
+        }
+        if counts != [0, 0] || one.under_way > 0 || tasks > 0 {
+            time.violate(NOTHING_LEFT, || {
+                format!("process {process}: counters {counts:?}, {} requests, {tasks} tasks", one.under_way)
+            });
+        }
+    }
+}
