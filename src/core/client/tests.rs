@@ -628,6 +628,21 @@ async fn a_request_from_before_a_rejection_replaces_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_begins_after_a_rejection_joins_no_request_from_before_it() {
+    let rig = Rig::new(true);
+    rig.answers(1);
+    let _ = begin(&rig.client, "u", None).unwrap().run().await;
+    let mut older = Box::pin(rig.fresh().run());
+    assert!(futures_util::poll!(&mut older).is_pending());
+    rig.invalidate(Some("another"));
+    assert!(rig.hit().is_some(), "it is newer than what was rejected");
+    rig.passes(60);
+    let later = begin(&rig.client, "u", None).unwrap();
+    rig.answers(2);
+    assert_eq!((token(&older.await), token(&later.run().await)), ("token-2", "token-3"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn closing_does_not_wait_for_what_runs_in_the_background() {
     let rig = Rig::new(true);
     rig.answers(1);

@@ -160,15 +160,18 @@ impl Tokens {
         self.evict(key);
     }
 
-    /// Drops a token that a service rejected, and supersedes what might bring it again. Nothing happens if that was known, so
-    /// that a late refusal undoes nothing newer. `false` then.
+    /// Drops a token that a service rejected, and supersedes what might bring it again: a newer token stays, but whoever begins
+    /// once it is over joins nothing that is older than the rejection. Nothing happens if that was known. `false` then.
     pub fn reject(&mut self, key: &Key, token: &str, now: Now) -> bool {
         let last = self.in_flight.last();
         let is_news =
             self.replacements.reject(key, token, last, now) || mutation::is(Mutation::EveryReportIsNews);
         let kept = self.cache.as_ref().and_then(|cache| cache.token(key));
-        if is_news && kept.is_none_or(|kept| kept == token) {
+        let has_newer = kept.is_some_and(|kept| kept != token);
+        if is_news && !(has_newer && mutation::is(Mutation::RejectedIsJoined)) {
             self.in_flight.supersede(key);
+        }
+        if is_news && !has_newer {
             self.evict(key);
         }
         is_news
