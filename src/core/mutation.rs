@@ -43,6 +43,10 @@ pub enum Mutation {
     OutboxForgets,
     /// The fencing token is not looked at.
     NoFencing,
+    /// A connection without a token is kept.
+    UnavailableIsKept,
+    /// When one caller leaves, all others are taken for gone.
+    LeavingIsForAll,
     /// P2: too many invalidations are lost.
     OverflowForgets,
     /// P3: each report of a rejected token is news.
@@ -61,6 +65,8 @@ pub enum Mutation {
     RejectedMeanwhile,
     /// Found: a fetch is joined that began before a token was rejected, if another one was kept at that time.
     RejectedIsJoined,
+    /// Found: a caller that leaves takes the command with it that others wait for.
+    FlushIsAborted,
     /// Found: Redis does not note a rejected token where it has another one.
     LateRejectionForgotten,
 }
@@ -68,7 +74,7 @@ pub enum Mutation {
 #[cfg(test)]
 impl Mutation {
     /// Each of them.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 32] = [
         Self::SupersededIsKept,
         Self::NothingSuperseded,
         Self::FreshJoins,
@@ -88,6 +94,8 @@ impl Mutation {
         Self::ReadBeforeTold,
         Self::OutboxForgets,
         Self::NoFencing,
+        Self::UnavailableIsKept,
+        Self::LeavingIsForAll,
         Self::OverflowForgets,
         Self::EveryReportIsNews,
         Self::AnyPoolIsLeft,
@@ -97,6 +105,7 @@ impl Mutation {
         Self::RejectedReplacement,
         Self::RejectedMeanwhile,
         Self::RejectedIsJoined,
+        Self::FlushIsAborted,
         Self::LateRejectionForgotten,
     ];
 }

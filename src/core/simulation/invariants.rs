@@ -38,8 +38,12 @@ pub const HALF_SECOND: &str = "without a Redis, a token is kept for half a secon
 pub const ASKING: &str = "a dead Redis costs a call no more than one command's limit";
 pub const USED: &str = "a healthy Redis is used";
 pub const TOLD: &str = "a healthy Redis is told of an invalidation at once";
+pub const HOLDER: &str = "a lock is held by whoever fetches";
 pub const LOST: &str = "no invalidation is lost";
 pub const NOTHING_LEFT: &str = "nothing is left behind";
+
+/// A lock is given back within this time.
+const GIVEN_BACK: Duration = Duration::from_millis(100);
 
 /// How a call was taken on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -360,6 +364,16 @@ impl State {
             if boot >= most || wall >= most.as_secs_f64() * 1e3 {
                 time.violate(ENDED, || format!("call {call} gets what is kept of request {serial}"));
             }
+        }
+    }
+
+    /// Somebody waits for a lock that a process has.
+    pub fn check_holder(&mut self, holder: Process, which: Which) {
+        let Self { model, time, redis, .. } = self;
+        let one = &model.processes[holder];
+        let is_idle = one.places[which % PLACES].idle_since.is_some_and(|since| since.elapsed() > GIVEN_BACK);
+        if is_idle && !one.has_crashed && redis.was_calm_for(CALM) {
+            time.violate(HOLDER, || format!("process {holder} does nothing for {which}"));
         }
     }
 

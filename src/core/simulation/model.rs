@@ -80,6 +80,8 @@ pub struct Place {
     pub invalidated: Seq,
     /// Since when there is no doubt which fetch is whose; nothing if there is.
     pub clear_since: Option<Seq>,
+    /// Since when nothing is under way.
+    pub idle_since: Option<Instant>,
     pub last: Option<Serial>,
     /// The platform said that there is no token.
     pub refused: Option<(Seq, Instant)>,
@@ -177,7 +179,9 @@ impl Model {
             stale: 0,
             throttled: 0,
             successes: 0,
-            places: (0..PLACES).map(|_| Place { clear_since: Some(0), ..Place::default() }).collect(),
+            places: (0..PLACES)
+                .map(|_| Place { clear_since: Some(0), idle_since: Some(Instant::now()), ..Place::default() })
+                .collect(),
         });
         self.processes.len() - 1
     }
@@ -204,6 +208,9 @@ impl Place {
 
     /// Something has ended.
     pub fn settle_down(&mut self, now: Seq) {
+        if self.is_quiet() {
+            self.idle_since.get_or_insert_with(Instant::now);
+        }
         if self.clear_since.is_none() && self.is_quiet() {
             self.clear_since = Some(now);
         }
@@ -230,7 +237,9 @@ impl State {
         self.model.requests.push(request);
         self.model.processes[process].under_way += 1;
         self.model.sharing.awaiting.remove(&(process, which));
-        self.model.place(process, which).requests.push(serial);
+        let place = self.model.place(process, which);
+        place.requests.push(serial);
+        place.idle_since = None;
         serial
     }
 
@@ -315,6 +324,7 @@ impl State {
             place.supersede(began);
         }
         place.open.push(call);
+        place.idle_since = None;
         self.model.calls.push(OneCall {
             process,
             which,
@@ -389,7 +399,9 @@ impl State {
 
     /// A fetch in the background begins.
     pub fn refresh_begins(&mut self, process: Process, which: Which) {
-        self.model.place(process, which).refreshes += 1;
+        let place = self.model.place(process, which);
+        place.refreshes += 1;
+        place.idle_since = None;
     }
 
     /// A fetch in the background is over.

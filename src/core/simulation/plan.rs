@@ -118,6 +118,8 @@ pub enum RedisFault {
     FailOver,
     DropConnections,
     DropSubscriptions,
+    /// Has no channel for anybody, and is well otherwise.
+    Deaf,
     LoseData,
     /// Evicts one key.
     Evict,
@@ -286,7 +288,8 @@ impl RedisFault {
             3 => Self::ReadOnly,
             4 => Self::FailOver,
             5 => Self::DropConnections,
-            6 | 7 => Self::DropSubscriptions,
+            6 => Self::DropSubscriptions,
+            7 => Self::Deaf,
             8 => Self::LoseData,
             9 | 10 => Self::Evict,
             11 => Self::Cut(member),

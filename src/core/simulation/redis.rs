@@ -349,6 +349,22 @@ pub fn read_only() -> Value {
 }
 
 impl State {
+    /// A process has asked for a lock: it has it, or somebody else does.
+    fn sees_lock(&mut self, process: Process, command: &[Vec<u8>], parts: &[Value]) {
+        let Some(which) = NAMES.get(&command[3]) else { return };
+        match parts {
+            [Value::BulkString(word), ..] if word == b"locked" => {
+                self.redis.holders.insert(command[7].clone(), process);
+            }
+            [Value::BulkString(word), _, Value::BulkString(holder)] if word == b"held" => {
+                if let Some(holder) = self.redis.holders.get(holder) {
+                    self.check_holder(*holder, *which);
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// Redis runs a command of a process.
     pub fn execute(&mut self, process: Process, sent: Seq, command: &[Vec<u8>]) -> Value {
         let seq = self.happens();
@@ -372,6 +388,9 @@ impl State {
             let did: Vec<_> = did.into_iter().flatten().collect();
             format!("Redis: {} for process {process}: {}", describe(command), did.join(", "))
         });
+        if let Value::Array(parts) = &value {
+            self.sees_lock(process, command, parts);
+        }
         if let Some(which) = command.get(3).and_then(|key| NAMES.get(key)) {
             let awaiting = &mut self.model.sharing.awaiting;
             awaiting.remove(&(process, *which));

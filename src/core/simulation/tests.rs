@@ -76,9 +76,9 @@ fn seeds_until_found(mutation: Mutation, most: u64) -> Option<(u64, &'static str
 #[allow(clippy::print_stdout, reason = "its output is what it is for")]
 fn mutations() {
     for mutation in Mutation::ALL {
-        match seeds_until_found(mutation, 2_000) {
+        match seeds_until_found(mutation, 8_000) {
             Some((seeds, invariant)) => println!("| {mutation:?} | {seeds} | {invariant} |"),
-            None => println!("| {mutation:?} | not found in 2,000 | |"),
+            None => println!("| {mutation:?} | not found in 8,000 | |"),
         }
     }
 }

@@ -26,10 +26,13 @@ use crate::core::fleet::settings::Address;
 pub struct Redis {
     pub mode: Mode,
     pub is_slow: bool,
+    pub is_deaf: bool,
     /// Members that do not reach it.
     pub cut: Vec<usize>,
     pub store: Store,
     pub written: FxHashMap<Which, (Seq, Instant)>,
+    /// Who took which lock.
+    pub holders: FxHashMap<Vec<u8>, Process>,
     /// When it was not well for the last time.
     pub trouble: Option<Instant>,
     /// When subscriptions ended for the last time.
@@ -57,9 +60,11 @@ impl Redis {
         Self {
             mode: Mode::Up,
             is_slow: false,
+            is_deaf: false,
             cut: Vec::new(),
             store: Store::default(),
             written: FxHashMap::default(),
+            holders: FxHashMap::default(),
             trouble: None,
             dropped: None,
             dead_since: None,
@@ -70,7 +75,7 @@ impl Redis {
 
     /// Whether nothing was wrong for so long.
     pub fn was_calm_for(&self, time: Duration) -> bool {
-        let is_well = self.mode == Mode::Up && !self.is_slow && self.cut.is_empty();
+        let is_well = self.mode == Mode::Up && !self.is_slow && !self.is_deaf && self.cut.is_empty();
         is_well && self.trouble.is_none_or(|last| last.elapsed() > time)
     }
 
@@ -139,7 +144,7 @@ pub fn befall(world: &Arc<World>, fault: RedisFault) {
         let mut ended = Vec::new();
         match fault {
             RedisFault::Heal => {
-                (redis.mode, redis.is_slow) = (Mode::Up, false);
+                (redis.mode, redis.is_slow, redis.is_deaf) = (Mode::Up, false, false);
                 redis.cut.clear();
             }
             RedisFault::Down => redis.mode = Mode::Down,
@@ -150,6 +155,10 @@ pub fn befall(world: &Arc<World>, fault: RedisFault) {
             RedisFault::FailOver => redis.mode = Mode::Down,
             RedisFault::DropConnections => ended = redis.drop_connections(),
             RedisFault::DropSubscriptions => redis.drop_subscriptions(),
+            RedisFault::Deaf => {
+                redis.is_deaf = true;
+                redis.drop_subscriptions();
+            }
             RedisFault::LoseData => {
                 redis.store.clear();
                 redis.written.clear();
@@ -311,6 +320,9 @@ impl Dial for Wire {
     ) -> BoxFuture<'a, Result<Subscription, Failure>> {
         async move {
             self.reach().await?;
+            if self.world.with(|state| state.redis.is_deaf) {
+                return Err(Failure::lasting("no permission for the channel"));
+            }
             let (messages, queue) = mpsc::unbounded_channel();
             let (world, process, slot) = (Arc::clone(&self.world), self.process, self.slot);
             let subscriber = world.with(|state| {

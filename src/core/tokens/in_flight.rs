@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::core::connection::Connection;
 use crate::core::error::Error;
+use crate::core::mutation::{self, Mutation};
 use crate::core::tokens::key::Key;
 use crate::core::tokens::replacement::FetchNumber;
 use crate::core::tokens::validity::{Validity, Version};
@@ -74,6 +75,9 @@ impl Taken {
     fn leave(&self) {
         if !self.is_left.swap(true, Ordering::Relaxed) {
             self.progress.waiting.fetch_sub(1, Ordering::Relaxed);
+            if mutation::is(Mutation::LeavingIsForAll) {
+                self.progress.waiting.store(0, Ordering::Relaxed);
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use crate::core::clock::Now;
 use crate::core::connection::{Connection, EpochMillis, State};
 use crate::core::json::Object;
+use crate::core::mutation::{self, Mutation};
 
 /// A token is not kept to its very end, since whoever got it still has to use it: this much stays free, or a fifth
 /// of what is left where that is less.
@@ -20,7 +21,9 @@ pub const REFRESH_FROM: f64 = 0.75;
 /// How long a connection may be kept: the shortest of the limit and the time to its end. `None` if there is no time
 /// left, or no token.
 pub fn lifetime(connection: &Connection, ttl: Duration, now: Now) -> Option<Duration> {
-    let State::Active { access_token, expires_at } = &connection.state else { return None };
+    let State::Active { access_token, expires_at } = &connection.state else {
+        return mutation::is(Mutation::UnavailableIsKept).then_some(ttl);
+    };
     let end = [*expires_at, jwt_expiry(access_token.expose())].into_iter().flatten().reduce(f64::min);
     let Some(end) = end else { return Some(ttl) };
     let left = Duration::try_from_secs_f64((end - now.wall) / 1e3).ok()?;
