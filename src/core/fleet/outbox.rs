@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use rustc_hash::FxHashMap;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::sleep;
 
 use super::breaker::Breaker;
@@ -14,6 +15,7 @@ use super::channel::{Channel, Event};
 use super::crypto::{Keys, Name, Tag};
 use super::redis::Unavailable;
 use super::scripts::Scripts;
+use super::tasks::spawn;
 use crate::core::mutation::{self, Mutation};
 
 #[cfg(test)]
@@ -45,7 +47,7 @@ pub struct Queue {
     state: Mutex<State>,
     added: Notify,
     /// Held by whoever flushes: one command at a time.
-    turn: tokio::sync::Mutex<()>,
+    turn: Arc<tokio::sync::Mutex<()>>,
     failures: AtomicU64,
 }
 
@@ -79,25 +81,41 @@ impl Outbox {
 
     /// Tells Redis of what is open for a connection, or for all. Whoever comes meanwhile waits for it, and fails with it.
     /// What fails stays open.
-    pub async fn flush(&self, name: Option<&Name>) -> Result<(), Unavailable> {
+    pub async fn flush(self: &Arc<Self>, name: Option<&Name>) -> Result<(), Unavailable> {
         let Queue { turn, failures, .. } = &self.queue;
         while self.queue.is_open(name) {
             let failed_before = failures.load(Ordering::Relaxed);
-            let _turn = turn.lock().await;
+            let turn = Arc::clone(turn).lock_owned().await;
             if failures.load(Ordering::Relaxed) != failed_before {
                 return Err(Unavailable);
             }
             let Some(batch) = self.queue.batch(name) else { continue };
-            if let Err(unavailable) = self.send(&batch).await {
-                if mutation::is(Mutation::OutboxForgets) {
-                    self.queue.close(batch);
-                }
-                failures.fetch_add(1, Ordering::Relaxed);
-                return Err(unavailable);
+            if mutation::is(Mutation::FlushIsAborted) {
+                self.tell(batch).await?;
+                continue;
             }
-            self.queue.close(batch);
+            let outbox = Arc::clone(self);
+            let (told, is_told) = oneshot::channel();
+            let tell = async move {
+                let _ = told.send(outbox.tell(batch).await);
+                drop(turn);
+            };
+            // To its end, even if this caller leaves: else each of those who wait would have to begin once more.
+            spawn(tell.boxed());
+            is_told.await.unwrap_or(Err(Unavailable))?;
         }
         Ok(())
+    }
+
+    async fn tell(&self, batch: Batch) -> Result<(), Unavailable> {
+        let sent = self.send(&batch).await;
+        if sent.is_ok() || mutation::is(Mutation::OutboxForgets) {
+            self.queue.close(batch);
+        }
+        if sent.is_err() {
+            self.queue.failures.fetch_add(1, Ordering::Relaxed);
+        }
+        sent
     }
 
     async fn send(&self, batch: &Batch) -> Result<(), Unavailable> {
