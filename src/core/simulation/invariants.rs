@@ -338,7 +338,9 @@ impl State {
             time.violate(PROMISED, || format!("call {call} gets token {token} of request {serial}"));
         }
         let is_kept = ended < one_call.began;
+        let is_dead = redis.dead_since.is_some_and(|since| since <= one_call.began_at);
         if is_kept
+            && is_dead
             && one_call.not_before.is_some_and(|limit| request.ended.is_some_and(|(_, at, _)| at < limit))
         {
             time.violate(HALF_SECOND, || format!("call {call} gets the answer to request {serial}"));
