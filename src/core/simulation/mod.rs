@@ -2,7 +2,7 @@
 //!
 //! `plan` → what happens; `executor`, `chance` → in which order; `world` → its time and clocks; `platform`, `transport` →
 //! what is asked, and the way there; `redis`, `wire` → what is shared, and the way there; `member`, `caller` → who asks; `model`,
-//! `sharing` → what an onlooker knows, and `invariants` → what must always hold.
+//! `sharing` → what an onlooker knows, and `invariants` → what must always hold; `shrink` → how a failure is made shorter.
 
 mod caller;
 mod chance;
@@ -14,6 +14,7 @@ mod plan;
 mod platform;
 mod redis;
 mod sharing;
+mod shrink;
 mod transport;
 mod wire;
 mod world;

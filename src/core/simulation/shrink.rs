@@ -1,0 +1,57 @@
+//! Owns how a failure is made shorter: callers' steps and events are left out as long as the same invariant breaks.
+
+use super::plan::Plan;
+use super::run;
+
+/// Worlds that this may take.
+const MOST_RUNS: usize = 3_000;
+
+/// A plan with fewer steps and events that breaks the same invariant.
+pub fn shrink(plan: &Plan, invariant: &str) -> Plan {
+    let mut shortest = plan.clone();
+    let mut runs = 0;
+    let mut size = plan.events().div_ceil(2);
+    loop {
+        let mut first = 0;
+        while first < shortest.events() && runs < MOST_RUNS {
+            let shorter = shortest.without(first, size);
+            runs += 1;
+            if run(&shorter, false).violation.is_some_and(|violation| violation.invariant == invariant) {
+                shortest = shorter;
+            } else {
+                first += size;
+            }
+        }
+        if size == 1 || runs >= MOST_RUNS {
+            return shortest;
+        }
+        size = size.div_ceil(2);
+    }
+}
+
+impl Plan {
+    /// Leaves out some of all events, counted from the first one's number: nature's, and then each caller's steps. What
+    /// follows a step happens when it would have.
+    fn without(&self, first: usize, count: usize) -> Self {
+        let mut plan = self.clone();
+        let mut number = 0;
+        let mut stays = || {
+            number += 1;
+            !(first < number && number <= first + count)
+        };
+        plan.nature.retain(|_| stays());
+        for caller in &mut plan.callers {
+            let mut pauses = 0;
+            let mut steps = Vec::new();
+            for (pause, action) in std::mem::take(&mut caller.steps) {
+                pauses += pause;
+                if stays() {
+                    steps.push((std::mem::take(&mut pauses), action));
+                }
+            }
+            caller.steps = steps;
+        }
+        plan.callers.retain(|caller| !caller.steps.is_empty());
+        plan
+    }
+}
