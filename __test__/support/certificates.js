@@ -68,7 +68,7 @@ function identity(subject, certificate) {
 
 /**
  * With `digest` in the signature; `hasUnknown` for a critical extension that nobody knows; `version` 1 for one without any
- * extension.
+ * extension; `isTampered` for a signature of something else.
  */
 function build({
   subject,
@@ -78,6 +78,7 @@ function build({
   purpose,
   digest,
   hasUnknown,
+  isTampered = false,
   version = 3,
   ...validity
 }) {
@@ -114,7 +115,8 @@ function build({
     subject.keys.publicKey.export({ type: 'spki', format: 'der' }),
     ...(version === 3 ? [constructed(3, sequence(...extensions))] : []),
   )
-  const signature = sign(hash, toBeSigned, issuer.keys.privateKey)
+  const signed = isTampered ? Buffer.concat([toBeSigned, randomBytes(1)]) : toBeSigned
+  const signature = sign(hash, signed, issuer.keys.privateKey)
   return pem(sequence(toBeSigned, algorithm, bits(signature)))
 }
 

@@ -10,6 +10,7 @@ pub mod identity;
 pub mod pool;
 pub mod proxy;
 mod resolver;
+mod signatures;
 pub mod tls;
 mod tunnel;
 

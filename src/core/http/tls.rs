@@ -1,6 +1,7 @@
 //! Which certificates are trusted, and why a handshake failed, in words.
 //!
-//! rustls with ring; TLS 1.2 and 1.3; the Mozilla roots compiled in, so that no system store is needed.
+//! rustls with ring, and with more signatures than ring verifies; TLS 1.2 and 1.3; the Mozilla roots compiled in, so that
+//! no system store is needed.
 
 use std::borrow::Cow;
 use std::iter;
@@ -8,12 +9,14 @@ use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::{AlertDescription, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use super::identity::Identity;
+use super::signatures::ALGORITHMS;
 use crate::core::certificate;
 use crate::core::error::Error;
 
@@ -69,7 +72,10 @@ impl Trust {
 
     /// The TLS configuration of a client that trusts these roots, and shows this of itself.
     pub fn client_config(&self, identity: Arc<Identity>) -> Result<ClientConfig, rustls::Error> {
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let provider = Arc::new(CryptoProvider {
+            signature_verification_algorithms: ALGORITHMS,
+            ..rustls::crypto::ring::default_provider()
+        });
         let roots = Arc::new(self.store.clone());
         let chain = WebPkiServerVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider))
             .build()
