@@ -136,9 +136,12 @@ impl Running {
 
     /// Somebody sets the machine's wall clock.
     pub fn set_wall(&self, by: i64) {
-        let now = self.clocks.now(self.world.start).wall;
-        self.with_leases(|leases| leases.retain(|_, lease| now < lease.until + SWEEP));
+        let before = self.clocks.now(self.world.start).wall;
         self.clocks.set_wall(by);
+        let after = self.clocks.now(self.world.start).wall;
+        let stays =
+            |lease: &Lease| before < lease.until + SWEEP && lease.from <= after && after < lease.until;
+        self.with_leases(|leases| leases.retain(|_, lease| stays(lease)));
         self.world.with(|state| state.model.processes[self.process].set = Some(Instant::now()));
     }
 

@@ -350,6 +350,10 @@ impl State {
         }
         let place = self.model.place(process, which);
         place.open.retain(|other| *other != call);
+        // What is still under way for a moment, though nobody waits for it any more, is joined by nobody.
+        if place.open.is_empty() && place.leaving > 0 {
+            place.supersede(seq);
+        }
         place.settle_down(seq);
         self.forget_if_forlorn(process, which);
         self.ends_if_idle(process);
@@ -362,14 +366,8 @@ impl State {
             return false;
         }
         self.time.note(|| format!("call {call} is aborted"));
+        self.model.place(process, which).leaving += 1;
         self.leave(call);
-        let seq = self.time.next();
-        let place = self.model.place(process, which);
-        place.leaving += 1;
-        // What nobody waits for is joined by nobody.
-        if place.open.is_empty() {
-            place.supersede(seq);
-        }
         true
     }
 
