@@ -99,7 +99,7 @@ impl Scripts {
     ) -> Result<Found, Unavailable> {
         let mut command = self.of_one(&[EPOCH, TAKE], name);
         command.arg(lock).arg(millis(LOCK_LIFE)).arg(useless).arg(awaited.map_or(&[][..], |id| id));
-        command.arg(millis(EPOCH_LIFE));
+        command.arg(millis(EPOCH_LIFE)).arg(millis(GENERATION_LIFE));
         self.breaker.ask(&command, read_found).await
     }
 

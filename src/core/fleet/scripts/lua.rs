@@ -20,14 +20,20 @@ end
 ";
 
 /// A lock is a mark and the holder's id: `0`, or `1` when somebody waits; `F` when the holder failed. What comes first is
-/// asked for first, and the lock is taken in the same step.
+/// asked for first, and the lock is taken in the same step. A generation that is missing begins, so that one that is evicted is
+/// missed by whoever fetches meanwhile.
 pub const TAKE: &str = "
 local epoch = current_epoch(ARGV[1], ARGV[5])
 local entry = redis.call('GET', KEYS[1])
 if entry and string.sub(entry, 1, 16) == epoch and string.sub(entry, 17) ~= ARGV[3] then
   return {'entry', string.sub(entry, 17), redis.call('PTTL', KEYS[1])}
 end
-local token = epoch .. string.sub(redis.call('GET', KEYS[3]) or '', 1, 16)
+local generation = redis.call('GET', KEYS[3])
+if not generation then
+  generation = ARGV[1]
+  redis.call('SET', KEYS[3], generation, 'PX', ARGV[6])
+end
+local token = epoch .. string.sub(generation, 1, 16)
 local lock = redis.call('GET', KEYS[2])
 if lock then
   local mark, holder = string.sub(lock, 1, 1), string.sub(lock, 2)
