@@ -489,6 +489,24 @@ describe('the constructor', () => {
     }
   })
 
+  test('takes the name of a host in any script, as URLs do', async () => {
+    const wide = 'ｌｏｃａｌｈｏｓｔ'
+    const client = platform.client({ baseUrl: platform.baseUrl.replace('127.0.0.1', wide) })
+    await expect(client.getAccessToken('u1', 'slack')).resolves.toEqual(expect.any(String))
+
+    const unknown = platform.client({ baseUrl: 'https://bücher.invalid:8443', maxRetries: 0 })
+    const { message } = await failureOf(unknown.getAccessToken('u1', 'slack'))
+    expect(message).toContain('https://xn--bcher-kva.invalid:8443')
+    expect(() =>
+      platform.client({ baseUrl: 'https://a.example', proxy: 'http://u:p@bücher.example:1' }),
+    ).not.toThrow()
+    const catalog = platform.client({ catalogUrl: 'https://bücher.example/c/{slug}' })
+    expect(catalog.connectorUrl('slack')).toBe('https://xn--bcher-kva.example/c/slack')
+    for (const baseUrl of ['https://\ufffd.example', 'ü']) {
+      expectTypeError(constructionError({ baseUrl }), INVALID_VALUE, /baseUrl/)
+    }
+  })
+
   test('takes http everywhere with allowHttp, and nothing else that it refuses', () => {
     const inside = ['http://emulator:4010', 'http://10.0.0.1/api', 'http://platform.mesh.example']
     for (const baseUrl of inside) {

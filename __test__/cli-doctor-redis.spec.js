@@ -118,7 +118,7 @@ describe('says what is wrong, and what to do, of one that', () => {
     [
       'wants no password',
       async () => withLogin(await server([]), `:${PASSWORD}`),
-      /ERR; it refuses a command: a password for a Redis that has none/,
+      /WRONGPASS; .*leave them out for a Redis that has none/,
     ],
     [
       'knows another password',

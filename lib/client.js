@@ -23,8 +23,17 @@ const isFailure = result => typeof result === 'object' && result !== null && Obj
 
 const isHit = result => Object.hasOwn(result, 'validForMs')
 
+const NOT_ASCII = /[^\0-\x7f]/
+
+/** Hosts are, with hardly an exception: then nothing more is loaded. */
+function inAscii(options) {
+  const { baseUrl, catalogUrl, proxy, cache } = options
+  const urls = [baseUrl, catalogUrl, proxy?.url, cache?.redis?.url]
+  return urls.some(url => NOT_ASCII.test(url)) ? require('./hosts.js').withAsciiHosts(options) : options
+}
+
 function createNative(options) {
-  const native = binding.createClient(options, settled, setImmediate, binding.settle)
+  const native = binding.createClient(inAscii(options), settled, setImmediate, binding.settle)
   if (isFailure(native)) throw toError(nameVariable(native, options))
   return native
 }

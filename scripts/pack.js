@@ -20,6 +20,7 @@ const LATER = [
   '../package.json',
   './abort.js',
   './connection.js',
+  './hosts.js',
   './leases.js',
   './rejection.js',
   './webhook.js',

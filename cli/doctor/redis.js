@@ -24,7 +24,10 @@ const RIGHTS =
 
 /** What to do about what the client tells of Redis (`lastError`). */
 const ADVICE = [
-  [/^WRONGPASS/, 'the user name or the password is refused: check both in the URL, percent-encoded'],
+  [
+    /^WRONGPASS/,
+    'the user name or the password is refused: check both in the URL, percent-encoded, and leave them out for a Redis that has none',
+  ],
   [/^NOAUTH/, 'it wants a password: put one into the URL, as in rediss://user:password@host'],
   [/^NOPERM/, `the user may not do all that is needed, which is: ${RIGHTS}`],
   [
@@ -45,10 +48,7 @@ const ADVICE = [
     /certificate/,
     'add its authority with NODE_EXTRA_CA_CERTS or the option ca, and use the name that it is for',
   ],
-  [
-    /^ERR/,
-    'it refuses a command: a password for a Redis that has none, a Sentinel in its place, or a version below 7',
-  ],
+  [/^ERR/, 'it refuses a command: a Sentinel in its place, or a version below 7'],
   [/refused/i, 'nobody listens there: check the host and the port'],
   [/lookup/, 'check the host in the URL, and the DNS of this machine'],
   [/^timed out/, 'check the host and the port, and the firewalls in between'],

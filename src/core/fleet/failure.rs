@@ -37,6 +37,8 @@ const PASSING: &[&str] = &["ASK", "BUSY", "CROSSSLOT", "NOSCRIPT", "TRYAGAIN", "
 
 /// How the text begins that Redis sends with the code `ERR` to whoever has not logged in, and asks for much.
 const NOT_LOGGED_IN: &str = "Protocol error: unauthenticated";
+/// The same, to whoever logs in where nobody has to. The connection of the channel is told of any refused login alike.
+const NO_LOGIN: &str = "AUTH <password> called without any password";
 
 impl Failure {
     /// One that the next command may not have.
@@ -89,8 +91,12 @@ impl From<RedisError> for Failure {
     fn from(error: RedisError) -> Self {
         use redis::ErrorKind;
         if let Some(code) = error.code() {
-            if error.detail().is_some_and(|detail| detail.starts_with(NOT_LOGGED_IN)) {
+            let says = |words| error.detail().is_some_and(|detail| detail.starts_with(words));
+            if says(NOT_LOGGED_IN) {
                 return Self::lasting("NOAUTH");
+            }
+            if says(NO_LOGIN) {
+                return Self::lasting("WRONGPASS");
             }
             let known = |codes: &[&'static str]| codes.iter().copied().find(|known| *known == code);
             return match known(LASTING) {
@@ -144,6 +150,7 @@ mod tests {
             ("WRONGPASS invalid username-password pair", "WRONGPASS", true),
             ("NOAUTH Authentication required.", "NOAUTH", true),
             ("ERR Protocol error: unauthenticated multibulk length", "NOAUTH", true),
+            ("ERR AUTH <password> called without any password configured", "WRONGPASS", true),
             ("NOPERM User poor has no permissions", "NOPERM", true),
             ("MOVED 1 10.0.0.1:6379", "MOVED", true),
             ("READONLY You can't write against a read only replica.", "READONLY", true),

@@ -81,12 +81,15 @@ const fn on_p521(signature: AlgorithmIdentifier, digest: &'static digest::Algori
     Ecdsa { key: alg_id::ECDSA_P521, signature, digest, verify: verify::<NistP521> }
 }
 
+/// Takes a key, a hash and a signature.
+type Verify = fn(&[u8], &[u8], &[u8]) -> Option<bool>;
+
 #[derive(Debug)]
 struct Ecdsa {
     key: AlgorithmIdentifier,
     signature: AlgorithmIdentifier,
     digest: &'static digest::Algorithm,
-    verify: fn(&[u8], &[u8], &[u8]) -> Option<bool>,
+    verify: Verify,
 }
 
 impl SignatureVerificationAlgorithm for Ecdsa {
@@ -294,7 +297,7 @@ mod tests {
                 own.signature_alg_id() == algorithm.signature_alg_id()
                     && own.public_key_alg_id() == algorithm.public_key_alg_id()
             };
-            assert!(ALGORITHMS.all.iter().any(|own| same(own)), "{algorithm:?}");
+            assert!(ALGORITHMS.all.iter().any(same), "{algorithm:?}");
         }
         let schemes = by_ring.supported_schemes();
         assert_eq!(ALGORITHMS.supported_schemes()[..schemes.len()], schemes);
