@@ -1,29 +1,41 @@
-// Owns the native calls under way: each has a number, under which its result comes.
+// Owns the native calls: those under way, each with a number under which its result comes, and those that have yet to begin.
 'use strict'
 
+// Not the global one, which tests replace by a fake.
+const { setImmediate } = require('node:timers')
 const binding = require('./native.js')
 
-/** What takes the result, by the number of the call. */
+/** Requests of a client that are begun in one turn of the event loop: timers and sockets shall get theirs in a burst. */
+const MAX_PER_TURN = 32
+const DONE = Promise.resolve()
+const EVERYTHING = { has: () => true, add() {} }
+
+/** What a call's result is handed to, by the call's number. */
 const waiting = new Map()
+/** Those of which some have yet to begin. */
+const bursts = new Set()
 
 /** Called from native code with numbers and results in turn. */
 function settled(...numbersAndResults) {
   for (let at = 0; at < numbersAndResults.length; at += 2) {
     const number = numbersAndResults[at]
-    const take = waiting.get(number)
+    const taker = waiting.get(number)
     waiting.delete(number)
-    take(numbersAndResults[at + 1])
+    taker.take(numbersAndResults[at + 1])
   }
+  // They go on by themselves, unless a fake of `setImmediate` was there before this module.
+  if (bursts.size > 0) for (const calls of [...bursts]) calls.beginSome()
 }
 
-/** Has `take` called with the result; it must not throw. */
-function whenSettled(number, take) {
-  waiting.set(number, take)
+/** Hands the result to `taker.take`, or at once what is no number of a call; it must not throw. */
+function whenSettled(started, taker) {
+  if (typeof started === 'number') waiting.set(started, taker)
+  else taker.take(started)
 }
 
 /** The result, or at once what is no number of a call. */
 function resultOf(started) {
-  return typeof started === 'number' ? new Promise(resolve => whenSettled(started, resolve)) : started
+  return typeof started === 'number' ? new Promise(take => whenSettled(started, { take })) : started
 }
 
 /** Ends a call now, with `undefined`. Nothing happens if it has ended. */
@@ -31,4 +43,88 @@ function cancel(native, number) {
   if (binding.cancel(native, number)) settled(number, undefined)
 }
 
-module.exports = { cancel, resultOf, settled, whenSettled }
+/**
+ * The calls for tokens, without options, of a native client. So many begin at once, and then those that may share a request
+ * under way; the others in the turns that follow.
+ */
+class Calls {
+  #native
+  #begun = 0
+  /** Those that have yet to begin, by owner: some may be for one connection, and are to share its request. */
+  #later = new Map()
+  /** Owners of calls under way, as long as some calls wait for that. */
+  #underWay
+  #isComing = false
+
+  constructor(native) {
+    this.#native = native
+  }
+
+  /** The native client, once it knows of every call. */
+  get native() {
+    this.beginAll()
+    return this.#native
+  }
+
+  begin(call) {
+    if (this.#begun < MAX_PER_TURN && this.#later.size === 0) {
+      // The turn is over when the code that runs now is through, and what else waited for results that came together.
+      if (this.#begun++ === 0) DONE.then(() => this.#endTurn())
+      return this.#cross(call)
+    }
+    this.#underWay ??= ownersUnderWay()
+    if (this.#underWay.has(call.id)) return this.#cross(call)
+    const others = this.#later.get(call.id)
+    if (others !== undefined) return others.push(call)
+    this.#later.set(call.id, [call])
+    this.#comeBack()
+  }
+
+  beginAll() {
+    while (this.#later.size > 0) this.beginSome()
+    this.#underWay = undefined
+  }
+
+  beginSome() {
+    let left = MAX_PER_TURN
+    for (const [id, calls] of this.#later) {
+      if (left-- === 0) break
+      this.#later.delete(id)
+      this.#underWay.add(id)
+      for (const call of calls) this.#cross(call)
+    }
+    if (this.#later.size === 0) bursts.delete(this)
+  }
+
+  #cross(call) {
+    whenSettled(binding.call(this.#native, call.kind, call.id, call.slug), call)
+  }
+
+  #endTurn() {
+    this.#begun = 0
+    if (this.#later.size === 0) this.#underWay = undefined
+  }
+
+  #comeBack() {
+    bursts.add(this)
+    if (this.#isComing) return
+    this.#isComing = true
+    setImmediate(() => {
+      this.#isComing = false
+      this.beginSome()
+      if (this.#later.size > 0) return this.#comeBack()
+      this.#underWay = undefined
+    })
+  }
+}
+
+function ownersUnderWay() {
+  const ids = new Set()
+  for (const { id } of waiting.values()) {
+    if (id === undefined) return EVERYTHING
+    ids.add(id)
+  }
+  return ids
+}
+
+module.exports = { Calls, cancel, resultOf, settled, whenSettled }

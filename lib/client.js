@@ -4,7 +4,7 @@
 
 // Not the global one, which tests replace by a fake.
 const { setImmediate } = require('node:timers')
-const { cancel, resultOf, settled, whenSettled } = require('./calls.js')
+const { Calls, cancel, resultOf, settled, whenSettled } = require('./calls.js')
 const binding = require('./native.js')
 const { refuseNumber, requireText } = require('./checks.js')
 const { follow, isFollowed, noteAbort, noteOutcome } = require('./diagnostics.js')
@@ -32,10 +32,10 @@ function inAscii(options) {
   return urls.some(url => NOT_ASCII.test(url)) ? require('./hosts.js').withAsciiHosts(options) : options
 }
 
-function createNative(options) {
+function createCalls(options) {
   const native = binding.createClient(inAscii(options), settled, setImmediate, binding.settle)
   if (isFailure(native)) throw toError(nameVariable(native, options))
-  return native
+  return new Calls(native)
 }
 
 /** A call that has started rejects with the reason of its signal, and with nothing else. */
@@ -48,8 +48,35 @@ async function untilAborted(started, facts) {
   }
 }
 
+let lastResolve
+let lastReject
+
+function keepLast(resolve, reject) {
+  lastResolve = resolve
+  lastReject = reject
+}
+
+/** A call for a token: one object and no closure, since a burst makes thousands that all outlive a collection. */
+class TokenCall {
+  constructor(settle, kind, id, slug) {
+    this.settle = settle
+    this.kind = kind
+    this.id = id
+    this.slug = slug
+    this.promise = new Promise(keepLast)
+    this.resolve = lastResolve
+    this.reject = lastReject
+    // They hold the promise, and that the token.
+    keepLast()
+  }
+
+  take(result) {
+    this.settle(result, this)
+  }
+}
+
 class XkitClient {
-  #native
+  #calls
   /** What the client was made with, as long as a key is missing. */
   #keyless
   /** Leases on cached tokens; undefined without a cache. */
@@ -59,7 +86,7 @@ class XkitClient {
 
   constructor(options) {
     const nativeOptions = readClientOptions(options)
-    this.#native = createNative(nativeOptions)
+    this.#calls = createCalls(nativeOptions)
     if (!hasKeys(nativeOptions)) this.#keyless = { ...options }
     if (nativeOptions.cache !== undefined) {
       const { Leases } = require('./leases.js')
@@ -129,13 +156,13 @@ class XkitClient {
   }
 
   connectorUrl(slug) {
-    const url = binding.connectorUrl(this.#native, requireText('slug', slug))
+    const url = binding.connectorUrl(this.#calls.native, requireText('slug', slug))
     if (isFailure(url)) throw toError(url)
     return url
   }
 
   stats() {
-    const stats = binding.stats(this.#native)
+    const stats = binding.stats(this.#calls.native)
     stats.calls += this.#leaseHits
     stats.cacheHits += this.#leaseHits
     return stats
@@ -145,7 +172,7 @@ class XkitClient {
     this.#leases?.clear()
     this.#leases = undefined
     this.#keyless = undefined
-    await resultOf(binding.close(this.#native))
+    await resultOf(binding.close(this.#calls.native))
   }
 
   #recover() {
@@ -162,38 +189,47 @@ class XkitClient {
     return promise
   }
 
+  #dropLease(kind, id, slug) {
+    if (this.#leases === undefined) return
+    // One that has yet to begin could bring one.
+    this.#calls.beginAll()
+    this.#leases.drop(kind, id, slug)
+  }
+
   /** A token in the place of a rejected one; that one again if the platform has no other. */
   async #replace(rejectedToken, owner, slug, options) {
     const { kind, id } = namedOwner('owner', owner)
-    this.#leases?.drop(NATIVE_KINDS[kind], id, slug)
+    this.#dropLease(NATIVE_KINDS[kind], id, slug)
     if (isFollowed()) return this.#follow('getAccessToken', owner, slug, options, rejectedToken)
     return this.#getAccessToken(NATIVE_KINDS[kind], id, slug, options, rejectedToken)
   }
 
   // Not async either: two promises fewer for each token.
   #getAccessToken(kind, id, slug, options, rejectedToken) {
+    if (options === undefined && rejectedToken === undefined) {
+      this.#check(id, slug)
+      const call = new TokenCall(this.#settle, kind, id, slug)
+      this.#calls.begin(call)
+      return call.promise
+    }
     const started = this.#call(kind, id, slug, options, 0, rejectedToken)
-    if (typeof started === 'number') {
-      return new Promise((resolve, reject) => {
-        whenSettled(started, result => this.#settle(result, resolve, reject))
-      })
-    }
-    if (typeof started.then === 'function') {
-      return new Promise((resolve, reject) => {
-        started.then(result => this.#settle(result, resolve, reject), reject)
-      })
-    }
-    if (isHit(started)) {
-      // At once: later, the token may have been invalidated.
-      this.#leases?.put(kind, id, slug, started.accessToken, started.validForMs)
-      return Promise.resolve(started.accessToken)
-    }
-    return Promise.reject(this.#failure(started))
+    const call = new TokenCall(this.#settle, kind, id, slug)
+    if (typeof started.then === 'function') started.then(result => call.take(result), call.reject)
+    else whenSettled(started, call)
+    return call.promise
   }
 
-  #settle(result, resolve, reject) {
+  #settle = (result, { kind, id, slug, resolve, reject }) => {
+    if (typeof result === 'string') {
+      this.#leases?.countFetch()
+      return resolve(result)
+    }
+    if (result !== undefined && isHit(result)) {
+      // At once: later, the token may have been invalidated.
+      this.#leases?.put(kind, id, slug, result.accessToken, result.validForMs)
+      return resolve(result.accessToken)
+    }
     this.#leases?.countFetch()
-    if (typeof result === 'string') return resolve(result)
     reject(this.#failure(result))
   }
 
@@ -205,10 +241,10 @@ class XkitClient {
         requireText('groupId', owner.group)
       }
       const { kind, id } = namedOwner('owner', owner)
-      const { fleet } = binding.stats(this.#native)
+      const { fleet } = binding.stats(this.#calls.native)
       const started = this.#call(NATIVE_KINDS[kind], id, slug, options, WholeConnection, rejectedToken)
       const outcome = await untilAborted(resultOf(started), facts)
-      noteOutcome(facts, outcome, binding.stats(this.#native).fleet, fleet)
+      noteOutcome(facts, outcome, binding.stats(this.#calls.native).fleet, fleet)
       const { connection, error } = this.#answer(outcome)
       this.#leases?.countFetch()
       if (operation === 'getConnection') return connection
@@ -221,22 +257,26 @@ class XkitClient {
   #lookForKeys() {
     const options = readClientOptions(this.#keyless)
     if (!hasKeys(options)) return
-    this.#native = createNative(options)
+    this.#calls = createCalls(options)
     this.#keyless = undefined
+  }
+
+  #check(id, slug) {
+    if (this.#keyless !== undefined) this.#lookForKeys()
+    requireText('owner', id)
+    requireText('slug', slug)
   }
 
   /** The number of a call, a promise of its result, or at once what is known. */
   #call(kind, id, slug, options, flags, rejectedToken) {
-    if (this.#keyless !== undefined) this.#lookForKeys()
-    requireText('owner', id)
-    requireText('slug', slug)
+    this.#check(id, slug)
     if (options === undefined) {
-      return binding.call(this.#native, kind | flags, id, slug, undefined, rejectedToken)
+      return binding.call(this.#calls.native, kind | flags, id, slug, undefined, rejectedToken)
     }
     const { signal, timeoutMs, fresh = false } = readCallOptions(options)
     if (signal?.aborted) return Promise.reject(signal.reason)
     const allFlags = kind | flags | (fresh ? Fresh : 0)
-    const started = binding.call(this.#native, allFlags, id, slug, timeoutMs, rejectedToken)
+    const started = binding.call(this.#calls.native, allFlags, id, slug, timeoutMs, rejectedToken)
     if (typeof started !== 'number') return started
     const result = signal === undefined ? resultOf(started) : this.#untilAborted(signal, started)
     return fresh ? this.#endLease(kind, id, slug, result) : result
@@ -253,7 +293,7 @@ class XkitClient {
 
   async #untilAborted(signal, call) {
     watch ??= require('./abort.js').watch
-    const unwatch = watch(signal, () => cancel(this.#native, call))
+    const unwatch = watch(signal, () => cancel(this.#calls.native, call))
     try {
       const result = await resultOf(call)
       if (result === undefined && signal.aborted) throw signal.reason
@@ -283,10 +323,8 @@ class XkitClient {
 
   /** Without a kind, whatever owner has this id. */
   #invalidate(kind, id, slug, rejectedToken) {
-    for (const each of kind === undefined ? [User, Group, Context] : [kind]) {
-      this.#leases?.drop(each, id, slug)
-    }
-    const failure = binding.invalidate(this.#native, kind, id, slug, rejectedToken)
+    for (const each of kind === undefined ? [User, Group, Context] : [kind]) this.#dropLease(each, id, slug)
+    const failure = binding.invalidate(this.#calls.native, kind, id, slug, rejectedToken)
     if (isFailure(failure)) throw toError(failure)
   }
 }
