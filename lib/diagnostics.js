@@ -1,12 +1,10 @@
 // Owns what others may see of a call: the tracing channel `xkit-node:call`, and a line per call for NODE_DEBUG=xkit.
 'use strict'
 
-const { tracingChannel } = require('node:diagnostics_channel')
 const { debuglog } = require('node:util')
 const { requireId } = require('./checks.js')
 const { namedOwner } = require('./owner.js')
 
-const { start, end, asyncStart, asyncEnd, error: failure } = tracingChannel('xkit-node:call')
 const log = debuglog('xkit')
 const isLogging = log.enabled === true
 const LOGGED = [
@@ -22,16 +20,34 @@ const LOGGED = [
   'fleetError',
 ]
 
+/** The channels of `xkit-node:call`, once they are needed. */
+let channels
+let wasAsked = false
+
 /** Whether anybody looks. Every call asks this. A tracing channel can tell by itself from Node 20.13 on only. */
 function isFollowed() {
+  if (isLogging) return true
+  if (channels === undefined && !mayHaveSubscribers()) return false
+  const { start, end, asyncStart, asyncEnd, error } = loadChannels()
   return (
-    isLogging ||
     start.hasSubscribers ||
     end.hasSubscribers ||
     asyncStart.hasSubscribers ||
     asyncEnd.hasSubscribers ||
-    failure.hasSubscribers
+    error.hasSubscribers
   )
+}
+
+/** Nobody subscribes before Node's module is loaded, which takes longer than a first token shall wait. */
+function mayHaveSubscribers() {
+  const isFirst = !wasAsked
+  wasAsked = true
+  return !isFirst || process.moduleLoadList?.includes('NativeModule diagnostics_channel') !== false
+}
+
+function loadChannels() {
+  channels ??= require('node:diagnostics_channel').tracingChannel('xkit-node:call')
+  return channels
 }
 
 /**
@@ -43,6 +59,7 @@ function isFollowed() {
 function follow(operation, owner, slug, run) {
   const trace = beginTrace(operation, owner, slug)
   const startedAt = performance.now()
+  const { start, end } = loadChannels()
   return start.runStores(trace, () => {
     const result = settle(trace, run, startedAt)
     end.publish(trace)
@@ -60,7 +77,8 @@ async function settle(trace, run, startedAt) {
   } finally {
     facts.durationMs = performance.now() - startedAt
     Object.assign(trace, facts)
-    if (facts.error !== undefined) failure.publish(trace)
+    const { asyncStart, asyncEnd, error } = loadChannels()
+    if (facts.error !== undefined) error.publish(trace)
     asyncStart.publish(trace)
     asyncEnd.publish(trace)
     if (isLogging) log('%s', toLine(trace))

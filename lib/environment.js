@@ -65,11 +65,14 @@ function namesIn(folder) {
   }
 }
 
-/** What cannot be read Node has warned of at its start, and goes on without. */
+/**
+ * What cannot be read Node has warned of at its start, and goes on without. As UTF-8, which Node reads without JavaScript, in a
+ * tenth of the time; only what is ASCII in it counts.
+ */
 function readCertificates(files) {
   return files.flatMap(file => {
     try {
-      return [readFileSync(path.resolve(STARTED_IN, file), 'latin1')]
+      return [readFileSync(path.resolve(STARTED_IN, file), 'utf8')]
     } catch {
       return []
     }

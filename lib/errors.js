@@ -2,7 +2,14 @@
 'use strict'
 
 const { invalidValue, requireObject } = require('./checks.js')
-const { isFailure, readAnswer, readFailure } = require('./failure.js')
+
+let failures
+
+/** What no start of a process needs. */
+function load() {
+  failures ??= require('./failure.js')
+  return failures
+}
 
 const hidden = value => ({ value, configurable: true, writable: true, enumerable: false })
 
@@ -39,7 +46,7 @@ function assign(error, fields) {
 
 class XkitError extends Error {
   constructor(failure) {
-    const { message, cause, ...fields } = readFailure(failure, new.target.prototype.name)
+    const { message, cause, ...fields } = load().readFailure(failure, new.target.prototype.name)
     super(message, cause === undefined ? undefined : { cause })
     assign(this, fields)
   }
@@ -48,7 +55,7 @@ class XkitError extends Error {
 class XkitApiError extends XkitError {
   constructor(failure) {
     super(failure)
-    assign(this, readAnswer(failure))
+    assign(this, load().readAnswer(failure))
   }
 }
 
@@ -69,7 +76,7 @@ brand(XkitNetworkError, 'XkitNetworkError')
 brand(ConnectionUnavailableError, 'ConnectionUnavailableError')
 
 function isXkitError(value) {
-  return value instanceof XkitError || isFailure(value)
+  return value instanceof XkitError || load().isFailure(value)
 }
 
 const CLASSES = { __proto__: null, ConnectionUnavailableError, XkitApiError, XkitError, XkitNetworkError }

@@ -3,7 +3,15 @@
 'use strict'
 
 const { execFileSync } = require('node:child_process')
-const { copyFileSync, cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } = require('node:fs')
+const {
+  copyFileSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} = require('node:fs')
 const { tmpdir } = require('node:os')
 const path = require('node:path')
 const { buildSync } = require('esbuild')
@@ -11,6 +19,7 @@ const manifest = require('../package.json')
 const { platforms } = require('./manifests.js')
 
 const ROOT = path.join(__dirname, '..')
+const FACADE = 'lib/facade.js'
 
 /** What git and a folder hand over with the package. */
 const ADDONS = 'xkit-node.*.node'
@@ -20,6 +29,7 @@ const LATER = [
   '../package.json',
   './abort.js',
   './connection.js',
+  './failure.js',
   './hosts.js',
   './leases.js',
   './rejection.js',
@@ -53,8 +63,8 @@ function packFolder(source, folder) {
 }
 
 /**
- * Writes the package into a folder as it is published: as it is here, but for the facade, which becomes one file, and for
- * the addon, which is in the platform packages and in no need to be built.
+ * Writes the package into a folder as it is published: as it is here, but for the facade, which becomes one file that is loaded
+ * in the place of `index.js`, and for the addon, which is in the platform packages and in no need to be built.
  */
 function stageMain(folder) {
   const files = manifest.files.filter(name => name !== ADDONS)
@@ -62,13 +72,12 @@ function stageMain(folder) {
     cpSync(path.join(ROOT, name), path.join(folder, name), { recursive: true })
   }
   const { prepare, ...scripts } = manifest.scripts
-  writeFileSync(
-    path.join(folder, 'package.json'),
-    `${JSON.stringify({ ...manifest, files, scripts }, null, 2)}\n`,
-  )
-  buildSync({
-    entryPoints: [path.join(ROOT, 'lib', 'facade.js')],
-    outfile: path.join(folder, 'lib', 'facade.js'),
+  const exports = { ...manifest.exports, '.': { ...manifest.exports['.'], default: `./${FACADE}` } }
+  const staged = { ...manifest, main: FACADE, exports, files, scripts }
+  writeFileSync(path.join(folder, 'package.json'), `${JSON.stringify(staged, null, 2)}\n`)
+  const { outputFiles } = buildSync({
+    entryPoints: [path.join(ROOT, FACADE)],
+    write: false,
     bundle: true,
     minifySyntax: true,
     minifyWhitespace: true,
@@ -77,6 +86,14 @@ function stageMain(folder) {
     external: LATER,
     logLevel: 'warning',
   })
+  writeFileSync(path.join(folder, FACADE), withNames(outputFiles[0].text))
+}
+
+/** The facade with the end of `index.js`, whose literal tells Node the names for `import { … }`. */
+function withNames(facade) {
+  const [head, exported] = facade.trimEnd().split(/module\.exports ?= ?(?=\{\.\.\.)/)
+  const face = readFileSync(path.join(ROOT, 'index.js'), 'utf8')
+  return head + face.replace(`require('./${FACADE}')`, exported.replace(/;$/, ''))
 }
 
 function packMain(folder) {
