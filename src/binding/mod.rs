@@ -148,7 +148,7 @@ pub fn call(
                 runtime.spawn(background);
             }
             return Ok(if whole_connection {
-                Either3::C(connection.as_ref().into())
+                Either3::C((&connection).into())
             } else {
                 Either3::B(BindingHit::new(&connection, valid_for))
             });

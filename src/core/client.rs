@@ -108,7 +108,7 @@ pub enum Begun {
 /// What is known may be handed out.
 pub struct Known {
     /// An active connection.
-    pub connection: Arc<Connection>,
+    pub connection: Connection,
     /// How long it may be given out without asking again; nothing if it is not kept.
     pub valid_for: Duration,
     /// To be run in the background: fetches a connection anew that is late in its life, or tells others of a rejection.

@@ -184,12 +184,13 @@ impl Running {
                 if let Some(background) = known.background {
                     self.refresh(which, background);
                 }
+                let connection = Arc::new(known.connection);
                 if !known.valid_for.is_zero() {
                     let until = now.wall + (known.valid_for.as_secs_f64() * 1e3).min(MAX_LEASE);
-                    let lease = Lease { connection: Arc::clone(&known.connection), from: now.wall, until };
+                    let lease = Lease { connection: Arc::clone(&connection), from: now.wall, until };
                     self.with_leases(|leases| leases.insert(place, lease));
                 }
-                self.settle(call, &Ok(known.connection), 0, How::Known, wish)
+                self.settle(call, &Ok(connection), 0, How::Known, wish)
             }
             Ok(Begun::Call(run)) => {
                 let has_joined = self.client.stats().coalesced.get() > coalesced;

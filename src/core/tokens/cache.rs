@@ -1,7 +1,6 @@
 //! Active connections that were fetched a moment ago. Says how long each may be kept and when to fetch it anew;
 //! fetches nothing, and knows nothing of requests under way.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use lru::LruCache;
@@ -46,7 +45,7 @@ struct Entry {
 /// A connection that may be used.
 #[derive(Debug)]
 pub struct Hit {
-    pub connection: Arc<Connection>,
+    pub connection: Connection,
     /// Until something has to be decided anew: the end, or the time to fetch it anew.
     pub valid_for: Duration,
     /// Whether it is time to fetch it anew.
@@ -68,7 +67,7 @@ impl Cache {
         };
         let until_refresh = entry.refresh.left(now);
         Some(Hit {
-            connection: Arc::clone(&entry.kept.connection),
+            connection: entry.kept.connection(),
             valid_for: until_refresh.map_or(left, |wait| wait.min(left)),
             refresh_due: until_refresh.is_none(),
         })
@@ -103,7 +102,7 @@ impl Cache {
 
     /// The token that is kept.
     pub fn token(&self, key: &Key) -> Option<&str> {
-        self.entries.peek(key).and_then(|entry| entry.kept.connection.token())
+        self.entries.peek(key).map(|entry| entry.kept.token())
     }
 }
 
@@ -136,7 +135,7 @@ mod tests {
 
         fn put(&mut self, id: &str) {
             let state = State::Active { access_token: Secret::new("t".to_owned()), expires_at: None };
-            let connection = Arc::new(Connection { state, details: PackedDetails::default() });
+            let connection = Connection { state, details: PackedDetails::default() };
             let kept = Kept::new(&connection, LIFE, Version::default(), START);
             self.0.put(key(id), kept, LIFE, Duration::ZERO, START);
         }

@@ -65,9 +65,9 @@ impl Tokens {
     }
 
     /// What came in the place of a token that was rejected a moment ago.
-    pub fn replacement(&self, key: &Key, rejected: &str, now: Now) -> Option<Arc<Connection>> {
+    pub fn replacement(&self, key: &Key, rejected: &str, now: Now) -> Option<Connection> {
         let is_good = |kept: &Kept| kept.left(now, &self.validity).is_some();
-        self.replacements.replacement(key, rejected, is_good).map(|kept| Arc::clone(&kept.connection))
+        self.replacements.replacement(key, rejected, is_good).map(Kept::connection)
     }
 
     /// Whether a fetch is under way that may be joined.

@@ -61,7 +61,7 @@ impl Replacements {
             return false;
         }
         for rejection in &mut rejected.tokens {
-            if rejection.replacement.as_ref().and_then(|kept| kept.connection.token()) == Some(token)
+            if rejection.replacement.as_ref().map(Kept::token) == Some(token)
                 && !mutation::is(Mutation::RejectedReplacement)
             {
                 (rejection.after, rejection.replacement) = (last, None);
@@ -98,7 +98,8 @@ impl Replacements {
 
     /// A fetch has brought a token. One that was rejected after the fetch began is in nobody's place.
     pub fn replace(&mut self, key: &Key, fetch: FetchNumber, kept: &Kept) {
-        let Some((rejected, token)) = self.0.peek_mut(key).zip(kept.connection.token()) else { return };
+        let Some(rejected) = self.0.peek_mut(key) else { return };
+        let token = kept.token();
         if rejected.find(token).is_some_and(|rejection| rejection.after >= fetch)
             && !mutation::is(Mutation::RejectedMeanwhile)
         {
@@ -147,8 +148,6 @@ impl Rejected {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::core::connection::{Connection, PackedDetails, State};
     use crate::core::tokens::key::OwnerKind;
@@ -159,12 +158,12 @@ mod tests {
     fn kept(token: &str) -> Kept {
         let state = State::Active { access_token: Secret::new(token.to_owned()), expires_at: None };
         let connection = Connection { state, details: PackedDetails::default() };
-        Kept::new(&Arc::new(connection), MEMORY, Version::default(), NOW)
+        Kept::new(&connection, MEMORY, Version::default(), NOW)
     }
 
     fn replacement(replacements: &Replacements, token: &str) -> Option<String> {
         let kept = replacements.replacement(&key(0), token, |_| true)?;
-        kept.connection.token().map(str::to_owned)
+        Some(kept.token().to_owned())
     }
 
     /// The two tokens of a group, by turns.

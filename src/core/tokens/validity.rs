@@ -3,7 +3,7 @@
 //! Whoever hears of the others pushes it in here; the cache only reads. Invalidations are by slot, so that no list of names
 //! has to be kept: a few connections that share the slot are fetched anew, which does no harm.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::core::mutation::{self, Mutation};
@@ -23,7 +23,8 @@ type Boot = Duration;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Version {
     slot: u16,
-    number: u64,
+    /// Begins anew after four billion, which no token lives to see.
+    number: u32,
 }
 
 /// The say of the others, if there are any.
@@ -32,8 +33,8 @@ pub struct Validity(Option<Shared>);
 
 #[derive(Debug)]
 struct Shared {
-    invalidations: Box<[AtomicU64]>,
-    invalidations_of_all: AtomicU64,
+    invalidations: Box<[AtomicU32]>,
+    invalidations_of_all: AtomicU32,
     /// Microseconds; 0 for never.
     heartbeat: AtomicU64,
 }
@@ -42,8 +43,8 @@ impl Validity {
     /// Others share what is kept; nothing is heard of them yet.
     pub fn shared() -> Self {
         Self(Some(Shared {
-            invalidations: (0..SLOTS).map(|_| AtomicU64::new(0)).collect(),
-            invalidations_of_all: AtomicU64::new(0),
+            invalidations: (0..SLOTS).map(|_| AtomicU32::new(0)).collect(),
+            invalidations_of_all: AtomicU32::new(0),
             heartbeat: AtomicU64::new(0),
         }))
     }
@@ -107,9 +108,9 @@ impl Validity {
 }
 
 impl Shared {
-    fn number(&self, slot: u16) -> u64 {
+    fn number(&self, slot: u16) -> u32 {
         let of_slot = self.invalidations[usize::from(slot) % SLOTS].load(Ordering::Acquire);
-        of_slot + self.invalidations_of_all.load(Ordering::Acquire)
+        of_slot.wrapping_add(self.invalidations_of_all.load(Ordering::Acquire))
     }
 }
 
