@@ -34,7 +34,7 @@ const QUICK = {
   cachedMemory: { entries: 2000 },
 }
 
-/** A young generation of one size from the start: it would grow with time, and hide the slope of everything else. */
+/** A young generation of one size from the start: it would grow with time, and hide what else grows. */
 const GROWTH_FLAGS = ['--min-semi-space-size=16', '--max-semi-space-size=16']
 
 /** Jobs that are repeated in every round, next to each other where they are compared. */
@@ -99,7 +99,7 @@ function memoryJobs({ memory: { callsPerStep, furtherSteps }, cachedMemory }) {
       measurement: 'cached-memory',
       transport: 'http1',
       name,
-      flags: ['--expose-gc'],
+      flags: ['--expose-gc', ...GROWTH_FLAGS],
       task: cachedMemory,
     })),
   ]
