@@ -43,6 +43,33 @@ function cancel(native, number) {
   if (binding.cancel(native, number)) settled(number, undefined)
 }
 
+let lastResolve
+let lastReject
+
+function keepLast(resolve, reject) {
+  lastResolve = resolve
+  lastReject = reject
+}
+
+/** A call for a token: one object and no closure, since a burst makes thousands that all outlive a collection. */
+class TokenCall {
+  constructor(settle, kind, id, slug) {
+    this.settle = settle
+    this.kind = kind
+    this.id = id
+    this.slug = slug
+    this.promise = new Promise(keepLast)
+    this.resolve = lastResolve
+    this.reject = lastReject
+    // They hold the promise, and that the token.
+    keepLast()
+  }
+
+  take(result) {
+    this.settle(result, this)
+  }
+}
+
 /**
  * The calls for tokens, without options, of a native client. So many begin at once, and then those that may share a request
  * under way; the others in the turns that follow.
@@ -127,4 +154,4 @@ function ownersUnderWay() {
   return ids
 }
 
-module.exports = { Calls, cancel, resultOf, settled, whenSettled }
+module.exports = { Calls, TokenCall, cancel, resultOf, settled, whenSettled }

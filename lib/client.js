@@ -4,7 +4,7 @@
 
 // Not the global one, which tests replace by a fake.
 const { setImmediate } = require('node:timers')
-const { Calls, cancel, resultOf, settled, whenSettled } = require('./calls.js')
+const { Calls, TokenCall, cancel, resultOf, settled, whenSettled } = require('./calls.js')
 const binding = require('./native.js')
 const { refuseNumber, requireText } = require('./checks.js')
 const { follow, isFollowed, noteAbort, noteOutcome } = require('./diagnostics.js')
@@ -45,33 +45,6 @@ async function untilAborted(started, facts) {
   } catch (reason) {
     noteAbort(facts)
     throw reason
-  }
-}
-
-let lastResolve
-let lastReject
-
-function keepLast(resolve, reject) {
-  lastResolve = resolve
-  lastReject = reject
-}
-
-/** A call for a token: one object and no closure, since a burst makes thousands that all outlive a collection. */
-class TokenCall {
-  constructor(settle, kind, id, slug) {
-    this.settle = settle
-    this.kind = kind
-    this.id = id
-    this.slug = slug
-    this.promise = new Promise(keepLast)
-    this.resolve = lastResolve
-    this.reject = lastReject
-    // They hold the promise, and that the token.
-    keepLast()
-  }
-
-  take(result) {
-    this.settle(result, this)
   }
 }
 
