@@ -105,13 +105,14 @@ pub struct PackedDetails {
     ends: [u32; DETAILS],
 }
 
-const DETAILS: usize = 6;
+/// How many there are.
+pub const DETAILS: usize = 6;
 /// In place of the end of a detail that is not there. No answer is as long.
 const ABSENT: u32 = u32::MAX;
 
-impl<T: AsRef<str>> Details<T> {
-    /// As they are kept.
-    pub fn pack(&self) -> PackedDetails {
+impl<T> Details<T> {
+    /// All of them, in the order of `from_all`.
+    pub fn all(&self) -> [&Option<T>; DETAILS] {
         let Self {
             slug,
             connection_id,
@@ -120,10 +121,22 @@ impl<T: AsRef<str>> Details<T> {
             authorization_status,
             display_label,
         } = self;
-        let all =
-            [slug, connection_id, connector_name, authorization_id, authorization_status, display_label];
-        let mut text =
-            String::with_capacity(all.iter().flat_map(|detail| *detail).map(|it| it.as_ref().len()).sum());
+        [slug, connection_id, connector_name, authorization_id, authorization_status, display_label]
+    }
+
+    /// As `all` gave them.
+    pub fn from_all(all: [Option<T>; DETAILS]) -> Self {
+        let [slug, connection_id, connector_name, authorization_id, authorization_status, display_label] =
+            all;
+        Self { slug, connection_id, connector_name, authorization_id, authorization_status, display_label }
+    }
+}
+
+impl<T: AsRef<str>> Details<T> {
+    /// As they are kept.
+    pub fn pack(&self) -> PackedDetails {
+        let all = self.all();
+        let mut text = String::with_capacity(all.iter().copied().flatten().map(|it| it.as_ref().len()).sum());
         let ends = all.map(|detail| {
             let Some(detail) = detail else { return ABSENT };
             text.push_str(detail.as_ref());
@@ -137,16 +150,14 @@ impl PackedDetails {
     /// To look at them.
     pub fn unpack(&self) -> Details<&str> {
         let mut start = 0;
-        let [slug, connection_id, connector_name, authorization_id, authorization_status, display_label] =
-            self.ends.map(|end| {
-                if end == ABSENT {
-                    return None;
-                }
-                let detail = self.text.get(start..end as usize);
-                start = end as usize;
-                detail
-            });
-        Details { slug, connection_id, connector_name, authorization_id, authorization_status, display_label }
+        Details::from_all(self.ends.map(|end| {
+            if end == ABSENT {
+                return None;
+            }
+            let detail = self.text.get(start..end as usize);
+            start = end as usize;
+            detail
+        }))
     }
 }
 

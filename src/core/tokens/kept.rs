@@ -7,7 +7,7 @@ use std::time::Duration;
 use zeroize::Zeroizing;
 
 use crate::core::clock::{Moment, Now};
-use crate::core::connection::{Connection, Details, State};
+use crate::core::connection::{Connection, DETAILS, Details, State};
 use crate::core::secret::Secret;
 use crate::core::tokens::validity::{Validity, Version};
 
@@ -58,21 +58,12 @@ impl Packed {
             State::Active { expires_at, .. } => expires_at.map(f64::to_le_bytes),
             State::Unavailable { .. } => None,
         };
-        let Details {
-            slug,
-            connection_id,
-            connector_name,
-            authorization_id,
-            authorization_status,
-            display_label,
-        } = connection.details.unpack();
-        let texts =
-            [slug, connection_id, connector_name, authorization_id, authorization_status, display_label];
+        let details = connection.details.unpack();
         let token = connection.token().unwrap_or_default();
         let fields = || {
             iter::once(Some(token.as_bytes()))
                 .chain(iter::once(expiry.as_ref().map(<[u8; 8]>::as_slice)))
-                .chain(texts.into_iter().map(|text| text.map(str::as_bytes)))
+                .chain(details.all().map(|text| text.map(str::as_bytes)))
         };
         // Exactly as long as it will be: what grows leaves copies behind.
         let mut buffer = Vec::with_capacity(fields().map(packed_bytes).sum());
@@ -91,14 +82,7 @@ impl Packed {
         let mut next = || unpack(&mut rest);
         let access_token = Secret::new(text(next()).unwrap_or_default().to_owned());
         let expires_at = next().and_then(|bytes| bytes.try_into().ok()).map(f64::from_le_bytes);
-        let details = Details {
-            slug: text(next()),
-            connection_id: text(next()),
-            connector_name: text(next()),
-            authorization_id: text(next()),
-            authorization_status: text(next()),
-            display_label: text(next()),
-        };
+        let details = Details::from_all([(); DETAILS].map(|()| text(next())));
         Connection { state: State::Active { access_token, expires_at }, details: details.pack() }
     }
 }

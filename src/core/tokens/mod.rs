@@ -130,7 +130,7 @@ impl Tokens {
     ) {
         let is_rejected = connection.token().is_some_and(|token| self.replacements.is_rejected(key, token));
         if let Some(life) = lifetime(connection, most.min(MEMORY), now) {
-            self.replacements.replace(key, number, &Kept::new(connection, life, version, now));
+            self.replacements.replace(key, number, || Kept::new(connection, life, version, now));
         }
         let is_current = is_current || mutation::is(Mutation::SupersededIsKept);
         let Some(cache) = self.cache.as_mut().filter(|_| is_current) else { return };

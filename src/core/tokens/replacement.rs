@@ -97,8 +97,9 @@ impl Replacements {
     }
 
     /// A fetch has brought a token. One that was rejected after the fetch began is in nobody's place.
-    pub fn replace(&mut self, key: &Key, fetch: FetchNumber, kept: &Kept) {
+    pub fn replace(&mut self, key: &Key, fetch: FetchNumber, keep: impl FnOnce() -> Kept) {
         let Some(rejected) = self.0.peek_mut(key) else { return };
+        let kept = keep();
         let token = kept.token();
         if rejected.find(token).is_some_and(|rejection| rejection.after >= fetch)
             && !mutation::is(Mutation::RejectedMeanwhile)
@@ -171,16 +172,16 @@ mod tests {
     fn a_token_that_was_rejected_since_is_in_nobody_s_place() {
         let mut replacements = Replacements::new();
         replacements.reject(&key(0), "a", 1, NOW);
-        replacements.replace(&key(0), 2, &kept("b"));
+        replacements.replace(&key(0), 2, || kept("b"));
         assert_eq!(replacement(&replacements, "a").as_deref(), Some("b"));
         replacements.reject(&key(0), "b", 3, NOW);
         assert_eq!(replacement(&replacements, "a"), None, "it was rejected after it came");
-        replacements.replace(&key(0), 3, &kept("b"));
+        replacements.replace(&key(0), 3, || kept("b"));
         assert_eq!(replacement(&replacements, "a"), None, "it was rejected while it was under way");
-        replacements.replace(&key(0), 4, &kept("a"));
+        replacements.replace(&key(0), 4, || kept("a"));
         assert_eq!(replacement(&replacements, "a").as_deref(), Some("a"), "the platform has no better one");
         assert_eq!(replacement(&replacements, "b").as_deref(), Some("a"));
-        replacements.replace(&key(0), 5, &kept("b"));
+        replacements.replace(&key(0), 5, || kept("b"));
         assert_eq!(replacement(&replacements, "a").as_deref(), Some("b"));
     }
 
