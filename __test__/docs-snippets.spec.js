@@ -238,7 +238,10 @@ proof('worker.mjs', 'has a client in each thread', async () => {
 })
 
 proof('stats.mjs', 'counts', async () => {
-  expect(await run('stats.mjs')).toEqual(['{ calls: 3, requests: 1, coalesced: 1, cacheHits: 1 }'])
+  const [line] = await run('stats.mjs')
+  // The platform is in another process: the second call finds its answer in the cache if that has come by then.
+  const counted = /^\{ calls: 3, requests: 1, coalesced: (\d), cacheHits: (\d) \}$/.exec(line)
+  expect(Number(counted?.[1]) + Number(counted?.[2])).toBe(2)
   expect(asked()).toEqual(['/connections/some-user-id/slack'])
 })
 
