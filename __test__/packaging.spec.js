@@ -139,6 +139,16 @@ describe('the tarballs', () => {
     expect(loaded.map(file => path.relative(staged, file))).toEqual([path.join('lib', 'facade.js'), addon])
   })
 
+  test('have what a first token needs compiled as it is read, and nothing else', () => {
+    const staged = path.join(folder, 'compiled')
+    stageMain(staged)
+    const facade = readFileSync(path.join(staged, 'lib', 'facade.js'), 'utf8')
+    const modules = [...facade.matchAll(/"lib\/([\w-]+)\.js"(:\(function)?\(/g)]
+    expect(modules.length).toBeGreaterThan(2)
+    const later = modules.filter(([, , eager]) => eager === undefined).map(([, name]) => name)
+    expect(later).toEqual(['bearer-fetch', 'recovery'])
+  })
+
   test('take at most 4 MB once they are installed', () => {
     expect(main.unpackedSize + platform.unpackedSize).toBeLessThanOrEqual(MAX_INSTALLED_BYTES)
   })

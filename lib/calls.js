@@ -95,9 +95,10 @@ class Calls {
 
   begin(call) {
     if (this.#begun < MAX_PER_TURN && this.#later.size === 0) {
+      this.#cross(call)
       // The turn is over when the code that runs now is through, and what else waited for results that came together.
       if (this.#begun++ === 0) DONE.then(() => this.#endTurn())
-      return this.#cross(call)
+      return
     }
     this.#underWay ??= ownersUnderWay()
     if (this.#underWay.has(call.id)) return this.#cross(call)

@@ -70,13 +70,13 @@ function namesIn(folder) {
  * tenth of the time; only what is ASCII in it counts.
  */
 function readCertificates(files) {
-  return files.flatMap(file => {
+  const read = []
+  for (const file of files) {
     try {
-      return [readFileSync(path.resolve(STARTED_IN, file), 'utf8')]
-    } catch {
-      return []
-    }
-  })
+      read.push(readFileSync(path.resolve(STARTED_IN, file), 'utf8'))
+    } catch {}
+  }
+  return read
 }
 
 /**

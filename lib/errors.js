@@ -13,30 +13,6 @@ function load() {
 
 const hidden = value => ({ value, configurable: true, writable: true, enumerable: false })
 
-/**
- * Gives a class its literal name and a brand by which `instanceof` knows it across realms and duplicate copies of
- * this package. Classes that users derive keep the ordinary `instanceof`.
- */
-function brand(Class, name) {
-  const mark = Symbol.for(`xkit-node.${name}`)
-  Object.defineProperties(Class.prototype, { name: hidden(name), [mark]: hidden(true) })
-  Object.defineProperty(
-    Class,
-    Symbol.hasInstance,
-    hidden(function (value) {
-      return this === Class ? isMarked(value, mark) : Function.prototype[Symbol.hasInstance].call(this, value)
-    }),
-  )
-}
-
-function isMarked(value, mark) {
-  try {
-    return typeof value === 'object' && value !== null && value[mark] === true
-  } catch {
-    return false
-  }
-}
-
 /** Sets the fields that have a value, so that a printed error shows no empty ones. */
 function assign(error, fields) {
   for (const [name, value] of Object.entries(fields)) {
@@ -70,16 +46,35 @@ class ConnectionUnavailableError extends XkitError {
   }
 }
 
-brand(XkitError, 'XkitError')
-brand(XkitApiError, 'XkitApiError')
-brand(XkitNetworkError, 'XkitNetworkError')
-brand(ConnectionUnavailableError, 'ConnectionUnavailableError')
+const CLASSES = { __proto__: null, ConnectionUnavailableError, XkitApiError, XkitError, XkitNetworkError }
+const BRANDS = new Map()
+
+for (const [name, Class] of Object.entries(CLASSES)) {
+  const brand = Symbol.for(`xkit-node.${name}`)
+  BRANDS.set(Class, brand)
+  Object.defineProperties(Class.prototype, { name: hidden(name), [brand]: hidden(true) })
+}
+
+/**
+ * The classes of this package are known by a brand, across realms and duplicate copies of it. Those that users derive keep the
+ * ordinary `instanceof`.
+ */
+function isInstance(value) {
+  const brand = BRANDS.get(this)
+  if (brand === undefined) return Function.prototype[Symbol.hasInstance].call(this, value)
+  try {
+    return typeof value === 'object' && value !== null && value[brand] === true
+  } catch {
+    return false
+  }
+}
+
+// The others inherit it.
+Object.defineProperty(XkitError, Symbol.hasInstance, hidden(isInstance))
 
 function isXkitError(value) {
   return value instanceof XkitError || load().isFailure(value)
 }
-
-const CLASSES = { __proto__: null, ConnectionUnavailableError, XkitApiError, XkitError, XkitNetworkError }
 
 // The native side's own words for a defect, for the case that it has none to give.
 const INTERNAL = {

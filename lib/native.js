@@ -2,7 +2,6 @@
 'use strict'
 
 const { existsSync } = require('node:fs')
-const path = require('node:path')
 
 const PREFIX = 'xkit-node-'
 
@@ -19,7 +18,7 @@ function load() {
   const causes = new Map()
   for (const ending of ENDINGS[platform] ?? ['']) {
     const target = `${platform}-${arch}${ending}`
-    const built = path.join(__dirname, '..', `xkit-node.${target}.node`)
+    const built = `${__dirname}/../xkit-node.${target}.node`
     try {
       // As for every addon that napi-rs builds, the environment may name another one.
       return require(env.NAPI_RS_NATIVE_LIBRARY_PATH || (existsSync(built) ? built : PREFIX + target))

@@ -36,6 +36,9 @@ const LATER = [
   './webhook.js',
 ]
 
+/** In the one file, and not run for the first token. */
+const NOT_AT_START = ['./bearer-fetch.js', './recovery.js']
+
 /** The platform package, by the name of its folder in `npm/`, that this machine would install. */
 function ownPlatform() {
   const isGlibc = process.report.getReport().header.glibcVersionRuntime !== undefined
@@ -86,7 +89,17 @@ function stageMain(folder) {
     external: LATER,
     logLevel: 'warning',
   })
-  writeFileSync(path.join(folder, FACADE), withNames(outputFiles[0].text))
+  writeFileSync(path.join(folder, FACADE), withNames(compiledAtOnce(outputFiles[0].text)))
+}
+
+/** In parentheses, a function is compiled as it is read. V8 would skip these first, only to read each of them again. */
+function compiledAtOnce(facade) {
+  const isLater = name => NOT_AT_START.includes(`./${path.basename(name)}`)
+  const module =
+    /(?<=__commonJS\(\{)("lib\/[\w-]+\.js")(\(\w*(?:,\w+)*\)\{.*?\})(?=\}\);\s*(?:var require_|module\.exports))/gs
+  return facade.replace(module, (all, name, method) =>
+    isLater(JSON.parse(name)) ? all : `${name}:(function${method})`,
+  )
 }
 
 /** The facade with the end of `index.js`, whose literal tells Node the names for `import { … }`. */

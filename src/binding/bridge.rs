@@ -276,13 +276,13 @@ impl<T: From<Overdue> + Send + 'static> Bridge<T> {
         let has_pending = !self.pending.borrow().is_empty();
         let comes_back = match self.immediates.get() {
             Immediates::Fire => !is_idle && has_pending && self.settle_later(env).is_ok(),
-            Immediates::Unknown => {
+            Immediates::Unknown if has_pending => {
                 self.immediates.set(Immediates::Awaited);
                 // Whether it fires is seen by the next call of `settle_in_turn`; nobody relies on it.
                 let _ = self.settle_later(env);
                 false
             }
-            Immediates::Awaited => false,
+            Immediates::Unknown | Immediates::Awaited => false,
         };
         if !comes_back {
             self.queue.rest();
