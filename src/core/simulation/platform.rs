@@ -88,10 +88,11 @@ impl Platform {
         self.connections[which].status = status;
     }
 
-    /// Whether the service takes a token.
+    /// Whether the service takes a token, which may be none of the platform's.
     pub fn accepts(&self, token: TokenId, wall: f64) -> bool {
-        let Token { is_dead, expires_at, .. } = &self.tokens[token];
-        !is_dead && expires_at.is_none_or(|end| wall < end)
+        self.tokens.get(token).is_some_and(|Token { is_dead, expires_at, .. }| {
+            !is_dead && expires_at.is_none_or(|end| wall < end)
+        })
     }
 
     /// How long the platform thinks.
