@@ -7,11 +7,10 @@ use futures_util::future::join_all;
 use reqwest::Url;
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
-use zeroize::Zeroizing;
 
 use super::*;
 use crate::core::clock::Now;
-use crate::core::http::{Answer, Class, Exchange, Fault, PoolNumber};
+use crate::core::http::{Answer, Body, Class, Exchange, Fault, PoolNumber};
 use crate::core::platform::endpoint::{Endpoint, Paths};
 use crate::core::platform::{self, Platform};
 use crate::core::tokens::cache;
@@ -69,7 +68,7 @@ const TOKEN: &str =
 fn answer(status: u16, retry_after: Option<u64>) -> Result<Answer, Fault> {
     Ok(Answer {
         status,
-        body: Zeroizing::new(TOKEN.as_bytes().to_vec()),
+        body: Body::Received(TOKEN.into()),
         retry_after: retry_after.map(Duration::from_secs),
         request_id: None,
     })
@@ -249,7 +248,7 @@ impl Exchange for Tap {
         let status = self.0.status.load(Ordering::Relaxed) as u16;
         assert_ne!(status, 0, "a defect");
         let body = TOKEN.replace("\"t\"", &format!("\"token-{number}\""));
-        Ok(Answer { status, body: Zeroizing::new(body.into_bytes()), retry_after: None, request_id: None })
+        Ok(Answer { status, body: Body::Received(body.into()), retry_after: None, request_id: None })
     }
 }
 

@@ -1,7 +1,9 @@
 //! Owns what came back: the status, the body where one is needed, and the headers that count.
 
+use std::ops::Deref;
 use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
 use zeroize::Zeroizing;
 
 /// What the platform answered, as far as anything depends on it.
@@ -11,11 +13,51 @@ pub struct Answer {
     pub status: u16,
     /// The body, whole, of a 2xx or a 404. Empty for other statuses, which say all by themselves, and for a 404 whose
     /// body is too large to be the platform's.
-    pub body: Zeroizing<Vec<u8>>,
+    pub body: Body,
     /// `Retry-After`, read.
     pub retry_after: Option<Duration>,
     /// `X-Request-Id`.
     pub request_id: Option<String>,
+}
+
+/// What was received of a body: one piece as it came, as most are, or several that are put together.
+#[derive(Debug)]
+pub enum Body {
+    Received(Bytes),
+    Joined(Zeroizing<Vec<u8>>),
+}
+
+impl Body {
+    /// Adds a piece; `expected` is the length of the whole, as far as it is known.
+    pub fn push(&mut self, piece: Bytes, expected: usize) {
+        match self {
+            Self::Received(first) if first.is_empty() => *first = piece,
+            Self::Received(first) => {
+                let mut joined = Zeroizing::new(Vec::with_capacity(expected.max(first.len() + piece.len())));
+                joined.extend_from_slice(first);
+                joined.extend_from_slice(&piece);
+                *self = Self::Joined(joined);
+            }
+            Self::Joined(joined) => joined.extend_from_slice(&piece),
+        }
+    }
+}
+
+impl Default for Body {
+    fn default() -> Self {
+        Self::Received(Bytes::new())
+    }
+}
+
+impl Deref for Body {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Received(piece) => piece,
+            Self::Joined(pieces) => pieces,
+        }
+    }
 }
 
 /// Statuses that tell of a passing fault.
@@ -51,6 +93,16 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_body_is_whole_however_many_pieces_it_comes_in() {
+        let mut body = Body::default();
+        assert_eq!(*body, *b"");
+        for (piece, whole) in [("", ""), ("to", "to"), ("k", "tok"), ("en", "token")] {
+            body.push(piece.into(), 3);
+            assert_eq!(*body, *whole.as_bytes());
+        }
+    }
 
     #[test]
     fn retry_after_is_read_in_both_forms() {

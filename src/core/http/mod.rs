@@ -24,9 +24,8 @@ use reqwest::header::{
 use reqwest::{Method, Request, Response, Url, Version};
 use rustls::ClientConfig;
 use tokio::time::timeout;
-use zeroize::Zeroizing;
 
-pub use self::answer::{Answer, is_passing};
+pub use self::answer::{Answer, Body, is_passing};
 pub use self::fault::{Class, Fault};
 pub use self::pool::PoolNumber;
 
@@ -208,24 +207,24 @@ impl Route {
             404 => self.read(response).await?.unwrap_or_default(),
             _ => {
                 drain(response).await;
-                Zeroizing::default()
+                Body::default()
             }
         };
         Ok(Answer { status, body, retry_after, request_id })
     }
 
     /// The whole body; `None` if it is over the limit.
-    async fn read(&self, mut response: Response) -> Result<Option<Zeroizing<Vec<u8>>>, Fault> {
+    async fn read(&self, mut response: Response) -> Result<Option<Body>, Fault> {
         let expected = response.content_length().unwrap_or_default();
         if expected > MAX_BODY_BYTES as u64 {
             return Ok(None);
         }
-        let mut body = Zeroizing::new(Vec::with_capacity(expected as usize));
+        let mut body = Body::default();
         while let Some(chunk) = response.chunk().await.map_err(|error| self.peer.lost(&error))? {
             if body.len() + chunk.len() > MAX_BODY_BYTES {
                 return Ok(None);
             }
-            body.extend_from_slice(&chunk);
+            body.push(chunk, expected as usize);
         }
         Ok(Some(body))
     }

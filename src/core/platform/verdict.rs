@@ -3,6 +3,8 @@
 //! Only a well-formed answer may become one of the four unavailable states: whatever else comes, from whatever
 //! stands in the platform's place, is an error.
 
+use std::borrow::Cow;
+
 use crate::core::connection::{Connection, Details, EpochMillis, PackedDetails, State, Trouble, Unavailable};
 use crate::core::error::{Error, Kind};
 use crate::core::http::{Answer, is_passing};
@@ -112,9 +114,10 @@ fn judge_success(body: &[u8], now: EpochMillis) -> Result<Connection, &'static s
     };
     details.authorization_id = authorization.id.text();
     details.display_label = authorization.display_label.text();
-    details.authorization_status.clone_from(&authorization.status);
+    let status = authorization.status.as_deref();
+    details.authorization_status = status.map(Cow::Borrowed);
 
-    let reason = match authorization.status.as_deref() {
+    let reason = match status {
         _ if !enabled => Unavailable::NotEnabled,
         None | Some("") => return Err("an enabled connection whose authorization has no status"),
         Some("active") => {
@@ -141,10 +144,11 @@ fn judge_success(body: &[u8], now: EpochMillis) -> Result<Connection, &'static s
 
 fn unavailable(
     reason: Unavailable,
-    details: &Details<String>,
-    error_code: Option<String>,
-    error_message: Option<String>,
+    details: &Details<Cow<'_, str>>,
+    error_code: Option<Cow<'_, str>>,
+    error_message: Option<Cow<'_, str>>,
 ) -> Connection {
+    let [error_code, error_message] = [error_code, error_message].map(|text| text.map(Cow::into_owned));
     let trouble = Box::new(Trouble { error_code, error_message, connect_url: None });
     Connection { state: State::Unavailable { reason, trouble }, details: details.pack() }
 }

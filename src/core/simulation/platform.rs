@@ -1,12 +1,10 @@
 //! Owns the truth: the platform's connections, which token is whose, since when it is dead, and what the platform answers.
 
-use zeroize::Zeroizing;
-
 use super::chance;
 use super::plan::{KINDS, Millis, PLACES, Plan, SLUGS, Status, Weather};
 use crate::core::connection::Unavailable;
 use crate::core::error::Kind;
-use crate::core::http::Answer;
+use crate::core::http::{Answer, Body};
 
 /// Which connection of all.
 pub type Which = usize;
@@ -183,5 +181,5 @@ pub fn token_of(text: &str) -> Option<TokenId> {
 }
 
 fn answer(status: u16, body: &str) -> Answer {
-    Answer { status, body: Zeroizing::new(body.as_bytes().to_vec()), retry_after: None, request_id: None }
+    Answer { status, body: Body::Received(body.to_owned().into()), retry_after: None, request_id: None }
 }

@@ -6,9 +6,9 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::{option, sample};
 use serde_json::Value;
-use zeroize::Zeroizing;
 
 use super::*;
+use crate::core::http::Body;
 use crate::core::platform::answer::MAX_DATE;
 
 const NOW: EpochMillis = 1_700_000_000_000.0;
@@ -16,7 +16,7 @@ const NOW: EpochMillis = 1_700_000_000_000.0;
 fn answer(status: u16, body: &str) -> Answer {
     Answer {
         status,
-        body: Zeroizing::new(body.as_bytes().to_vec()),
+        body: Body::Received(body.to_owned().into()),
         retry_after: Some(Duration::from_secs(7)),
         request_id: Some("req-1".to_owned()),
     }
@@ -63,7 +63,7 @@ fn a_token_is_found_in_both_shapes_under_every_name() {
 fn details_come_from_either_shape_and_ids_may_be_numbers() {
     let flat = r#"{"connection":{"enabled":true,"id":12,"x":[{}]},"connector":{"slug":"slack","name":"Slack"},
         "authorization":{"id":"a1","status":"active","access_token":"t","display_label":"me"},"more":1}"#;
-    let nested = r#"{"connection":{"enabled":true,"id":"12","connector":{"slug":"slack","name":"Slack"},
+    let nested = r#"{"connection":{"enabled":true,"id":"12","connector":{"slug":"slack","name":"Sl\u0061ck"},
         "authorization":{"id":"a1","status":"active","access_token":"t","display_label":"me"}}}"#;
     let expected = Details {
         slug: Some("slack".to_owned()),
@@ -174,7 +174,7 @@ fn what_is_no_answer_of_the_platform_is_an_error_and_is_not_repeated() {
         assert!(!error.message.contains("secret") && !error.retryable);
     }
     let invalid_utf8 = Answer {
-        body: Zeroizing::new(b"{\"connection\":{\"enabled\":false},\"x\":\"\xff\"}".to_vec()),
+        body: Body::Received(b"{\"connection\":{\"enabled\":false},\"x\":\"\xff\"}"[..].into()),
         ..answer(200, "")
     };
     assert!(judge(&invalid_utf8, "https://p.test", NOW).is_err());
@@ -314,7 +314,7 @@ proptest! {
 
     #[test]
     fn no_bytes_make_the_parser_panic(status in any::<u16>(), body in any::<Vec<u8>>()) {
-        let answer = Answer { body: Zeroizing::new(body), ..answer(status, "") };
+        let answer = Answer { body: Body::Received(body.into()), ..answer(status, "") };
         let _ = judge(&answer, "https://p.test", NOW);
     }
 
