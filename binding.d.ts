@@ -151,9 +151,9 @@ export interface BindingStats {
 
 /**
  * One call: its number, or what is known at once: a cached token, a cached connection, what is wrong. Its result comes later:
- * the token, or an outcome. With a `rejected_token`, another one is asked for.
+ * the token, or an outcome. With a `rejected_token`, another one is asked for. Its limit runs since it was made, `waited_ms` ago.
  */
-export declare function call(client: ExternalObject<BindingClient>, kindAndFlags: number, ownerId: string, slug: string, timeoutMs?: number | undefined | null, rejectedToken?: string | undefined | null): number | BindingHit | BindingOutcome
+export declare function call(client: ExternalObject<BindingClient>, kindAndFlags: number, ownerId: string, slug: string, timeoutMs?: number | undefined | null, rejectedToken?: string | undefined | null, waitedMs?: number | undefined | null): number | BindingHit | BindingOutcome
 
 /** Ends a call now, so that it has no result. `false` if it has ended. */
 export declare function cancel(client: ExternalObject<BindingClient>, call: number): boolean

@@ -1,4 +1,5 @@
 const { createHash } = require('node:crypto')
+const net = require('node:net')
 
 const { XkitClient, getAccessToken, getGroupAccessToken } = require('..')
 const {
@@ -14,6 +15,7 @@ const {
 } = require('./support/platform')
 const { requireId } = require('../lib/checks.js')
 const { FRAGMENTS } = require('./support/fragments')
+const { closeRigs, listen } = require('./support/rigs')
 const { expectNoSecrets } = require('./support/secrets')
 
 const KINDS = { user: 'connections', group: 'groups', context: 'contexts' }
@@ -25,6 +27,7 @@ beforeAll(async () => {
   platform = await startPlatform()
 })
 beforeEach(() => platform.replyWith(json(200, flat())))
+afterEach(closeRigs)
 afterAll(() => platform.close())
 
 /** What `call` rejects with. A synchronous throw, or anything that is no promise, is the test's failure. */
@@ -505,6 +508,17 @@ describe('the constructor', () => {
     for (const baseUrl of ['https://\ufffd.example', 'ü']) {
       expectTypeError(constructionError({ baseUrl }), INVALID_VALUE, /baseUrl/)
     }
+  })
+
+  test('takes the name of a Redis in any script too', async () => {
+    const redis = await listen(net.createServer(socket => socket.end()))
+    const url = `redis://ｌｏｃａｌｈｏｓｔ:${redis.port}`
+    const client = platform.client({ cache: { redis: url } })
+
+    await client.getAccessToken('u1', 'slack')
+
+    expect(redis.connections.count).toBeGreaterThan(0)
+    await client.close()
   })
 
   test('takes http everywhere with allowHttp, and nothing else that it refuses', () => {

@@ -110,3 +110,104 @@ test('a slug that cannot be one rejects its own call alone', async () => {
   expect(results.map(({ status }) => status)).toEqual([...OWNERS.map(() => 'fulfilled'), 'rejected'])
   expect(results.at(-1).reason).toMatchObject({ code: 'ERR_INVALID_ARG_VALUE' })
 })
+
+test('none sends a request whose time was over before it could begin', async () => {
+  const { client, askAll } = await start({ timeoutMs: 50 })
+  const calls = askAll()
+  const end = process.hrtime.bigint() + 60_000_000n
+  while (process.hrtime.bigint() < end);
+
+  const results = await Promise.allSettled(calls)
+  const attempts = results.slice(PER_TURN).map(({ reason }) => reason?.attempts)
+  expect(attempts).toEqual(Array(BURST - PER_TURN).fill(0))
+  for (const { reason } of results)
+    expect(reason).toMatchObject({ code: 'ERR_XKIT_TIMEOUT', retryable: true })
+  expect(client.stats()).toMatchObject({ calls: BURST, failures: BURST, inFlight: 0 })
+})
+
+/** Answers when it is told to. */
+function heldAnswers() {
+  const held = []
+  return {
+    handler: (request, response, facts) => held.push(() => answer(request, response, facts)),
+    release: () => {
+      for (const go of held.splice(0)) go()
+    },
+  }
+}
+
+test('of each of several clients no more begin in a turn than of one, although their results come together', async () => {
+  const { platform } = await start()
+  /** Counts the calls that begin in each turn, and makes turns long enough for results to gather. */
+  async function script({ root, keys, baseUrl }) {
+    const { XkitClient } = require(root)
+    const native = require(`${root}/lib/native.js`)
+    const { call } = native
+    let begun = 0
+    let most = 0
+    native.call = (...given) => {
+      begun++
+      return call(...given)
+    }
+    const clients = [1, 2, 3].map(() => new XkitClient({ ...keys, baseUrl, maxConcurrency: 1000 }))
+    const owners = Array.from({ length: 1000 }, (_, index) => `u${index}`)
+    const calls = clients.flatMap(client => owners.map(owner => client.getAccessToken(owner, 'slack')))
+    let isOver = false
+    const turn = () => {
+      most = Math.max(most, begun)
+      begun = 0
+      const end = process.hrtime.bigint() + 5_000_000n
+      while (process.hrtime.bigint() < end);
+      if (!isOver) setImmediate(turn)
+    }
+    turn()
+    const results = await Promise.all(calls)
+    isOver = true
+    console.log(results.length, most)
+  }
+  const child = startChild(script, { baseUrl: platform.baseUrl })
+
+  const { code, stdout, stderr } = await child.ended
+
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' })
+  const [results, most] = stdout.split(' ').map(Number)
+  expect(results).toBe(3000)
+  // By a turn's immediates, by those results that come in it, and by those that wake it.
+  expect(most).toBeLessThanOrEqual(3 * 3 * PER_TURN)
+})
+
+test('those for one owner share a request in a continuation of the first results too', async () => {
+  const answers = heldAnswers()
+  const { platform } = await start({ handler: answers.handler })
+  async function script({ root, keys, baseUrl }) {
+    const { readSync } = require('node:fs')
+    const { XkitClient } = require(root)
+    const hold = () => readSync(0, Buffer.alloc(1))
+    const client = new XkitClient({ ...keys, baseUrl })
+    const ask = owners => owners.map(owner => client.getAccessToken(owner, 'slack'))
+    const others = (name, length) => Array.from({ length }, (_, index) => `${name}${index}`)
+    const calls = ask(others('a', 40))
+    const more = calls[0].then(() => {
+      const asked = ask(['x', ...others('b', 31), 'x'])
+      hold()
+      return Promise.all(asked)
+    })
+    hold()
+    console.log((await Promise.all([...calls, more])).length)
+  }
+  const child = startChild(script, { baseUrl: platform.baseUrl })
+  const askedForX = () => platform.requests.entries.filter(({ path }) => path.endsWith('/x/slack')).length
+
+  await platform.requests.reaches(PER_TURN)
+  answers.release()
+  await sleep(100)
+  child.tell('\n')
+  await platform.requests.reaches(41)
+  const answering = setInterval(answers.release, 5)
+  await sleep(100)
+  child.tell('\n')
+
+  expect(await child.ended).toMatchObject({ code: 0, stdout: '41\n', stderr: '' })
+  clearInterval(answering)
+  expect(askedForX()).toBe(1)
+})

@@ -23,7 +23,7 @@ function settled(...numbersAndResults) {
     waiting.delete(number)
     taker.take(numbersAndResults[at + 1])
   }
-  // They go on by themselves, unless a fake of `setImmediate` was there before this module.
+  // A fake of `setImmediate` that was there before this module may never fire.
   if (bursts.size > 0) for (const calls of [...bursts]) calls.beginSome()
 }
 
@@ -58,6 +58,8 @@ class TokenCall {
     this.kind = kind
     this.id = id
     this.slug = slug
+    /** When it was made, in seconds, if it began later. */
+    this.madeAt = undefined
     this.promise = new Promise(keepLast)
     this.resolve = lastResolve
     this.reject = lastReject
@@ -94,38 +96,45 @@ class Calls {
   }
 
   begin(call) {
-    if (this.#begun < MAX_PER_TURN && this.#later.size === 0) {
-      this.#cross(call)
-      // The turn is over when the code that runs now is through, and what else waited for results that came together.
-      if (this.#begun++ === 0) DONE.then(() => this.#endTurn())
-      return
-    }
+    const hasRoom = this.#begun < MAX_PER_TURN || waiting.size === 0
+    if (hasRoom && this.#later.size === 0) return this.#cross(call)
     this.#underWay ??= ownersUnderWay()
     if (this.#underWay.has(call.id)) return this.#cross(call)
+    // A clock that fake timers leave alone.
+    call.madeAt = process.uptime()
     const others = this.#later.get(call.id)
     if (others !== undefined) return others.push(call)
     this.#later.set(call.id, [call])
+    bursts.add(this)
     this.#comeBack()
   }
 
   beginAll() {
-    while (this.#later.size > 0) this.beginSome()
-    this.#underWay = undefined
+    if (this.#later.size > 0) this.#beginUpTo(Number.POSITIVE_INFINITY)
   }
 
   beginSome() {
-    let left = MAX_PER_TURN
+    this.#beginUpTo(MAX_PER_TURN)
+  }
+
+  /** Some are always under way as long as others have yet to begin, so that somebody comes for them. */
+  #beginUpTo(most) {
     for (const [id, calls] of this.#later) {
-      if (left-- === 0) break
+      if (this.#begun >= most && waiting.size > 0) return
       this.#later.delete(id)
-      this.#underWay.add(id)
       for (const call of calls) this.#cross(call)
     }
-    if (this.#later.size === 0) bursts.delete(this)
+    this.#underWay = undefined
+    bursts.delete(this)
   }
 
   #cross(call) {
-    whenSettled(binding.call(this.#native, call.kind, call.id, call.slug), call)
+    // The turn is over when the code that runs now is through, and what else waited for results that came together.
+    if (this.#begun++ === 0) DONE.then(() => this.#endTurn())
+    const { kind, id, slug, madeAt } = call
+    this.#underWay?.add(id)
+    const waitedMs = madeAt === undefined ? undefined : (process.uptime() - madeAt) * 1000
+    whenSettled(binding.call(this.#native, kind, id, slug, undefined, undefined, waitedMs), call)
   }
 
   #endTurn() {
@@ -134,14 +143,12 @@ class Calls {
   }
 
   #comeBack() {
-    bursts.add(this)
     if (this.#isComing) return
     this.#isComing = true
     setImmediate(() => {
       this.#isComing = false
       this.beginSome()
-      if (this.#later.size > 0) return this.#comeBack()
-      this.#underWay = undefined
+      if (this.#later.size > 0) this.#comeBack()
     })
   }
 }

@@ -23,12 +23,17 @@ const isFailure = result => typeof result === 'object' && result !== null && Obj
 
 const isHit = result => Object.hasOwn(result, 'validForMs')
 
-const createNative = options => binding.createClient(options, settled, setImmediate, binding.settle)
+const NOT_ASCII = /[^\0-\x7f]/
+
+/** Hosts are, with hardly an exception: then nothing more is loaded. */
+function inAscii(options) {
+  const { baseUrl, catalogUrl, proxy, cache } = options
+  const urls = `${baseUrl} ${catalogUrl} ${proxy?.url} ${cache?.redis?.url}`
+  return NOT_ASCII.test(urls) ? require('./hosts.js').withAsciiHosts(options) : options
+}
 
 function createCalls(options) {
-  let native = createNative(options)
-  // Perhaps for a host that is not in ASCII. Hardly any is, so nobody looks before.
-  if (isFailure(native)) native = createNative(require('./hosts.js').withAsciiHosts(options))
+  const native = binding.createClient(inAscii(options), settled, setImmediate, binding.settle)
   if (isFailure(native)) throw toError(nameVariable(native, options))
   return new Calls(native)
 }

@@ -16,8 +16,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use napi::bindgen_prelude::{FunctionRef, Unknown};
-use napi::{Env, JsValue, check_status, sys};
+use napi::bindgen_prelude::{FunctionRef, JsObjectValue, Unknown};
+use napi::{Env, JsValue, ValueType, check_status, sys};
 use rustc_hash::FxHashMap;
 use tokio::task::{AbortHandle, yield_now};
 use tokio::time::{Instant, sleep_until};
@@ -41,19 +41,11 @@ const GRACE: Duration = Duration::from_millis(100);
 /// In place of a call's number: those whose time is over are to be looked for.
 const LOOK: Key = 0;
 
-/// How `Bridge::settle_in_turn` is called in the next turn of the event loop: by Node's `setImmediate`, and a function that
+/// How `Bridge::settle` is called in the next turn of the event loop: by Node's `setImmediate`, and a function that
 /// calls it. Both are Node's own and native: one of the package's would keep the test file alive, in jest, that brought it.
 pub struct SettleLater {
     pub set_immediate: FunctionRef<Unknown<'static>, Unknown<'static>>,
     pub settle: FunctionRef<(), ()>,
-}
-
-/// Whether `setImmediate` fires. Fake timers that are on before this package is loaded are handed over as Node's own.
-#[derive(Clone, Copy)]
-enum Immediates {
-    Unknown,
-    Awaited,
-    Fire,
 }
 
 /// What JavaScript gets results by: a function that is called with numbers of calls and their results in turn.
@@ -67,7 +59,8 @@ pub struct Bridge<T: Send + 'static> {
     wake: Cell<sys::napi_threadsafe_function>,
     convert: Convert<T>,
     settle_later: SettleLater,
-    immediates: Cell<Immediates>,
+    /// Whether `setImmediate` is Node's own, once that is known. A fake that was there before this package may never fire.
+    is_genuine: Cell<Option<bool>>,
     /// When somebody comes to look for calls whose time is over, and who.
     look: RefCell<Option<(Instant, AbortHandle)>>,
 }
@@ -179,7 +172,7 @@ impl<T: From<Overdue> + Send + 'static> Bridge<T> {
             wake: Cell::new(ptr::null_mut()),
             convert,
             settle_later,
-            immediates: Cell::new(Immediates::Unknown),
+            is_genuine: Cell::default(),
             look: RefCell::default(),
         });
         let name = env.create_string(RESOURCE_NAME)?;
@@ -256,9 +249,9 @@ impl<T: From<Overdue> + Send + 'static> Bridge<T> {
     }
 
     /// Hands over what waits, and sees to it that somebody comes for what will.
-    fn settle(&self, env: &Env) {
+    pub fn settle(&self, env: &Env) {
         // What else there is waits for the next turn, where there is one, so that timers and sockets get theirs.
-        let comes_back = matches!(self.immediates.get(), Immediates::Fire);
+        let comes_back = self.is_genuine.get() == Some(true);
         let results = self.queue.take(if comes_back { MAX_PER_TURN } else { usize::MAX });
         let is_idle = results.is_empty();
         let mut batch = Batch::new(env);
@@ -274,16 +267,7 @@ impl<T: From<Overdue> + Send + 'static> Bridge<T> {
         }
         batch.hand_over();
         let has_pending = !self.pending.borrow().is_empty();
-        let comes_back = match self.immediates.get() {
-            Immediates::Fire => !is_idle && has_pending && self.settle_later(env).is_ok(),
-            Immediates::Unknown if has_pending => {
-                self.immediates.set(Immediates::Awaited);
-                // Whether it fires is seen by the next call of `settle_in_turn`; nobody relies on it.
-                let _ = self.settle_later(env);
-                false
-            }
-            Immediates::Unknown | Immediates::Awaited => false,
-        };
+        let comes_back = !is_idle && has_pending && self.settle_later(env).unwrap_or(false);
         if !comes_back {
             self.queue.rest();
         }
@@ -340,17 +324,21 @@ impl<T: From<Overdue> + Send + 'static> Bridge<T> {
         }
     }
 
-    /// As it was asked for with `setImmediate`, which fires then.
-    pub fn settle_in_turn(&self, env: &Env) {
-        self.immediates.set(Immediates::Fire);
-        self.settle(env);
-    }
-
-    fn settle_later(&self, env: &Env) -> napi::Result<()> {
+    /// Has somebody come in the next turn; `false` if nobody does.
+    fn settle_later(&self, env: &Env) -> napi::Result<bool> {
+        if self.is_genuine.get() == Some(false) {
+            return Ok(false);
+        }
         let SettleLater { set_immediate, settle } = &self.settle_later;
         // SAFETY: a value of this environment and of the current handle scope, which the call does not outlive.
         let settle = unsafe { Unknown::from_raw_unchecked(env.raw(), settle.borrow_back(env)?.raw()) };
-        set_immediate.borrow_back(env)?.call(settle).map(drop)
+        let immediate = set_immediate.borrow_back(env)?.call(settle)?;
+        let is_genuine = match self.is_genuine.get() {
+            Some(is_genuine) => is_genuine,
+            None => is_immediate(immediate)?,
+        };
+        self.is_genuine.set(Some(is_genuine));
+        Ok(is_genuine)
     }
 
     /// The environment goes: nothing may be settled any more.
@@ -363,6 +351,18 @@ impl<T: From<Overdue> + Send + 'static> Bridge<T> {
             look.abort();
         }
     }
+}
+
+/// Whether this is what Node's own `setImmediate` returns: an object of the class of that name.
+fn is_immediate(value: Unknown<'_>) -> napi::Result<bool> {
+    if value.get_type()? != ValueType::Object {
+        return Ok(false);
+    }
+    let class: Unknown<'_> = value.coerce_to_object()?.get_named_property("constructor")?;
+    if class.get_type()? != ValueType::Function {
+        return Ok(false);
+    }
+    Ok(class.coerce_to_object()?.get_named_property::<String>("name")? == "Immediate")
 }
 
 /// Results on their way across, those of one function at a time.

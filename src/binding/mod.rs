@@ -97,7 +97,7 @@ fn contain<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
 #[napi]
 pub fn settle(env: &Env) -> napi::Result<()> {
     if let Some(bridge) = Bridge::<Settlement>::existing(env)? {
-        bridge.settle_in_turn(env);
+        bridge.settle(env);
     }
     Ok(())
 }
@@ -120,7 +120,7 @@ pub enum BindingCallFlag {
 }
 
 /// One call: its number, or what is known at once: a cached token, a cached connection, what is wrong. Its result comes later:
-/// the token, or an outcome. With a `rejected_token`, another one is asked for.
+/// the token, or an outcome. With a `rejected_token`, another one is asked for. Its limit runs since it was made, `waited_ms` ago.
 #[napi]
 pub fn call(
     env: &Env,
@@ -130,6 +130,7 @@ pub fn call(
     slug: String,
     timeout_ms: Option<u32>,
     rejected_token: Option<String>,
+    waited_ms: Option<u32>,
 ) -> napi::Result<Either3<f64, BindingHit, BindingOutcome>> {
     let has = |flag: BindingCallFlag| kind_and_flags & flag as u32 != 0;
     let whole_connection = has(BindingCallFlag::WholeConnection);
@@ -138,6 +139,7 @@ pub fn call(
         id: &owner_id,
         slug: &slug,
         timeout: timeout_ms.map(|millis| Duration::from_millis(millis.into())),
+        waited: Duration::from_millis(waited_ms.unwrap_or_default().into()),
         fresh: has(BindingCallFlag::Fresh),
         rejected: rejected_token.as_deref(),
     };

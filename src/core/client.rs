@@ -90,6 +90,8 @@ pub struct Request<'a> {
     pub slug: &'a str,
     /// The call's own limit, in place of the client's.
     pub timeout: Option<Duration>,
+    /// How long ago the call was made.
+    pub waited: Duration,
     /// Whether to skip the cache and join no request that began earlier.
     pub fresh: bool,
     /// A token that a service rejected: another one is wanted.
@@ -174,7 +176,11 @@ impl Client {
             stats.cache_misses.add();
         }
         let timeout = request.timeout.unwrap_or(self.shared.limits.timeout);
-        let deadline = Instant::now() + timeout;
+        let Some(left) = timeout.checked_sub(request.waited).filter(|left| !left.is_zero()) else {
+            stats.failures.add();
+            return Err(Error::held_up(timeout));
+        };
+        let deadline = Instant::now() + left;
         let joins_nobody = request.fresh && !mutation::is(Mutation::FreshJoins);
         let joined = if joins_nobody { None } else { tokens.join(&key, deadline) };
         let coalesced = joined.is_some();

@@ -222,6 +222,15 @@ impl Error {
         Self::new(Kind::Overloaded, message).retryable()
     }
 
+    /// A call whose time was up before it could begin.
+    pub fn held_up(timeout: Duration) -> Self {
+        let message = format!(
+            "The call waited {} ms for its turn in the event loop: make fewer at once, or do less between its turns",
+            timeout.as_millis()
+        );
+        Self::new(Kind::Timeout, message).retryable()
+    }
+
     /// A defect of this package: fixed words, since nothing about the call is known to be safe to print.
     pub fn internal() -> Self {
         Self::new(

@@ -93,7 +93,15 @@ fn client_and_script(max_retries: u32, steps: Vec<Result<Answer, Fault>>) -> (Cl
 
 /// A call for a user that is not answered from the cache.
 fn begin(client: &Client, id: &str, timeout: Option<Duration>) -> Result<Call, Error> {
-    let request = Request { kind: OwnerKind::User, id, slug: "s", timeout, fresh: false, rejected: None };
+    let request = Request {
+        kind: OwnerKind::User,
+        id,
+        slug: "s",
+        timeout,
+        waited: Duration::ZERO,
+        fresh: false,
+        rejected: None,
+    };
     client.begin(request).map(|begun| match begun {
         Begun::Call(call) => call,
         Begun::Known(_) => panic!("answered from the cache"),
@@ -307,6 +315,7 @@ impl Rig {
             id: "u",
             slug: "s",
             timeout: None,
+            waited: Duration::ZERO,
             fresh: false,
             rejected: None,
         };
@@ -319,8 +328,15 @@ impl Rig {
     }
 
     fn fresh(&self) -> Call {
-        let request =
-            Request { kind: OwnerKind::User, id: "u", slug: "s", timeout: None, fresh: true, rejected: None };
+        let request = Request {
+            kind: OwnerKind::User,
+            id: "u",
+            slug: "s",
+            timeout: None,
+            waited: Duration::ZERO,
+            fresh: true,
+            rejected: None,
+        };
         match self.client.begin(request).unwrap() {
             Begun::Call(call) => call,
             Begun::Known(_) => panic!("not fresh"),
@@ -330,8 +346,15 @@ impl Rig {
     /// A call for another token than this one: what is known already, or the call.
     fn instead_of(&self, rejected: &str) -> Result<String, Call> {
         let rejected = Some(rejected);
-        let request =
-            Request { kind: OwnerKind::User, id: "u", slug: "s", timeout: None, fresh: false, rejected };
+        let request = Request {
+            kind: OwnerKind::User,
+            id: "u",
+            slug: "s",
+            timeout: None,
+            waited: Duration::ZERO,
+            fresh: false,
+            rejected,
+        };
         match self.client.begin(request).unwrap() {
             Begun::Known(known) => Ok(known.connection.token().unwrap().to_owned()),
             Begun::Call(call) => Err(call),
@@ -385,7 +408,15 @@ async fn what_differs_in_kind_id_or_slug_shares_nothing() {
     let calls = parts.map(|(kind, id, slug)| {
         match rig
             .client
-            .begin(Request { kind, id, slug, timeout: None, fresh: false, rejected: None })
+            .begin(Request {
+                kind,
+                id,
+                slug,
+                timeout: None,
+                waited: Duration::ZERO,
+                fresh: false,
+                rejected: None,
+            })
             .unwrap()
         {
             Begun::Call(call) => call.run(),
@@ -409,6 +440,28 @@ async fn a_caller_that_leaves_or_runs_out_of_time_touches_no_other() {
     rig.answers(1);
     assert_eq!(token(&last.await), "token-1");
     assert_eq!((rig.requests(), rig.cancelled()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_of_a_call_runs_since_it_was_made() {
+    let rig = Rig::new(false);
+    let made_before = |millis| {
+        rig.client.begin(Request {
+            kind: OwnerKind::User,
+            id: "u",
+            slug: "s",
+            timeout: Some(Duration::from_millis(100)),
+            waited: Duration::from_millis(millis),
+            fresh: false,
+            rejected: None,
+        })
+    };
+    let Ok(Begun::Call(call)) = made_before(60) else { panic!("not begun") };
+    let began = Instant::now();
+    assert_eq!(call.run().await.result.unwrap_err().kind, Kind::Timeout);
+    assert!(began.elapsed() <= Duration::from_millis(41), "{:?}", began.elapsed());
+    assert_eq!(made_before(100).unwrap_err().kind, Kind::Timeout);
+    assert_eq!(rig.requests(), 1);
 }
 
 #[tokio::test(start_paused = true)]

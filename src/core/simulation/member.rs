@@ -173,6 +173,7 @@ impl Running {
             id,
             slug,
             timeout: timeout.map(Duration::from_millis),
+            waited: Duration::ZERO,
             fresh,
             rejected: token.as_deref(),
         };
