@@ -122,6 +122,7 @@ pub enum BindingCallFlag {
 /// One call: its number, or what is known at once: a cached token, a cached connection, what is wrong. Its result comes later:
 /// the token, or an outcome. With a `rejected_token`, another one is asked for. Its limit runs since it was made, `waited_ms` ago.
 #[napi]
+#[allow(clippy::too_many_arguments, reason = "to read them from an object would take longer")]
 pub fn call(
     env: &Env,
     client: &External<BindingClient>,
