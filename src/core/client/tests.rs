@@ -91,17 +91,22 @@ fn client_and_script(max_retries: u32, steps: Vec<Result<Answer, Fault>>) -> (Cl
     (client_of(script.clone(), (max_retries, 1), None, || 1.0, Clock::system()), script)
 }
 
-/// A call for a user that is not answered from the cache.
-fn begin(client: &Client, id: &str, timeout: Option<Duration>) -> Result<Call, Error> {
-    let request = Request {
+/// What an ordinary call for a user asks for.
+fn request(id: &str) -> Request<'_> {
+    Request {
         kind: OwnerKind::User,
         id,
         slug: "s",
-        timeout,
+        timeout: None,
         waited: Duration::ZERO,
         fresh: false,
         rejected: None,
-    };
+    }
+}
+
+/// A call for a user that is not answered from the cache.
+fn begin(client: &Client, id: &str, timeout: Option<Duration>) -> Result<Call, Error> {
+    let request = Request { timeout, ..request(id) };
     client.begin(request).map(|begun| match begun {
         Begun::Call(call) => call,
         Begun::Known(_) => panic!("answered from the cache"),
@@ -310,15 +315,7 @@ impl Rig {
     }
 
     fn hit(&self) -> Option<(String, Option<BoxFuture<'static, ()>>)> {
-        let request = Request {
-            kind: OwnerKind::User,
-            id: "u",
-            slug: "s",
-            timeout: None,
-            waited: Duration::ZERO,
-            fresh: false,
-            rejected: None,
-        };
+        let request = request("u");
         match self.client.begin(request).unwrap() {
             Begun::Known(Known { connection, background, .. }) => {
                 Some((connection.token().unwrap().to_owned(), background))
@@ -328,15 +325,7 @@ impl Rig {
     }
 
     fn fresh(&self) -> Call {
-        let request = Request {
-            kind: OwnerKind::User,
-            id: "u",
-            slug: "s",
-            timeout: None,
-            waited: Duration::ZERO,
-            fresh: true,
-            rejected: None,
-        };
+        let request = Request { fresh: true, ..request("u") };
         match self.client.begin(request).unwrap() {
             Begun::Call(call) => call,
             Begun::Known(_) => panic!("not fresh"),
@@ -346,15 +335,7 @@ impl Rig {
     /// A call for another token than this one: what is known already, or the call.
     fn instead_of(&self, rejected: &str) -> Result<String, Call> {
         let rejected = Some(rejected);
-        let request = Request {
-            kind: OwnerKind::User,
-            id: "u",
-            slug: "s",
-            timeout: None,
-            waited: Duration::ZERO,
-            fresh: false,
-            rejected,
-        };
+        let request = Request { rejected, ..request("u") };
         match self.client.begin(request).unwrap() {
             Begun::Known(known) => Ok(known.connection.token().unwrap().to_owned()),
             Begun::Call(call) => Err(call),
@@ -406,19 +387,7 @@ async fn what_differs_in_kind_id_or_slug_shares_nothing() {
         (OwnerKind::User, "a", "b:c"),
     ];
     let calls = parts.map(|(kind, id, slug)| {
-        match rig
-            .client
-            .begin(Request {
-                kind,
-                id,
-                slug,
-                timeout: None,
-                waited: Duration::ZERO,
-                fresh: false,
-                rejected: None,
-            })
-            .unwrap()
-        {
+        match rig.client.begin(Request { kind, slug, ..request(id) }).unwrap() {
             Begun::Call(call) => call.run(),
             Begun::Known(_) => panic!("answered from the cache"),
         }
@@ -447,13 +416,9 @@ async fn the_time_of_a_call_runs_since_it_was_made() {
     let rig = Rig::new(false);
     let made_before = |millis| {
         rig.client.begin(Request {
-            kind: OwnerKind::User,
-            id: "u",
-            slug: "s",
             timeout: Some(Duration::from_millis(100)),
             waited: Duration::from_millis(millis),
-            fresh: false,
-            rejected: None,
+            ..request("u")
         })
     };
     let Ok(Begun::Call(call)) = made_before(60) else { panic!("not begun") };
