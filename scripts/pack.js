@@ -37,7 +37,7 @@ const LATER = [
 ]
 
 /** In the one file, and not run for the first token. */
-const NOT_AT_START = ['./bearer-fetch.js', './recovery.js']
+const NOT_AT_START = ['bearer-fetch', 'recovery']
 
 /** The platform package, by the name of its folder in `npm/`, that this machine would install. */
 function ownPlatform() {
@@ -94,11 +94,10 @@ function stageMain(folder) {
 
 /** In parentheses, a function is compiled as it is read. V8 would skip these first, only to read each of them again. */
 function compiledAtOnce(facade) {
-  const isLater = name => NOT_AT_START.includes(`./${path.basename(name)}`)
   const module =
-    /(?<=__commonJS\(\{)("lib\/[\w-]+\.js")(\(\w*(?:,\w+)*\)\{.*?\})(?=\}\);\s*(?:var require_|module\.exports))/gs
-  return facade.replace(module, (all, name, method) =>
-    isLater(JSON.parse(name)) ? all : `${name}:(function${method})`,
+    /(?<=__commonJS\(\{"lib\/)([\w-]+)(\.js")(\(\w*(?:,\w+)*\)\{.*?\})(?=\}\);\s*(?:var require_|module\.exports))/gs
+  return facade.replace(module, (all, name, ending, method) =>
+    NOT_AT_START.includes(name) ? all : `${name}${ending}:(function${method})`,
   )
 }
 
