@@ -10,6 +10,9 @@ const { startEmulator } = require('../emulator')
 const { createAuthority } = require('./support/certificates')
 const { startRedis } = require('./support/redis-rigs')
 const { closeRigs, closedPort, listen } = require('./support/rigs')
+const { testsWith } = require('./support/tools')
+
+const { describe, test } = testsWith('redis-server')
 
 const COMMAND = path.join(__dirname, '..', 'bin', 'xkit.js')
 const PASSWORD = 'swordfish-3f0b'

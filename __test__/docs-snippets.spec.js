@@ -16,6 +16,9 @@ const { startServer } = require('./support/http-rigs.js')
 const { PAGES, ROOT, fencesOf, read } = require('./support/pages.js')
 const { startRedis } = require('./support/redis-rigs.js')
 const { closeRigs } = require('./support/rigs.js')
+const { testsWith } = require('./support/tools.js')
+
+const withRedis = testsWith('redis-server')
 
 const FOLDER = 'docs/snippets'
 /** Those in folders need more than Node: `npm run test:services` runs them. */
@@ -49,9 +52,9 @@ afterEach(async () => {
 const proven = []
 
 /** The test of one snippet. */
-function proof(snippet, what, body) {
+function proof(snippet, what, body, run = test) {
   proven.push(snippet)
-  test(`${snippet} ${what}`, body, 3 * LIMIT_MS)
+  run(`${snippet} ${what}`, body, 3 * LIMIT_MS)
 }
 
 /** A process in the environment of a deployment, with the emulator as the platform; what it prints. */
@@ -137,15 +140,20 @@ proof('copy-connection.mjs', 'has the token in the copy that names it, and in no
   expect(values[0]).toEqual({ ...values[1], accessToken: 'user-token' })
 })
 
-proof('fleet.mjs', 'reads from Redis what another process has fetched', async () => {
-  const redis = await startRedis()
-  for (const hits of [0, 1]) {
-    const env = { REDIS_URL: redis.url }
-    const values = await resultOf('fleet.mjs', '[accessToken, xkit.stats().fleet.hits]', env)
-    expect(values).toEqual(['user-token', hits])
-  }
-  expect(asked()).toHaveLength(1)
-})
+proof(
+  'fleet.mjs',
+  'reads from Redis what another process has fetched',
+  async () => {
+    const redis = await startRedis()
+    for (const hits of [0, 1]) {
+      const env = { REDIS_URL: redis.url }
+      const values = await resultOf('fleet.mjs', '[accessToken, xkit.stats().fleet.hits]', env)
+      expect(values).toEqual(['user-token', hits])
+    }
+    expect(asked()).toHaveLength(1)
+  },
+  withRedis.test,
+)
 
 proof('rejected-token.mjs', 'calls the service with a token', async () => {
   expect(await resultOf('rejected-token.mjs', 'answer.status')).toBe(200)

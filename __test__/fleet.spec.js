@@ -9,6 +9,9 @@ const { createAuthority } = require('./support/certificates')
 const { startMember, startRedis, startTokens } = require('./support/redis-rigs')
 const { closeRigs, closedPort, listen, startChild } = require('./support/rigs')
 const { expectNoSecrets } = require('./support/secrets')
+const { testsWith } = require('./support/tools')
+
+const { describe, test } = testsWith('redis-server')
 
 const FLEET = 20
 // Twenty processes on a machine of two cores: a time-out there is no sign of a slow Redis.

@@ -2,8 +2,9 @@
 
 const { createAuthority } = require('./support/certificates')
 const { answer, startServer } = require('./support/http-rigs')
-const { obstacle, startNames } = require('./support/names')
+const { startNames } = require('./support/names')
 const { activeBody, closeRigs, deferred, startChild } = require('./support/rigs')
+const { testsWith } = require('./support/tools')
 
 /** How much later than without any trouble a call may settle. */
 const GRACE = 250
@@ -16,9 +17,8 @@ const authority = createAuthority()
 const identity = authority.issue({ hosts: ['platform.test', '*.many.test'] })
 const ca = authority.certificate
 
-const missing = obstacle()
-const withNames = missing === undefined ? describe : describe.skip
-const title = what => (missing === undefined ? what : `${what} (skipped: ${missing})`)
+// LD_PRELOAD and 127.0.0.2 are Linux's.
+const withNames = process.platform === 'linux' ? testsWith('cc').describe : describe.skip
 
 afterEach(closeRigs)
 
@@ -29,7 +29,7 @@ async function outcome(child) {
   return JSON.parse(stdout.trim().split('\n').at(-1))
 }
 
-withNames(title('a name that moves'), () => {
+withNames('a name that moves', () => {
   /** Calls without a pause, four at a time, until the last connection to the old address is too old for 20, or `most` are made. */
   async function script({ root, keys, most, ...options }) {
     const { XkitClient } = require(root)
@@ -131,7 +131,7 @@ withNames(title('a name that moves'), () => {
   )
 })
 
-withNames(title('a lookup'), () => {
+withNames('a lookup', () => {
   test(
     'waits for none of another client: a hundred are under way at once',
     async () => {
@@ -232,7 +232,7 @@ withNames(title('a lookup'), () => {
   )
 })
 
-withNames(title('the name of a Redis'), () => {
+withNames('the name of a Redis', () => {
   /** How long each call took with such a Redis, and without any, in turns. */
   async function script({ root, keys, ca, port, redis }) {
     const { XkitClient } = require(root)

@@ -7,6 +7,9 @@ const { createAuthority, newKeys } = require('./support/certificates')
 const { startServer, tokenFor } = require('./support/http-rigs')
 const { startRedis } = require('./support/redis-rigs')
 const { KEYS, closeRigs, rejection } = require('./support/rigs')
+const { testsWith } = require('./support/tools')
+
+const withRedis = testsWith('redis-server')
 
 const HOSTS = ['localhost', '127.0.0.1']
 const PATH = '/connections/u1/slack'
@@ -117,7 +120,7 @@ describe('a handshake', () => {
   })
 })
 
-test('the authority of a Redis is verified likewise', async () => {
+withRedis.test('the authority of a Redis is verified likewise', async () => {
   const authority = createAuthority('A CA of TLS inspection', { keys: on('P-521'), digest: 'sha512' })
   const platform = await serve(authority.issue({ hosts: HOSTS, digest: 'sha512' }))
   const redis = await startRedis({ identity: authority.issue({ hosts: HOSTS, digest: 'sha512' }) })

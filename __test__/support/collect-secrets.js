@@ -146,6 +146,10 @@ function patch(object, name, patched) {
   })
 }
 
+function stop() {
+  for (const restore of restored.splice(0)) restore()
+}
+
 function watchStream(stream) {
   patch(stream, 'write', write => {
     return function (chunk, ...rest) {
@@ -184,8 +188,10 @@ function noteChild({ stdout, stderr }) {
 
 afterEach(expectNothingShown)
 afterAll(() => {
-  for (const restore of restored) restore()
+  stop()
   expectNothingShown()
 })
+// For environment.js.
+globalThis.stopCollectingSecrets = stop
 
 module.exports = { search, watchConsole, watchStream }
