@@ -2,7 +2,7 @@
 //!
 //! `client` takes a call on → `tokens`: what we know → `source`: where a connection is fetched from, which is `platform`: how
 //! we ask → `http`: how bytes travel, or `fleet` around it: how processes share. Below them are leaves that import none of
-//! these: `connection`, `error`, `secret`, `stats`, `certificate`, `clock`, `lane`, `lookup`, `json`, `text`, `mutation`.
+//! these: `connection`, `error`, `secret`, `stats`, `certificate`, `clock`, `lane`, `resolver`, `connector`, `json`, `text`, `mutation`.
 #![forbid(unsafe_code)]
 
 mod certificate;
@@ -10,14 +10,15 @@ pub mod client;
 mod clock;
 pub mod config;
 pub mod connection;
+mod connector;
 pub mod error;
 pub mod fleet;
 pub mod http;
 mod json;
 pub mod lane;
-mod lookup;
 mod mutation;
 pub mod platform;
+mod resolver;
 pub mod secret;
 #[cfg(test)]
 mod simulation;

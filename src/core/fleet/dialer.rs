@@ -5,7 +5,6 @@
 //! what is needed of both here is to ask for an address.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ::redis::aio::{MultiplexedConnection, PubSub, PubSubSink};
@@ -16,14 +15,14 @@ use futures_util::{FutureExt, StreamExt};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio_rustls::TlsConnector;
 
 use super::failure::Failure;
-use super::resolver::Resolver;
 use super::settings::{Address, Settings, Topology};
 use super::tasks::spawn_abortable;
+use crate::core::connector::connect;
+use crate::core::resolver::Resolver;
 
 /// What opens connections to Redis.
 pub trait Dial: Send + Sync + 'static {
@@ -235,10 +234,8 @@ impl Dialer {
     ) -> Result<Box<dyn Stream>, Failure> {
         stage.set("the lookup of its name");
         let addresses = self.resolver.addresses(host).await?;
-        let addresses: Vec<_> = addresses.iter().map(|address| SocketAddr::new(*address, *port)).collect();
         stage.set("the connection");
-        let stream = TcpStream::connect(&addresses[..]).await?;
-        stream.set_nodelay(true)?;
+        let stream = connect(&addresses, *port).await?;
         let Some(tls) = &self.tls else { return Ok(Box::new(stream)) };
         let name = ServerName::try_from(host.clone()).map_err(|_| Failure::lasting("no name for TLS"))?;
         stage.set("the TLS handshake, as on a plain port");

@@ -9,6 +9,7 @@ use redis::RedisError;
 use rustls::{CertificateError, Error as TlsError};
 
 use crate::core::certificate;
+use crate::core::resolver::LookupError;
 
 /// Why a command failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,6 +85,12 @@ impl From<&io::Error> for Failure {
             | ErrorKind::UnexpectedEof => Self::passing(reason),
             _ => Self::lasting(reason),
         }
+    }
+}
+
+impl From<LookupError> for Failure {
+    fn from(error: LookupError) -> Self {
+        Self { is_lasting: !error.is_shortage(), reason: error.to_string().into() }
     }
 }
 

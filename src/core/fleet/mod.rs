@@ -13,7 +13,7 @@
 //! 5. **Invalidate**: what is invalidated anywhere is dropped in Redis with a new fencing token, and told to all over the
 //!    channel (`channel`), which pushes it into the `Validity` that the cache of each process reads.
 //!
-//! `settings` → where Redis is; `redis`, `dialer`, `resolver` → the connections to it; `breaker`, `failure` → when it is left alone, and
+//! `settings` → where Redis is; `redis`, `dialer` → the connections to it; `breaker`, `failure` → when it is left alone, and
 //! why; `tasks` → what runs in the background.
 
 mod breaker;
@@ -24,7 +24,6 @@ pub mod failure;
 mod fetch;
 mod outbox;
 mod redis;
-mod resolver;
 pub mod scripts;
 pub mod settings;
 mod tasks;

@@ -18,12 +18,15 @@ use super::pool::PoolNumber;
 use super::tunnel::NoTunnel;
 use super::{MAX_BODY_BYTES, MAX_HEAD_BYTES, tls};
 use crate::core::error::{Error, Kind};
-use crate::core::lookup::NotFound;
+use crate::core::resolver::LookupError;
 
 /// As many as hyper takes.
 const MAX_HEADERS: usize = 100;
 /// reqwest's word for the target of a tunnel that is an IPv6 address: it hands it to rustls with its brackets.
 const INVALID_SERVER_NAME: &str = "Invalid Server Name";
+
+/// Completes a sentence that begins with who was to be reached.
+const NO_LOOKUP: &str = "cannot be reached, since its name could not be looked up: call again later, and allow the process more threads (pids limit, ulimit -u)";
 
 /// What a fault costs, and how long to back off from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,7 +127,7 @@ impl Peer {
             ));
         }
         let timed_out = find::<Overdue>(error).is_some() || error.is_timeout();
-        let not_found = find::<NotFound>(error);
+        let lookup = find::<LookupError>(error);
         let mut fault = if self.is_proxied {
             if chain(error).any(|error| error.to_string() == INVALID_SERVER_NAME) {
                 return Fault::lasting(Error::new(
@@ -142,7 +145,9 @@ impl Peer {
                 format!("did not open a tunnel to {origin} in time")
             } else if matches!(no_tunnel, Some(NoTunnel::Lost(_)) | None) {
                 format!("did not open a tunnel to {origin}")
-            } else if not_found.is_some() {
+            } else if lookup.is_some_and(LookupError::is_shortage) {
+                NO_LOOKUP.to_owned()
+            } else if lookup.is_some() {
                 "cannot be reached, since its name could not be found".to_owned()
             } else {
                 "cannot be reached".to_owned()
@@ -159,7 +164,9 @@ impl Peer {
                     self.connect_timeout.as_millis()
                 ),
             ));
-        } else if not_found.is_some() {
+        } else if lookup.is_some_and(LookupError::is_shortage) {
+            Fault::passing(Error::new(Kind::Connect, format!("{origin} {NO_LOOKUP}")))
+        } else if lookup.is_some() {
             Fault::passing(Error::new(
                 Kind::Connect,
                 format!(
@@ -176,7 +183,7 @@ impl Peer {
             ))
         };
         fault.error.cause =
-            not_found.map(NotFound::to_string).or_else(|| innermost_io(error)).map(Into::into);
+            lookup.map(LookupError::to_string).or_else(|| innermost_io(error)).map(Into::into);
         fault
     }
 

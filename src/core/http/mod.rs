@@ -34,10 +34,11 @@ use self::gate::Gate;
 use self::identity::Identity;
 use self::pool::{Pool, Pools, Served};
 use self::proxy::Proxy;
-use self::resolver::Resolver;
+use self::resolver::Names;
 use self::tls::Trust;
 use self::tunnel::{Nearby, Tunnels};
 use crate::core::error::Error;
+use crate::core::resolver::Resolver;
 
 const AGENT: &str = concat!("xkit-node/", env!("CARGO_PKG_VERSION"));
 /// Largest body that is read; a connection's is about 1 KiB.
@@ -102,7 +103,7 @@ impl Transport {
             headers,
             trust,
             tls: OnceLock::new(),
-            resolver: Arc::default(),
+            resolver: Resolver::system(),
         };
         Self { pools: Pools::new(max_connection_age), route }
     }
@@ -117,7 +118,7 @@ struct Route {
     headers: HeaderMap,
     trust: Trust,
     tls: OnceLock<ClientConfig>,
-    resolver: Arc<Resolver>,
+    resolver: Resolver,
 }
 
 impl Route {
@@ -145,9 +146,9 @@ impl Route {
             .http2_keep_alive_interval(PING_INTERVAL)
             .http2_keep_alive_timeout(PING_TIMEOUT);
         builder = match &self.proxy {
-            None => builder.dns_resolver(Arc::clone(&self.resolver)),
+            None => builder.dns_resolver(Names(self.resolver.clone())),
             Some(proxy) => {
-                let resolver = Arc::clone(&self.resolver);
+                let resolver = self.resolver.clone();
                 let tunnels = Tunnels::new(proxy.clone(), tls.clone(), self.peer.target()?, resolver, limit)?;
                 builder.dns_resolver(Nearby).proxy(tunnels.relay()?).connector_layer(tunnels)
             }

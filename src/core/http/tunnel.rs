@@ -34,7 +34,8 @@ use url::Url;
 pub use self::refusal::Refusal;
 
 use super::proxy::Proxy;
-use super::resolver::Resolver;
+use crate::core::connector::connect;
+use crate::core::resolver::Resolver;
 
 /// Longest head of a proxy's answer.
 const MAX_HEAD_BYTES: usize = 16 * 1024;
@@ -73,7 +74,7 @@ struct Way {
     tls: Arc<ClientConfig>,
     /// The platform's host and port.
     target: String,
-    resolver: Arc<Resolver>,
+    resolver: Resolver,
     limit: Duration,
     password: HeaderValue,
 }
@@ -84,7 +85,7 @@ impl Tunnels {
         proxy: Proxy,
         mut tls: ClientConfig,
         target: String,
-        resolver: Arc<Resolver>,
+        resolver: Resolver,
         limit: Duration,
     ) -> Option<Self> {
         let mut bytes = [0; 32];
@@ -116,24 +117,12 @@ impl Way {
         Ok((stream, early))
     }
 
-    /// The addresses of a name share the limit, so that one which is silent leaves time for the next.
     async fn dial(&self) -> Result<TcpStream, BoxError> {
         let url = &self.proxy.url;
         let port = url.port_or_known_default().unwrap_or_default();
-        let found = self.resolver.lookup(host_of(url)).addresses().await?;
-        let each = self.limit / u32::try_from(found.len()).unwrap_or(u32::MAX).max(1);
-        let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-        for address in found.iter() {
-            match timeout(each, TcpStream::connect(SocketAddr::new(*address, port))).await {
-                Ok(Ok(socket)) => {
-                    socket.set_nodelay(true)?;
-                    return Ok(socket);
-                }
-                Ok(Err(error)) => last = error,
-                Err(_) => last = io::ErrorKind::TimedOut.into(),
-            }
-        }
-        Err(last.into())
+        let found = self.resolver.addresses(host_of(url)).await?;
+        let overdue = |_| io::Error::from(io::ErrorKind::TimedOut);
+        Ok(timeout(self.limit, connect(&found, port)).await.map_err(overdue)??)
     }
 
     /// Says CONNECT and reads the answer; what comes behind its head belongs to the tunnel.

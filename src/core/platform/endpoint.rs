@@ -6,6 +6,7 @@
 use url::{Host, Url};
 
 use crate::core::error::Error;
+use crate::core::resolver::is_localhost;
 use crate::core::tokens::key::{OwnerKind, Segment};
 
 /// Where the platform lives unless an option or the environment says otherwise. Source: given.
@@ -158,7 +159,7 @@ impl Endpoint {
 fn parse_base(text: &str, allow_http: bool) -> Result<Url, Error> {
     let url = parse_root(text, "baseUrl")?;
     let loopback = match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Domain(name)) => is_localhost(name),
         Some(Host::Ipv4(address)) => address.is_loopback(),
         Some(Host::Ipv6(address)) => address.is_loopback(),
         None => false,
@@ -245,6 +246,7 @@ mod tests {
             ("http://127.0.0.1:8080/x", "http://127.0.0.1:8080/x/connections/u/s"),
             ("http://[::1]:1", "http://[::1]:1/connections/u/s"),
             ("http://localhost", "http://localhost/connections/u/s"),
+            ("http://app.localhost:4010", "http://app.localhost:4010/connections/u/s"),
         ] {
             assert_eq!(
                 endpoint(base).connection_url(OwnerKind::User, id, slug).unwrap().to_string(),

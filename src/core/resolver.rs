@@ -1,0 +1,261 @@
+//! Owns name lookups. The system's resolver blocks, so each lookup runs on a thread of its own for as long as the name
+//! server is silent; lookups never wait for each other, and one name is asked for once at a time, whoever wants it.
+//!
+//! Connects to nothing. Threads are made by the standard library, which returns an error where the system refuses one;
+//! `tokio::task::spawn_blocking` panics there (<https://github.com/tokio-rs/tokio/issues/2309>).
+
+use std::collections::HashMap;
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Shared};
+use tokio::sync::oneshot;
+
+/// Lookups under way in the process: far more than it has names, and a bound for those that never end.
+const MAX_LOOKUPS: usize = 256;
+const LOOPBACK: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+
+static SYSTEM: LazyLock<Resolver> = LazyLock::new(|| Resolver::new(ask_system));
+
+type Ask = fn(&str) -> io::Result<Vec<IpAddr>>;
+type Lookup = Shared<BoxFuture<'static, Result<Arc<[IpAddr]>, LookupError>>>;
+
+/// Looks names up. Clones share the lookups under way.
+#[derive(Clone)]
+pub struct Resolver(Arc<Lookups>);
+
+struct Lookups {
+    ask: Ask,
+    under_way: Mutex<HashMap<String, Lookup>>,
+}
+
+impl Resolver {
+    /// The system's resolver, one for the whole process.
+    pub fn system() -> Self {
+        SYSTEM.clone()
+    }
+
+    fn new(ask: Ask) -> Self {
+        Self(Arc::new(Lookups { ask, under_way: Mutex::default() }))
+    }
+
+    /// The addresses of a host, in the order in which they should be tried; never an empty list. The lookup goes on when
+    /// this future is dropped, and the next caller joins it.
+    ///
+    /// `localhost` and the names below it mean this machine, whatever a name server says (RFC 6761, section 6.3).
+    pub async fn addresses(&self, host: &str) -> Result<Arc<[IpAddr]>, LookupError> {
+        if let Ok(address) = host.parse() {
+            return Ok(Arc::new([address]));
+        }
+        let is_localhost = is_localhost(host);
+        if is_localhost && host.trim_end_matches('.').contains('.') {
+            return Ok(Arc::new(LOOPBACK));
+        }
+        let found = self.lookup(host)?.await?;
+        if !is_localhost {
+            return Ok(found);
+        }
+        let loopback: Arc<[_]> = found.iter().copied().filter(IpAddr::is_loopback).collect();
+        if loopback.is_empty() { Err(LookupError::NotLoopback) } else { Ok(loopback) }
+    }
+
+    /// The lookup of this name that is under way, or a new one.
+    fn lookup(&self, host: &str) -> Result<Lookup, LookupError> {
+        let mut under_way = self.0.under_way();
+        if let Some(lookup) = under_way.get(host) {
+            return Ok(lookup.clone());
+        }
+        if under_way.len() >= MAX_LOOKUPS {
+            return Err(LookupError::TooMany);
+        }
+        let (sender, receiver) = oneshot::channel();
+        let lookup = async { receiver.await.unwrap_or_else(|_| Err(LookupError::broken_off())) };
+        let lookup = lookup.boxed().shared();
+        under_way.insert(host.to_owned(), lookup.clone());
+        drop(under_way);
+        // Made outside the lock, since a thread that is refused drops the guard, which takes it.
+        let guard = UnderWayGuard { lookups: Arc::clone(&self.0), host: host.to_owned() };
+        let thread = thread::Builder::new().name("xkit-lookup".to_owned());
+        let spawned = thread.spawn(move || {
+            let found = (guard.lookups.ask)(&guard.host);
+            drop(guard);
+            // Nobody may wait for it any more.
+            let _ = sender.send(found.map(Arc::from).map_err(LookupError::not_found));
+        });
+        spawned.map(|_| lookup).map_err(|error| LookupError::NoThread(error.kind()))
+    }
+}
+
+impl Lookups {
+    fn under_way(&self) -> MutexGuard<'_, HashMap<String, Lookup>> {
+        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Resolver {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Resolver")
+    }
+}
+
+/// Removes a lookup from those under way, however it ends.
+struct UnderWayGuard {
+    lookups: Arc<Lookups>,
+    host: String,
+}
+
+impl Drop for UnderWayGuard {
+    fn drop(&mut self) {
+        let ended = self.lookups.under_way().remove(&self.host);
+        // Outside the lock.
+        drop(ended);
+    }
+}
+
+fn ask_system(host: &str) -> io::Result<Vec<IpAddr>> {
+    let found: Vec<_> = (host, 0).to_socket_addrs()?.map(|address| address.ip()).collect();
+    if found.is_empty() { Err(io::ErrorKind::NotFound.into()) } else { Ok(found) }
+}
+
+/// Whether a name is `localhost` or stands below it.
+pub fn is_localhost(host: &str) -> bool {
+    let name = host.strip_suffix('.').unwrap_or(host).as_bytes();
+    let Some((below, last)) = name.split_at_checked(name.len().saturating_sub("localhost".len())) else {
+        return false;
+    };
+    last.eq_ignore_ascii_case(b"localhost") && (below.is_empty() || below.ends_with(b"."))
+}
+
+/// A lookup without an address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum LookupError {
+    /// The resolver failed: its own words, which do not hold the name.
+    NotFound(String),
+    /// `localhost` leads to another machine.
+    NotLoopback,
+    /// The system refused a thread.
+    NoThread(io::ErrorKind),
+    /// As many lookups are under way as there may be.
+    TooMany,
+}
+
+impl LookupError {
+    fn not_found(error: io::Error) -> Self {
+        Self::NotFound(error.to_string())
+    }
+
+    fn broken_off() -> Self {
+        Self::NotFound("the lookup was broken off".to_owned())
+    }
+
+    /// Whether this process is short of something, rather than the name unknown.
+    pub fn is_shortage(&self) -> bool {
+        matches!(self, Self::NoThread(_) | Self::TooMany)
+    }
+}
+
+impl fmt::Display for LookupError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotFound(words) => formatter.write_str(words),
+            Self::NotLoopback => formatter.write_str("localhost leads to no loopback address"),
+            Self::NoThread(kind) => write!(formatter, "the system refused a thread for the lookup ({kind})"),
+            Self::TooMany => write!(formatter, "{MAX_LOOKUPS} lookups are under way already"),
+        }
+    }
+}
+
+impl StdError for LookupError {}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use futures_util::future::join_all;
+
+    use super::*;
+
+    fn last(found: Result<Arc<[IpAddr]>, LookupError>) -> String {
+        found.unwrap()[0].to_string().rsplit('.').next().unwrap().to_owned()
+    }
+
+    #[tokio::test]
+    async fn callers_of_one_name_share_its_lookup_also_when_the_first_of_them_left() {
+        static ASKED: AtomicUsize = AtomicUsize::new(0);
+        static RELEASE: Barrier = Barrier::new(2);
+        let resolver = Resolver::new(|_| {
+            ASKED.fetch_add(1, Ordering::Relaxed);
+            RELEASE.wait();
+            Ok(vec![IpAddr::from([10, 0, 0, 1])])
+        });
+        let mut first = Box::pin(resolver.addresses("one.test"));
+        assert!(futures_util::poll!(&mut first).is_pending());
+        drop(first);
+        let mut others = Box::pin(join_all((0..5).map(|_| resolver.addresses("one.test"))));
+        assert!(futures_util::poll!(&mut others).is_pending());
+        RELEASE.wait();
+        assert!(others.await.into_iter().all(|found| last(found) == "1"));
+        assert_eq!(ASKED.load(Ordering::Relaxed), 1);
+        assert!(resolver.0.under_way().is_empty());
+    }
+
+    #[tokio::test]
+    async fn as_many_as_there_may_be_are_under_way_at_once_and_one_more_fails_at_once() {
+        static ALL: Barrier = Barrier::new(MAX_LOOKUPS + 1);
+        let resolver = Resolver::new(|_| {
+            ALL.wait();
+            Ok(vec![IpAddr::from([10, 0, 0, 1])])
+        });
+        let names: Vec<_> = (0..MAX_LOOKUPS).map(|number| format!("n{number}.test")).collect();
+        let mut all = Box::pin(join_all(names.iter().map(|name| resolver.addresses(name))));
+        assert!(futures_util::poll!(&mut all).is_pending());
+        assert_eq!(resolver.addresses("more.test").await, Err(LookupError::TooMany));
+        ALL.wait();
+        assert!(all.await.iter().all(Result::is_ok));
+    }
+
+    #[tokio::test]
+    async fn localhost_is_this_machine_whatever_a_name_server_says() {
+        let lying = Resolver::new(|_| Ok(vec![[10, 0, 0, 1].into(), [127, 0, 0, 1].into()]));
+        assert_eq!(*lying.addresses("localhost").await.unwrap(), [IpAddr::from([127, 0, 0, 1])]);
+        assert_eq!(lying.addresses("other.test").await.unwrap().len(), 2);
+        let moved = Resolver::new(|_| Ok(vec![[10, 0, 0, 1].into()]));
+        assert_eq!(moved.addresses("LOCALHOST.").await, Err(LookupError::NotLoopback));
+        let silent = Resolver::new(|_| unreachable!("nobody is asked"));
+        assert_eq!(*silent.addresses("app.localhost").await.unwrap(), LOOPBACK);
+        assert_eq!(*silent.addresses("10.0.0.9").await.unwrap(), [IpAddr::from([10, 0, 0, 9])]);
+    }
+
+    #[test]
+    fn only_localhost_and_what_stands_below_it_is_localhost() {
+        for (name, expected) in [
+            ("localhost", true),
+            ("LocalHost", true),
+            ("localhost.", true),
+            ("a.b.localhost", true),
+            ("notlocalhost", false),
+            ("localhost.p.test", false),
+            ("localhos", false),
+            ("", false),
+            (".", false),
+        ] {
+            assert_eq!(is_localhost(name), expected, "{name}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_failed_lookup_has_the_resolvers_words_and_not_the_name() {
+        let name = "a".repeat(64);
+        let words = Resolver::system().addresses(&name).await.unwrap_err().to_string();
+        assert!(!words.is_empty() && !words.contains(&name) && !words.contains("uncategorized"), "{words}");
+        let broken = Resolver::new(|_| panic!("a defect"));
+        assert_eq!(broken.addresses("broken.test").await, Err(LookupError::broken_off()));
+        assert!(broken.0.under_way().is_empty());
+    }
+}
