@@ -232,6 +232,94 @@ withNames('a lookup', () => {
   )
 })
 
+withNames('localhost', () => {
+  async function script({ root, keys, ...options }) {
+    const { XkitClient } = require(root)
+    const xkit = new XkitClient({ ...keys, proxy: false, maxRetries: 0, ...options })
+    const answer = await xkit.getAccessToken('u1', 'slack').catch(error => error)
+    console.log(JSON.stringify({ code: answer.code, message: answer.message, cause: answer.cause?.message }))
+  }
+
+  /** How a call to this host ends where the name server leads it to this address, which stands for another machine. */
+  async function callTo(host, address) {
+    const names = startNames()
+    names.set({ [host]: address })
+    const other = await startServer({ host: '127.0.0.2' })
+    const input = { baseUrl: `http://${host}:${other.port}` }
+    return { other, names, told: await outcome(startChild(script, input, { env: names.env })) }
+  }
+
+  test(
+    'that leads to another machine gets no key',
+    async () => {
+      // Nobody connects to this address of the documentation's range, or the test fails.
+      const { told } = await callTo('localhost', '192.0.2.1')
+
+      expect(told).toMatchObject({
+        code: 'ERR_XKIT_CONNECT',
+        cause: 'localhost leads to no loopback address',
+      })
+    },
+    LIMIT_MS,
+  )
+
+  test(
+    'is this machine with every name below it, and nobody is asked for those',
+    async () => {
+      const { told, names, other } = await callTo('app.localhost', '127.0.0.2')
+
+      expect(told.code).toBe('ERR_XKIT_CONNECT')
+      expect(told.cause).toContain('refused')
+      expect(names.lookups()).toEqual([])
+      expect(other.connections.count).toBe(0)
+    },
+    LIMIT_MS,
+  )
+})
+
+withNames('a thread that the system refuses', () => {
+  test(
+    'fails a lookup with a retryable error that says so, and the next call works once there is room',
+    async () => {
+      async function script({ root, keys, ca, port }) {
+        const { XkitClient } = require(root)
+        const options = { ...keys, ca, proxy: false, maxRetries: 0 }
+        const first = new XkitClient({ ...options, baseUrl: `https://platform.test:${port}` })
+        await first.getAccessToken('u1', 'slack')
+        const turn = () => new Promise(resolve => process.stdin.once('data', resolve))
+        const second = new XkitClient({ ...options, baseUrl: `https://n1.many.test:${port}` })
+        console.log('ready')
+        await turn()
+        const error = await second.getAccessToken('u2', 'slack').catch(error => error)
+        const { code, retryable, message, cause } = error
+        console.log(JSON.stringify({ code, retryable, message, cause: cause?.message }))
+        await turn()
+        console.log(JSON.stringify(await second.getAccessToken('u3', 'slack')))
+        process.exit()
+      }
+      const names = startNames()
+      names.set({ 'platform.test': '127.0.0.1', 'n1.many.test': '127.0.0.1' })
+      const server = await startServer({ identity, handler: answer })
+      const child = startChild(script, { ca, port: server.port }, { env: names.env })
+      await child.printed(1)
+      names.set({ threads: '-' })
+      child.tell('go\n')
+      await child.printed(2)
+      names.set({ threads: '+' })
+      child.tell('go\n')
+
+      const token = await outcome(child)
+      const told = JSON.parse(child.output.stdout.split('\n')[1])
+
+      expect(told).toMatchObject({ code: 'ERR_XKIT_CONNECT', retryable: true })
+      expect(told.message).toContain('ulimit -u')
+      expect(told.cause).toContain('the system refused a thread')
+      expect(token).toBe('token-of-/connections/u3/slack')
+    },
+    LIMIT_MS,
+  )
+})
+
 withNames('the name of a Redis', () => {
   /** How long each call took with such a Redis, and without any, in turns. */
   async function script({ root, keys, ca, port, redis }) {

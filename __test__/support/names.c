@@ -1,11 +1,14 @@
 // A resolver that is preloaded in front of the system's: it answers for the names of a file, and notes who asks.
 //
 // A line of $TEST_NAMES is `name address`. The address `-` is a failure, and `?` makes the lookup wait until the file names
-// another one. What is asked for and answered goes to $TEST_LOOKUPS, a line each: `+ name`, `- name`.
+// another one. `address,address` is both, in that order. The name `threads` with the address `-` has the system refuse every
+// further thread. What is asked for and answered goes to $TEST_LOOKUPS, a line each: `+ name`, `- name`.
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <netdb.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,5 +50,19 @@ int getaddrinfo(const char *node, const char *service, const struct addrinfo *hi
     find(node, address);
   }
   note('-', node);
-  return strcmp(address, "-") == 0 ? EAI_AGAIN : next(address, service, hints, result);
+  if (strcmp(address, "-") == 0) return EAI_AGAIN;
+  struct addrinfo **end = result;
+  for (char *part = strtok(address, ","); part != NULL; part = strtok(NULL, ",")) {
+    int failure = next(part, service, hints, end);
+    if (failure != 0) return failure;
+    while (*end != NULL) end = &(*end)->ai_next;
+  }
+  return 0;
+}
+
+int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*run)(void *), void *argument) {
+  int (*next)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *) = dlsym(RTLD_NEXT, "pthread_create");
+  char address[256];
+  if (find("threads", address) && strcmp(address, "-") == 0) return EAGAIN;
+  return next(thread, attributes, run, argument);
 }

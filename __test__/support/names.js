@@ -20,7 +20,8 @@ const SOURCE = path.join(__dirname, 'names.c')
 
 /**
  * `set({ name: address })` says where names lead, from now on; `env` is what a child process needs. The address `-` is a
- * failure, and `?` no answer until another address is set. `lookups()` is what was asked for (`+ name`) and answered
+ * failure, `?` no answer until another address is set, and `a,b` both. `set({ threads: '-' })` has the system refuse every
+ * further thread. `lookups()` is what was asked for (`+ name`) and answered
  * (`- name`) so far, `asked(name)` how often it was asked for; `reach(count)` resolves when that is so many lines in all.
  */
 function startNames() {
