@@ -1,19 +1,13 @@
-// Owns the promises of the package itself: its size, and the names it exports.
+// Owns the names that the package exports.
 'use strict'
 
 const { execFileSync } = require('node:child_process')
-const { readFileSync, readdirSync, statSync } = require('node:fs')
+const { readFileSync } = require('node:fs')
 const path = require('node:path')
 const xkit = require('..')
 
 const ROOT = path.join(__dirname, '..')
 const TYPINGS = readFileSync(path.join(ROOT, 'index.d.ts'), 'utf8')
-
-test('the addon takes at most 3.6 MB', () => {
-  const addons = readdirSync(ROOT).filter(name => name.endsWith('.node'))
-  expect(addons).not.toHaveLength(0)
-  for (const addon of addons) expect(statSync(path.join(ROOT, addon)).size).toBeLessThanOrEqual(3_600_000)
-})
 
 test('the typings declare the values that the module exports, and no others', () => {
   const declared = Array.from(TYPINGS.matchAll(/^export (?:class|function) (\w+)/gm), ([, name]) => name)

@@ -1,18 +1,16 @@
-// Owns what is published: that all manifests agree, what the tarballs hold, and what a built addon gives away.
+// Owns what is published: that all manifests agree, and what a built addon gives away. release/ has the tarballs.
 'use strict'
 
-const { execFileSync } = require('node:child_process')
-const { copyFileSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } = require('node:fs')
+const { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } = require('node:fs')
 const { homedir, tmpdir } = require('node:os')
 const path = require('node:path')
+const { minVersion, satisfies } = require('semver')
 const lock = require('../package-lock.json')
 const manifest = require('../package.json')
-const { addonProblems, buildPaths } = require('../scripts/addons.js')
+const { MAX_ADDON_BYTES, addonProblems, buildPaths } = require('../scripts/addons.js')
 const { outdated } = require('../scripts/manifests.js')
-const { ownPlatform, packMain, packPlatform, stageMain } = require('../scripts/pack.js')
 
 const ROOT = path.join(__dirname, '..')
-const MAX_INSTALLED_BYTES = 4_000_000
 
 const PLATFORMS = [
   ['x86_64-unknown-linux-gnu', 'linux-x64-gnu', { os: ['linux'], cpu: ['x64'], libc: ['glibc'] }],
@@ -72,6 +70,15 @@ describe('the manifests', () => {
     }
   })
 
+  test('install tools that run on the oldest Node the package promises, so that `npm ci` warns of none', () => {
+    // The newest of that major: tools move with it.
+    const oldest = `${minVersion(manifest.engines.node).major}.99.0`
+    const refused = Object.entries(lock.packages).filter(
+      ([, { engines }]) => engines?.node !== undefined && !satisfies(oldest, engines.node),
+    )
+    expect(refused.map(([name]) => name)).toEqual([])
+  })
+
   test('run nothing when they are installed', () => {
     const all = [manifest, ...PLATFORMS.map(([, name]) => require(`../npm/${name}/package.json`))]
     for (const { scripts = {}, dependencies } of all) {
@@ -86,81 +93,7 @@ describe('the manifests', () => {
   })
 })
 
-describe('the tarballs', () => {
-  let main
-  let platform
-  beforeAll(() => {
-    main = packMain(folder)
-    platform = packPlatform(ownPlatform(), folder)
-  })
-
-  const filesBelow = folder =>
-    readdirSync(folder, { recursive: true, withFileTypes: true })
-      .filter(entry => entry.isFile())
-      .map(entry => path.join(entry.parentPath, entry.name))
-
-  const paths = ({ files }) => files.map(file => file.path).sort()
-
-  test('hold the declared files of the package and no others', () => {
-    const folders = ['bin', 'cli', 'emulator', 'lib'].flatMap(name => filesBelow(path.join(ROOT, name)))
-    const code = folders.map(file => path.relative(ROOT, file).replaceAll(path.sep, '/'))
-    expect(code.filter(file => !/\.(?:js|d\.ts)$/.test(file))).toEqual([])
-    const texts = ['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json']
-    const face = ['index.d.ts', 'index.js']
-    expect(paths(main)).toEqual([...code, ...face, ...texts].sort())
-  })
-
-  test('hold the addon of a platform, its license, and nothing else', () => {
-    const addon = `xkit-node.${ownPlatform()}.node`
-    expect(paths(platform)).toEqual(['LICENSE', 'README.md', 'package.json', addon].sort())
-  })
-
-  test('ask for each platform package in exactly this version', () => {
-    const text = execFileSync('tar', ['-xOzf', path.basename(main.path), 'package/package.json'], {
-      cwd: folder,
-    })
-    const { version, optionalDependencies, scripts } = JSON.parse(text)
-    const wanted = PLATFORMS.map(([, name]) => [`xkit-node-${name}`, version])
-    expect(optionalDependencies).toEqual(Object.fromEntries(wanted))
-    for (const name of ['install', 'prepare']) expect(scripts).not.toHaveProperty(name)
-  })
-
-  test('load one file and the addon for a first client, since each file costs time', () => {
-    const staged = path.join(folder, 'staged')
-    const addon = `xkit-node.${ownPlatform()}.node`
-    stageMain(staged)
-    copyFileSync(path.join(ROOT, addon), path.join(staged, addon))
-    const script = `const { XkitClient } = require(${JSON.stringify(staged)})
-      new XkitClient({ publishableKey: 'pk_packed', secretKey: 'sk_packed_71f0' })
-      console.log(Object.keys(require.cache).join('\\n'))`
-
-    const loaded = execFileSync(process.execPath, ['-e', script], { encoding: 'utf8' }).trim().split('\n')
-
-    expect(loaded.map(file => path.relative(staged, file))).toEqual([path.join('lib', 'facade.js'), addon])
-  })
-
-  test('have what a first token needs compiled as it is read, and nothing else', () => {
-    const staged = path.join(folder, 'compiled')
-    stageMain(staged)
-    const facade = readFileSync(path.join(staged, 'lib', 'facade.js'), 'utf8')
-    const modules = [...facade.matchAll(/"lib\/([\w-]+)\.js"(:\(function)?\(/g)]
-    expect(modules.length).toBeGreaterThan(2)
-    const later = modules.filter(([, , eager]) => eager === undefined).map(([, name]) => name)
-    expect(later).toEqual(['bearer-fetch', 'recovery'])
-  })
-
-  test('take at most 4 MB once they are installed', () => {
-    expect(main.unpackedSize + platform.unpackedSize).toBeLessThanOrEqual(MAX_INSTALLED_BYTES)
-  })
-})
-
 describe('a path of the machine that built it', () => {
-  test('is not in the addon', () => {
-    const addons = readdirSync(ROOT).filter(name => name.endsWith('.node'))
-    expect(addons).not.toHaveLength(0)
-    for (const addon of addons) expect(buildPaths(readFileSync(path.join(ROOT, addon)))).toEqual([])
-  })
-
   test.each([
     `${homedir()}${path.sep}x.rs`,
     `${ROOT}${path.sep}src/lib.rs`,
@@ -231,7 +164,7 @@ describe('before a release', () => {
     write('linux-x64-gnu', addon('linux', 'x64'), 'GLIBC_2.17\0GLIBC_2.34\0')
     write('linux-x64-musl', addon('linux', 'x64'), 'GLIBC_2.17\0')
     write('darwin-x64', addon('darwin', 'x64'), '/Users/builder/lib.rs\0')
-    write('win32-x64-msvc', addon('win32', 'x64'), Buffer.alloc(3_600_000))
+    write('win32-x64-msvc', addon('win32', 'x64'), Buffer.alloc(MAX_ADDON_BYTES))
     expect(addonProblems(folder)).toEqual([
       'xkit-node.darwin-x64.node holds a path of the machine that built it: /Users/builder/lib.rs',
       'xkit-node.linux-x64-gnu.node needs glibc 2.34',

@@ -7,7 +7,10 @@ const { homedir } = require('node:os')
 const path = require('node:path')
 const { platforms } = require('./manifests.js')
 
-const MAX_BYTES = 3_600_000
+const MAX_ADDON_BYTES = 4_500_000
+
+/** The package and the addon of one platform. */
+const MAX_INSTALLED_BYTES = 5_000_000
 
 /** What Node 20 itself needs on Linux. */
 const MAX_GLIBC_MINOR = 28
@@ -64,7 +67,7 @@ function addonProblems(folder) {
 function problemsOf(bytes, { os, cpu, libc }) {
   const problems = []
   if (builtFor(bytes) !== `${os}-${cpu}`) problems.push(`is built for ${builtFor(bytes) ?? 'nothing known'}`)
-  if (bytes.length > MAX_BYTES) problems.push(`takes ${bytes.length} bytes`)
+  if (bytes.length > MAX_ADDON_BYTES) problems.push(`takes ${bytes.length} bytes`)
   const minor = neededGlibcMinor(bytes)
   if (libc === 'glibc' && minor > MAX_GLIBC_MINOR) problems.push(`needs glibc 2.${minor}`)
   if (libc !== 'glibc' && minor !== undefined) problems.push('needs glibc, of all things')
@@ -73,4 +76,9 @@ function problemsOf(bytes, { os, cpu, libc }) {
   return problems
 }
 
-module.exports = { addonProblems, buildPaths }
+/** A development build is five times as large as a release, and holds this machine's paths. */
+function isRelease(bytes) {
+  return bytes.length <= MAX_ADDON_BYTES && buildPaths(bytes).length === 0
+}
+
+module.exports = { MAX_ADDON_BYTES, MAX_INSTALLED_BYTES, addonProblems, buildPaths, isRelease }

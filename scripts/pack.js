@@ -16,6 +16,7 @@ const { tmpdir } = require('node:os')
 const path = require('node:path')
 const { buildSync } = require('esbuild')
 const manifest = require('../package.json')
+const { isRelease } = require('./addons.js')
 const { platforms } = require('./manifests.js')
 
 const ROOT = path.join(__dirname, '..')
@@ -118,14 +119,16 @@ function packMain(folder) {
   }
 }
 
-/** Packs a platform package with the addon that lies in the folder `addons`; the tree stays as it is. */
+/** Packs a platform package with the addon in the folder `addons`, which must be a release; the tree stays as it is. */
 function packPlatform(platform, folder, addons = ROOT) {
+  const addon = `xkit-node.${platform}.node`
+  const source = path.join(addons, addon)
+  if (!isRelease(readFileSync(source))) throw new Error(`${addon} is no release: run \`npm run build\``)
   const staging = mkdtempSync(path.join(tmpdir(), 'xkit-node-pack-'))
   try {
     cpSync(path.join(ROOT, 'npm', platform), staging, { recursive: true })
     copyFileSync(path.join(ROOT, 'LICENSE'), path.join(staging, 'LICENSE'))
-    const addon = `xkit-node.${platform}.node`
-    copyFileSync(path.join(addons, addon), path.join(staging, addon))
+    copyFileSync(source, path.join(staging, addon))
     return packFolder(staging, folder)
   } finally {
     rmSync(staging, { recursive: true })

@@ -5,11 +5,9 @@
 const { readFileSync, writeFileSync } = require('node:fs')
 const path = require('node:path')
 const manifest = require('../package.json')
-const { addonProblems } = require('./addons.js')
+const { MAX_INSTALLED_BYTES, addonProblems } = require('./addons.js')
 const { outdated, platforms } = require('./manifests.js')
 const { packMain, packPlatform } = require('./pack.js')
-
-const MAX_INSTALLED_BYTES = 4_000_000
 
 function manifestProblems(tag) {
   const { version, repository } = manifest

@@ -1,7 +1,7 @@
 // Owns fresh projects that know the package by its tarballs alone, and the bounded processes that run in them.
 'use strict'
 
-const { spawn } = require('node:child_process')
+const { execFileSync, spawn } = require('node:child_process')
 const { cpSync, mkdtempSync, rmSync } = require('node:fs')
 const { tmpdir } = require('node:os')
 const path = require('node:path')
@@ -14,6 +14,7 @@ require('./clear-environment.js')
 const TEST_ENV = { ...process.env, NO_COLOR: '1' }
 delete TEST_ENV.FORCE_COLOR
 
+const BUILD = path.join(__dirname, '..', '..', 'scripts', 'build.js')
 const INSTALL_LIMIT_MS = 180_000
 const IS_WINDOWS = process.platform === 'win32'
 
@@ -40,9 +41,11 @@ function end(child) {
   else process.kill(-child.pid, 'SIGKILL')
 }
 
-/** Packs the package and the platform package of this machine; gives the paths of both tarballs. */
+/** Builds and packs the package and the platform package of this machine; gives the paths of both tarballs. */
 function pack() {
   const folder = temporaryFolder()
+  // The tests of the tree leave a development build behind.
+  execFileSync(process.execPath, [BUILD], { stdio: 'inherit' })
   return [packMain(folder).path, packPlatform(ownPlatform(), folder).path]
 }
 

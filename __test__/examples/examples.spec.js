@@ -1,9 +1,9 @@
-// Owns the proof of the examples with Express and Fastify; the one with NestJS has a folder of its own.
+// Owns the proof of the examples with Express and Fastify; the one with NestJS has its own folder.
 'use strict'
 
 const { once } = require('node:events')
 const { XkitClient } = require('xkit-node')
-const { testExample } = require('./support/example.js')
+const { testExample } = require('../support/example.js')
 
 /** How each framework begins to listen on a free port; gives the server and what ends it. */
 const FRAMEWORKS = {
@@ -19,7 +19,7 @@ const FRAMEWORKS = {
 }
 
 describe.each(Object.keys(FRAMEWORKS))('the example with %s', name => {
-  const { createApp } = require(`../examples/${name}.js`)
+  const { createApp } = require(`../../examples/${name}.js`)
 
   const { post } = testExample(async ({ emulator, catalogUrl, webhookSecret, githubUrl }) => {
     const { baseUrl, publishableKey, secretKey } = emulator
