@@ -3,6 +3,7 @@
 use std::fmt;
 use std::pin::pin;
 use std::slice;
+use std::sync::atomic::AtomicU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ use crate::core::tokens::{FetchNumber, Life, Tokens};
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod threads;
 
 /// Fetches that may wait for a permit. With 100 permits and answers in 100 ms, as many as can be served within the default
 /// timeout; one beyond them would only wait to fail.
@@ -66,6 +69,8 @@ struct Shared {
     stats: Arc<Stats>,
     clock: Clock,
     tokens: Mutex<Tokens>,
+    #[allow(dead_code, reason = "the binding is about to share it with JavaScript")]
+    discards: Arc<AtomicU32>,
     open: Mutex<Option<Arc<Open>>>,
     closing: watch::Sender<bool>,
     ended: watch::Receiver<()>,
@@ -135,6 +140,7 @@ impl Client {
     pub fn new(parts: Parts) -> Self {
         let Parts { source, origin, limits, validity, stats, clock, jitter, lane } = parts;
         let (ends, ended) = watch::channel(());
+        let discards = validity.discards();
         let cache = limits.cache.map(|limits| Cache::new(limits, jitter));
         Self {
             shared: Arc::new(Shared {
@@ -143,6 +149,7 @@ impl Client {
                 stats,
                 clock,
                 tokens: Mutex::new(Tokens::new(cache, validity)),
+                discards,
                 open: Mutex::new(Some(Arc::new(Open { source, _ends: ends }))),
                 closing: watch::Sender::new(false),
                 ended,
@@ -300,6 +307,15 @@ impl Client {
     /// The thread that its calls are to be run on, if they are to have their own.
     pub fn lane(&self) -> Option<&Lane> {
         self.shared.lane.as_ref()
+    }
+
+    /// Counts up whenever what is kept is discarded before its time: it was invalidated or rejected, here or by another
+    /// process; the platform has no token any more; there was no more room; what others invalidate can no longer be told. Not
+    /// when a newer token takes its place, nor at its end. Nobody learns of the cause before it is counted. What was handed
+    /// out may be kept while this does not change, if it was read before `begin` was called.
+    #[allow(dead_code, reason = "the binding is about to share it with JavaScript")]
+    pub fn discards(&self) -> &Arc<AtomicU32> {
+        &self.shared.discards
     }
 
     /// The counters.

@@ -82,7 +82,7 @@ fn lost(stale: bool) -> Result<Answer, Fault> {
     })
 }
 
-fn client(max_retries: u32, script: Vec<Result<Answer, Fault>>) -> Client {
+pub fn client(max_retries: u32, script: Vec<Result<Answer, Fault>>) -> Client {
     client_and_script(max_retries, script).0
 }
 
@@ -105,7 +105,7 @@ fn request(id: &str) -> Request<'_> {
 }
 
 /// A call for a user that is not answered from the cache.
-fn begin(client: &Client, id: &str, timeout: Option<Duration>) -> Result<Call, Error> {
+pub fn begin(client: &Client, id: &str, timeout: Option<Duration>) -> Result<Call, Error> {
     let request = Request { timeout, ..request(id) };
     client.begin(request).map(|begun| match begun {
         Begun::Call(call) => call,
@@ -570,6 +570,45 @@ async fn a_rejected_token_is_dropped_by_its_value() {
     assert_eq!(token(&begin(&rig.client, "u", None).unwrap().run().await), "token-2");
     rig.invalidate(Some("token-1"));
     assert!(rig.hit().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_discarded_before_its_time_is_counted_and_nothing_else_is() {
+    let rig = Rig::new(true);
+    let discards = || rig.client.discards().load(Ordering::Relaxed);
+    let fetch = async || {
+        rig.answers(1);
+        rig.fresh().run().await
+    };
+    fetch().await;
+    fetch().await;
+    rig.passes(60);
+    assert!(rig.hit().is_none());
+    assert_eq!(discards(), 0, "a newer token took its place, which has ended");
+    fetch().await;
+    rig.invalidate(None);
+    assert_eq!(discards(), 1);
+    rig.invalidate(None);
+    assert_eq!(discards(), 1, "there was none");
+    let token_4 = token(&fetch().await).to_owned();
+    rig.invalidate(Some("another"));
+    assert_eq!(discards(), 1);
+    rig.invalidate(Some(&token_4));
+    assert_eq!(discards(), 2);
+    fetch().await;
+    rig.passes(50);
+    rig.fails_with(404);
+    rig.answers(1);
+    rig.hit().unwrap().1.unwrap().await;
+    assert_eq!(discards(), 3, "the platform has no token any more");
+    rig.fails_with(200);
+    for id in 0..=100 {
+        rig.answers(1);
+        let _ = begin(&rig.client, &id.to_string(), None).unwrap().run().await;
+    }
+    assert_eq!(discards(), 4, "there is no more room");
+    assert!(rig.client.close().is_none());
+    assert_eq!(discards(), 5);
 }
 
 #[tokio::test(start_paused = true)]

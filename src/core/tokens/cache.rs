@@ -58,7 +58,7 @@ impl Cache {
         Self { entries: LruCache::unbounded(), limits, jitter }
     }
 
-    /// The connection, unless it has ended or others have invalidated it.
+    /// The connection, unless it has ended or others have invalidated it. Who invalidates it counts it as discarded.
     pub fn get(&mut self, key: &Key, now: Now, validity: &Validity) -> Option<Hit> {
         let entry = self.entries.get(key)?;
         let Some(left) = entry.kept.left(now, validity) else {
@@ -85,19 +85,26 @@ impl Cache {
         self.limits.ttl
     }
 
-    /// Keeps a connection for the rest of its life, of which it has spent some elsewhere.
-    pub fn put(&mut self, key: Key, kept: Kept, life: Duration, age: Duration, now: Now) {
+    /// Keeps a connection for the rest of its life, of which it has spent some elsewhere. `true` if others were evicted.
+    pub fn put(&mut self, key: Key, kept: Kept, life: Duration, age: Duration, now: Now) -> bool {
         let part = REFRESH_FROM + REFRESH_JITTER * (self.jitter)();
         let refresh = (life + age).mul_f64(part).saturating_sub(age);
         self.entries.put(key, Entry { kept, refresh: Moment::after(now, refresh) });
+        let is_over = self.entries.len() > self.limits.max_entries;
         while self.entries.len() > self.limits.max_entries {
             self.entries.pop_lru();
         }
+        is_over
     }
 
-    /// Drops a connection.
-    pub fn evict(&mut self, key: &Key) {
-        self.entries.pop(key);
+    /// Discards a connection; `false` if none was kept.
+    pub fn evict(&mut self, key: &Key) -> bool {
+        self.entries.pop(key).is_some()
+    }
+
+    /// Whether nothing is kept.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
     }
 
     /// The token that is kept.

@@ -153,9 +153,13 @@ impl InFlight {
             self.joinable.remove(key);
             return None;
         }
-        let result = joinable.result.upgrade()?;
-        let progress = Arc::clone(&joinable.progress);
-        progress.join(deadline).then(|| Waiter { result, seat: Seat::new(progress) })
+        // First the seat: a fetch that all have left is not touched, since to let go of its future is to drop it, here, under
+        // the lock that its destructor takes.
+        if !joinable.progress.join(deadline) {
+            return None;
+        }
+        let seat = Seat::new(Arc::clone(&joinable.progress));
+        joinable.result.upgrade().map(|result| Waiter { result, seat })
     }
 
     /// Whether a fetch may be joined.

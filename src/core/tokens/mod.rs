@@ -137,7 +137,9 @@ impl Tokens {
         match lifetime(connection, most.min(cache.ttl()), now) {
             // A service has said that it is of no use.
             Some(life) if !is_rejected => {
-                cache.put(key.clone(), Kept::new(connection, life, version, now), life, age, now);
+                if cache.put(key.clone(), Kept::new(connection, life, version, now), life, age, now) {
+                    self.validity.discard();
+                }
             }
             _ => self.refuse(key),
         }
@@ -179,13 +181,15 @@ impl Tokens {
 
     /// Forgets what is kept; what is under way goes on.
     pub fn close(&mut self) {
-        self.cache = None;
+        if self.cache.take().is_some_and(|cache| !cache.is_empty()) {
+            self.validity.discard();
+        }
         self.replacements = Replacements::new();
     }
 
     fn evict(&mut self, key: &Key) {
-        if let Some(cache) = &mut self.cache {
-            cache.evict(key);
+        if self.cache.as_mut().is_some_and(|cache| cache.evict(key)) {
+            self.validity.discard();
         }
     }
 }

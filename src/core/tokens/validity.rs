@@ -3,6 +3,7 @@
 //! Whoever hears of the others pushes it in here; the cache only reads. Invalidations are by slot, so that no list of names
 //! has to be kept: a few connections that share the slot are fetched anew, which does no harm.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -27,9 +28,12 @@ pub struct Version {
     number: u32,
 }
 
-/// The say of the others, if there are any.
+/// What other processes invalidated, if anything is shared with any; and the count of what was discarded.
 #[derive(Debug, Default)]
-pub struct Validity(Option<Shared>);
+pub struct Validity {
+    shared: Option<Shared>,
+    discards: Arc<AtomicU32>,
+}
 
 #[derive(Debug)]
 struct Shared {
@@ -42,21 +46,32 @@ struct Shared {
 impl Validity {
     /// Others share what is kept; nothing is heard of them yet.
     pub fn shared() -> Self {
-        Self(Some(Shared {
+        let shared = Shared {
             invalidations: (0..SLOTS).map(|_| AtomicU32::new(0)).collect(),
             invalidations_of_all: AtomicU32::new(0),
             heartbeat: AtomicU64::new(0),
-        }))
+        };
+        Self { shared: Some(shared), discards: Arc::default() }
+    }
+
+    /// Counts what was discarded, see `Client::discards`.
+    pub fn discards(&self) -> Arc<AtomicU32> {
+        Arc::clone(&self.discards)
+    }
+
+    /// Something that was kept is discarded.
+    pub fn discard(&self) {
+        self.discards.fetch_add(1, Ordering::AcqRel);
     }
 
     /// The version of what is in a slot now.
     pub fn version(&self, slot: u16) -> Version {
-        Version { slot, number: self.0.as_ref().map_or(0, |shared| shared.number(slot)) }
+        Version { slot, number: self.shared.as_ref().map_or(0, |shared| shared.number(slot)) }
     }
 
     /// Whether nothing was invalidated since.
     pub fn is_current(&self, version: Version) -> bool {
-        self.0.as_ref().is_none_or(|shared| shared.number(version.slot) == version.number)
+        self.shared.as_ref().is_none_or(|shared| shared.number(version.slot) == version.number)
     }
 
     /// Whether what was put into the cache at that moment may be handed out.
@@ -66,39 +81,42 @@ impl Validity {
 
     /// For how long it may be handed out without another look.
     pub fn lease(&self) -> Duration {
-        if self.0.is_some() { LONGEST_LEASE } else { Duration::MAX }
+        if self.shared.is_some() { LONGEST_LEASE } else { Duration::MAX }
     }
 
     /// A heartbeat that was asked for at that moment.
     pub fn heartbeat(&self, asked: Boot) {
-        if let Some(Shared { heartbeat, .. }) = &self.0 {
+        if let Some(Shared { heartbeat, .. }) = &self.shared {
             heartbeat.store(u64::try_from(asked.as_micros()).unwrap_or(u64::MAX).max(1), Ordering::Release);
         }
     }
 
     /// Nothing is heard of the others any more.
     pub fn silence(&self) {
-        if let Some(Shared { heartbeat, .. }) = &self.0 {
+        if let Some(Shared { heartbeat, .. }) = &self.shared {
             heartbeat.store(0, Ordering::Release);
+            self.discard();
         }
     }
 
     /// What is in a slot was invalidated.
     pub fn invalidate(&self, slot: u16) {
-        if let Some(Shared { invalidations, .. }) = &self.0 {
+        if let Some(Shared { invalidations, .. }) = &self.shared {
             invalidations[usize::from(slot) % SLOTS].fetch_add(1, Ordering::AcqRel);
+            self.discard();
         }
     }
 
     /// Whatever was fetched until now was invalidated, or nobody knows what was.
     pub fn invalidate_all(&self) {
-        if let Some(Shared { invalidations_of_all, .. }) = &self.0 {
+        if let Some(Shared { invalidations_of_all, .. }) = &self.shared {
             invalidations_of_all.fetch_add(1, Ordering::AcqRel);
+            self.discard();
         }
     }
 
     fn is_heard(&self, now: Boot) -> bool {
-        let Some(Shared { heartbeat, .. }) = &self.0 else { return true };
+        let Some(Shared { heartbeat, .. }) = &self.shared else { return true };
         if mutation::is(Mutation::SilenceIsConsent) {
             return true;
         }
@@ -147,6 +165,16 @@ mod tests {
         validity.silence();
         assert!(!allows(NOW));
         assert!(HEARTBEAT_LIFE.max(UNHEARD_LIFE) + LONGEST_LEASE < Duration::from_secs(1));
+    }
+
+    #[test]
+    fn what_others_invalidate_and_a_lost_subscription_are_counted() {
+        let validity = Validity::shared();
+        let discards = validity.discards();
+        validity.invalidate(SLOT);
+        validity.invalidate_all();
+        validity.silence();
+        assert_eq!(discards.load(Ordering::Relaxed), 3);
     }
 
     #[test]
