@@ -20,9 +20,38 @@ function currentFolder() {
   }
 }
 
-/** The variable's value; an empty one counts as unset, as it does for other tools. */
+/**
+ * The variable's value; an empty one counts as unset, as it does for other tools. This is the only reader of the
+ * environment, since `process.env[name]` also finds what somebody wrote to `Object.prototype`.
+ */
 function variable(name) {
-  return process.env[name] || undefined
+  return Object.hasOwn(process.env, name) ? process.env[name] || undefined : undefined
+}
+
+const CAP_NET_BIND_SERVICE = 1n << 10n
+
+/**
+ * Whether this program has rights that whoever started it lacks: setuid, setgid, or Linux file capabilities. Node asks
+ * the kernel (AT_SECURE) and, as here, allows a program that may only bind low ports.
+ */
+function isPrivileged() {
+  try {
+    if (process.getuid() !== process.geteuid() || process.getgid() !== process.getegid()) return true
+    if (process.platform !== 'linux' || process.getuid() === 0) return false
+  } catch {
+    // Windows knows no such programs, and Deno may refuse to tell.
+    return false
+  }
+  const [status = ''] = readFiles(['/proc/self/status'])
+  const setOf = name => BigInt(`0x${status.match(`${name}:\\s*(\\w+)`)?.[1] ?? 0}`)
+  const permitted = setOf('CapPrm')
+  return permitted !== CAP_NET_BIND_SERVICE && (permitted & ~setOf('CapAmb')) !== 0n
+}
+
+/** A variable that decides which code runs or whom Node trusts. As Node does, we ignore it in a privileged program. */
+function nodeVariable(name) {
+  const value = variable(name)
+  return value !== undefined && isPrivileged() ? undefined : value
 }
 
 /** The proxy that the environment names, with the hosts it is not for. */
@@ -51,8 +80,8 @@ function hasOwnDefault() {
 
 /** The certificates that OpenSSL is told to read, where Node leaves the choice to it. */
 function opensslFiles() {
-  const file = variable('SSL_CERT_FILE')
-  const folders = variable('SSL_CERT_DIR')?.split(path.delimiter) ?? []
+  const file = nodeVariable('SSL_CERT_FILE')
+  const folders = nodeVariable('SSL_CERT_DIR')?.split(path.delimiter) ?? []
   const inFolder = folder => namesIn(folder).map(name => path.join(folder, name))
   return [...(file === undefined ? [] : [file]), ...folders.flatMap(inFolder)]
 }
@@ -69,7 +98,7 @@ function namesIn(folder) {
  * What cannot be read Node has warned of at its start, and goes on without. As UTF-8, which Node reads without JavaScript, in a
  * tenth of the time; only what is ASCII in it counts.
  */
-function readCertificates(files) {
+function readFiles(files) {
   const read = []
   for (const file of files) {
     try {
@@ -85,14 +114,14 @@ function readCertificates(files) {
  * nothing. An empty list never replaces the built-in roots: with `--use-openssl-ca` Node may list none.
  */
 function nodeRoots() {
-  const extraFile = variable('NODE_EXTRA_CA_CERTS')
-  const flags = `${process.env.NODE_OPTIONS ?? ''} ${process.execArgv.join(' ')}`
+  const extraFile = nodeVariable('NODE_EXTRA_CA_CERTS')
+  const flags = `${nodeVariable('NODE_OPTIONS') ?? ''} ${process.execArgv.join(' ')}`
   const isOpenssl = flags.includes('--use-openssl-ca')
-  const isSystem = variable('NODE_USE_SYSTEM_CA') === '1' || flags.includes('--use-system-ca')
+  const isSystem = nodeVariable('NODE_USE_SYSTEM_CA') === '1' || flags.includes('--use-system-ca')
   if (extraFile === undefined && !isOpenssl && !isSystem && !hasOwnDefault()) return undefined
-  const extra = extraFile === undefined ? [] : readCertificates([extraFile])
-  const chosen = isOpenssl ? readCertificates(opensslFiles()) : knownCertificates()
+  const extra = extraFile === undefined ? [] : readFiles([extraFile])
+  const chosen = isOpenssl ? readFiles(opensslFiles()) : knownCertificates()
   return { __proto__: null, pem: [...chosen, ...extra], isComplete: chosen.length > 0 }
 }
 
-module.exports = { PATH_VARIABLES, environmentProxy, nodeRoots, variable }
+module.exports = { PATH_VARIABLES, environmentProxy, nodeRoots, nodeVariable, variable }

@@ -2,6 +2,7 @@
 'use strict'
 
 const { existsSync } = require('node:fs')
+const { nodeVariable } = require('./environment.js')
 
 const PREFIX = 'xkit-node-'
 
@@ -14,14 +15,16 @@ const REFUSALS = ['ERR_DLOPEN_DISABLED', 'ERR_ACCESS_DENIED', 'NotCapable']
 const REINSTALL = 'delete node_modules and package-lock.json and run npm install on this one'
 
 function load() {
-  const { arch, env, platform } = process
+  const { arch, platform } = process
   const causes = new Map()
   for (const ending of ENDINGS[platform] ?? ['']) {
     const target = `${platform}-${arch}${ending}`
     const built = `${__dirname}/../xkit-node.${target}.node`
     try {
       // As for every addon that napi-rs builds, the environment may name another one.
-      return require(env.NAPI_RS_NATIVE_LIBRARY_PATH || (existsSync(built) ? built : PREFIX + target))
+      return require(
+        nodeVariable('NAPI_RS_NATIVE_LIBRARY_PATH') ?? (existsSync(built) ? built : PREFIX + target),
+      )
     } catch (error) {
       causes.set(target, error)
     }
@@ -31,7 +34,7 @@ function load() {
 }
 
 function explain(target, title, cause) {
-  if (process.env.NAPI_RS_NATIVE_LIBRARY_PATH) {
+  if (nodeVariable('NAPI_RS_NATIVE_LIBRARY_PATH') !== undefined) {
     const message = `The binary that NAPI_RS_NATIVE_LIBRARY_PATH names in the environment cannot be loaded: ${firstLine(cause)}. Remove that variable, unless you mean it.`
     return loadError('ERR_XKIT_BINARY_NOT_LOADED', message, cause)
   }

@@ -28,7 +28,7 @@ function constructWith(XkitClient, options) {
 
 /** What `ask` returns while a variable has another value, or none. Synchronous, so that nobody else sees it. */
 function withVariable(name, value, ask) {
-  const before = process.env[name]
+  const before = Object.hasOwn(process.env, name) ? process.env[name] : undefined
   const set = text => {
     if (text === undefined) delete process.env[name]
     else process.env[name] = text
