@@ -2,9 +2,11 @@
 // them, and with the traps that it must not take.
 'use strict'
 
+const { readFileSync } = require('node:fs')
+const path = require('node:path')
 const vm = require('node:vm')
 const { XkitApiError, XkitClient } = require('..')
-const { isRejectedBody, isRejection } = require('../lib/rejection')
+const { isRejectedBody, isRejection } = require('../lib/rejection/index.js')
 
 const error = (fields, message = 'from an SDK') => Object.assign(new Error(message), fields)
 const named = (name, fields, message) => error({ name, ...fields }, message)
@@ -101,6 +103,10 @@ describe('a returned answer', () => {
         ['a Response', response(401)],
         ['status beside plain headers', { status: 401, headers: {}, data: {} }],
         ['status beside a Map', { status: 401, headers: new Map() }],
+        [
+          'an answer to which an interceptor added',
+          { status: 401, headers: {}, config: {}, request: {}, id: 7 },
+        ],
         ['statusCode beside another status', { status: 'error', statusCode: 401, headers: {} }],
         ['a 200 whose data is no', { status: 200, headers: {}, data: { ok: false, error: 'token_expired' } }],
         [
@@ -225,20 +231,8 @@ describe('a word of the list', () => {
       'INVALID_SESSION_ID',
     ],
     ...['expired_access_token', 'invalid_access_token', 'ACCESS_TOKEN_EXPIRED', 'access_token_invalid'],
-    ...[
-      'UNAUTHENTICATED',
-      'Not Authenticated',
-      'not_authed',
-      'authentication_error',
-      'AUTHENTICATION_FAILED',
-    ],
-    ...[
-      'InvalidAuthenticationToken',
-      'Invalid token',
-      'token-expired',
-      'REVOKED_ACCESS_TOKEN',
-      'unauthorized',
-    ],
+    ...['UNAUTHENTICATED', 'Not Authenticated', 'not_authed', 'AUTHENTICATION_FAILED'],
+    ...['InvalidAuthenticationToken', 'Invalid token', 'token-expired', 'REVOKED_ACCESS_TOKEN'],
   ]
 
   test.each(WORDS)('%s is one, wherever a code may be', word => {
@@ -362,6 +356,188 @@ describe('a word of the list', () => {
   })
 })
 
+describe('a weak word, which services also say of a missing role,', () => {
+  const DENIED = 'Access to requested resource is denied.'
+  const EXPIRED = 'The access token you provided has expired.'
+
+  describe('is taken', () => {
+    rejected(
+      [
+        ['where a text names the token', { code: 'Unauthorized', message: DENIED, details: EXPIRED }],
+        [
+          'where one does, beside a 403',
+          axiosError(403, { errors: [{ code: 'Unauthorized', details: EXPIRED }] }),
+        ],
+        ['beside a 400', axiosError(400, { error: 'unauthorized' })],
+        ['beside a 401', error({ status: 401, code: 'Unauthorized' })],
+        [
+          'in other words, beside a 403',
+          axiosError(403, { success: false, errors: [{ code: 9109, message: 'Invalid access token' }] }),
+        ],
+      ],
+      true,
+    )
+    rejected(
+      [
+        ['of an answer that is not ok', { ok: false, error: 'unauthorized', message: EXPIRED }],
+        ['of GraphQL', graphql({ message: 'The token has ended', extensions: { code: 'UNAUTHORIZED' } })],
+      ],
+      false,
+    )
+  })
+
+  describe('is not taken', () => {
+    accepted(
+      [
+        ['alone', { code: 'Unauthorized', message: DENIED }],
+        ['of an Error', error({ code: 'unauthorized' }, DENIED)],
+        ['in a list', error({ errors: [{ code: 'Unauthorized', message: DENIED, details: '' }] })],
+        [
+          'beside a 403',
+          axiosError(403, { errors: [{ code: 'Unauthorized', message: DENIED, details: '' }] }),
+        ],
+        [
+          'as a sentence beside a 403',
+          axiosError(403, { success: false, errors: [{ code: 10000, message: 'Authentication error' }] }),
+        ],
+        ['about another token', axiosError(403, { code: 'Unauthorized', message: 'Invalid CSRF token' })],
+        ['about a refresh', error({ code: 'unauthorized' }, 'The refresh token is unknown')],
+      ],
+      true,
+    )
+    accepted(
+      [
+        ['of an answer that is not ok', { ok: false, error: 'unauthorized' }],
+        ['of GraphQL', graphql({ message: 'Unauthorized' })],
+      ],
+      false,
+    )
+  })
+})
+
+describe('a token that is called invalid beside a code', () => {
+  const flagged = { error: { code: 'forbidden', message: 'Not authorized', invalidToken: true } }
+  const numbered = message => axiosError(400, { code: 4711, message })
+
+  rejected(
+    [
+      ['by a flag', axiosError(403, flagged)],
+      ['by a flag in a text', error({ statusCode: 403, body: JSON.stringify(flagged) })],
+      ['by a flag in the text of an answer', gotError(403, JSON.stringify(flagged))],
+      ['by a sentence', numbered('Invalid access token: it has been replaced by a newer one')],
+      [
+        'by a sentence in a text',
+        error({ status: 400, body: '{"code":1,"message":"Invalid access token."}' }),
+      ],
+    ],
+    true,
+  )
+  accepted(
+    [
+      ['by no flag', axiosError(403, { error: { ...flagged.error, invalidToken: false } })],
+      ['by a flag beside a 404', axiosError(404, flagged)],
+      ['by a sentence about scopes', numbered('Invalid access token, does not contain scopes:[user:read]')],
+      ['by a sentence about a permission', numbered('Invalid access token: permission denied')],
+      ['by a sentence about another one', numbered('Invalid access tokens file')],
+      ['within a sentence', numbered('The header says: Invalid access token')],
+    ],
+    true,
+  )
+})
+
+describe('a success of which parts failed', () => {
+  const part = { row: 7, code: 'invalid_token' }
+  const SUCCESSES = [
+    ['rows', { created: 98, failed: 1, errors: [part] }],
+    ['rows, and nothing is told of the others', { errors: [part] }],
+    ['devices', { success: 9, failure: 1, errors: [{ deviceToken: 'd', code: 'InvalidToken' }] }],
+    ['devices, and nothing is told of the others', { errors: [{ device: 'd', error: 'Invalid token' }] }],
+    ['links', { checked: 2, errors: [{ url: 'https://example.com', status: 401 }] }],
+    ['links, and nothing is told of the others', { errors: [{ url: 'https://example.com', status: 401 }] }],
+    ['plain words', { imported: 5, errors: ['unauthorized', 'invalid_token'] }],
+    ['GraphQL', { ...graphql(coded('UNAUTHENTICATED')), data: { a: 1, b: null } }],
+    ['a list', [part, { code: 'invalid_token' }]],
+    ['a list of answers', [{ status: 401, headers: {}, body: {} }]],
+  ]
+
+  test.each(SUCCESSES)('such as %s is none, however it comes', (_what, body) => {
+    expect(isRejectedBody(200, body)).toBe(false)
+    const returned = [
+      body,
+      { status: 200, headers: {}, data: body },
+      { statusCode: 200, headers: {}, body },
+      { statusCode: 200, headers: {}, body: JSON.stringify(body) },
+    ]
+    for (const value of returned) expect([value, isRejection(value, false)]).toEqual([value, false])
+    const thrown = [
+      error({ response: { status: 200, headers: {}, data: body } }),
+      error({ statusCode: 200, body: JSON.stringify(body) }),
+    ]
+    for (const value of thrown) expect([value, isRejection(value, true)]).toEqual([value, false])
+  })
+})
+
+describe('a record that holds the answer that somebody else got', () => {
+  accepted(
+    [
+      ['a delivery', { id: 1, url: 'https://example.com', status: 401, headers: {} }],
+      ['one of a class', Object.assign(new (class Delivery {})(), { id: 1, status: 401, headers: {} })],
+      ['one with a body', { id: 1, status: 200, headers: {}, body: { ok: false, error: 'token_expired' } }],
+      ['one whose refresh failed', { user: 'u1', error: 'invalid_token', error_description: 'expired' }],
+    ],
+    false,
+  )
+})
+
+describe('an answer of another origin, to which a redirect led,', () => {
+  const at = (url, fields) => Object.defineProperty(response(401, fields), 'url', { value: url })
+  const redirected = url => Object.defineProperty(at(url), 'redirected', { value: true })
+  const [here, there] = ['https://api.example.com/a', 'https://login.example.com/b']
+
+  accepted(
+    [
+      ['is none', redirected(there)],
+      ['is none of got', { statusCode: 401, headers: {}, requestUrl: new URL(here), url: there }],
+      [
+        'is none of axios',
+        { status: 401, headers: {}, config: { url: here }, request: { res: { responseUrl: there } } },
+      ],
+    ],
+    false,
+  )
+  accepted(
+    [
+      ['is none when thrown', error({ response: redirected(there) })],
+      ['is none beside what was asked', error({ request: { url: here }, response: at(there) })],
+      [
+        'is none in its body',
+        error({
+          request: { url: here },
+          response: { status: 403, url: there, data: { code: 'invalid_token' } },
+        }),
+      ],
+    ],
+    true,
+  )
+  rejected(
+    [
+      ['but one of the same origin is', error({ request: { url: here }, response: redirected(`${here}/b`) })],
+      [
+        'but one of the same root is',
+        error({
+          status: 401,
+          response: {
+            status: 401,
+            config: { url: '/a', baseURL: 'https://api.example.com' },
+            request: { res: { responseUrl: 'https://api.example.com/b' } },
+          },
+        }),
+      ],
+    ],
+    true,
+  )
+})
+
 describe('the words of a message', () => {
   const TAKEN = [
     ...[
@@ -385,7 +561,6 @@ describe('the words of a message', () => {
       'Developer token has expired',
       'Error: your access token has been revoked',
       'invalid_token',
-      'Unauthorized',
     ],
   ]
   const LEFT = [
@@ -402,6 +577,8 @@ describe('the words of a message', () => {
     ...[
       'The refresh token has expired',
       'HTTP 401: missing scope',
+      'Unauthorized',
+      'Authentication error',
       'upload token was revoked',
       'HTTP 401k plan',
     ],
@@ -553,6 +730,26 @@ describe('a value that resists', () => {
     for (const isThrown of [true, false]) expect(isRejection(value, isThrown)).toBe(false)
   })
 
+  test('of many long texts is read within a budget', () => {
+    const NAMES = ['body', 'data', 'error', 'result', '_data', 'bodyText']
+    let texts = 0
+    const bodies = () =>
+      Object.fromEntries(NAMES.map(name => [name, `{"message":"${'a scope '.repeat(6000)}${texts++}"}`]))
+    const failure = () => {
+      const answers = ['response', 'res', 'responseInfo', 'rawResponse', 'output', '$metadata']
+      return error({ ...bodies(), ...Object.fromEntries(answers.map(name => [name, bodies()])), status: 403 })
+    }
+    const many = failure()
+    for (const name of ['cause', 'networkError', 'originalError', 'raw']) many[name] = failure()
+    expect(texts).toBe(210)
+
+    const parse = jest.spyOn(JSON, 'parse')
+    expect(isRejection(many, true)).toBe(false)
+    const parsed = parse.mock.calls.map(([text]) => text.length)
+    parse.mockRestore()
+    expect(parsed.reduce((sum, length) => sum + length, 0)).toBeLessThanOrEqual(64 * 1024)
+  })
+
   test('beside a 401 does not hide it', () => {
     expect(
       isRejection(error({ status: 401, body: proxy, cause: proxy, errors: list, data: hostile }), true),
@@ -566,4 +763,29 @@ describe('a value that resists', () => {
     const frozen = Object.freeze(error({ status: 401 }))
     expect(isRejection(frozen, true)).toBe(true)
   })
+})
+
+test('every rule has an example on the page beside it', () => {
+  const folder = path.join(__dirname, '..', 'lib', 'rejection')
+  const page = readFileSync(path.join(folder, 'README.md'), 'utf8')
+  const sources = ['index.js', 'parts.js', 'words.js'].map(name =>
+    readFileSync(path.join(folder, name), 'utf8'),
+  )
+  const named = [...page.matchAll(/^\| `(\w+)`/gm)].map(([, name]) => name)
+  const defined = sources.flatMap(source =>
+    [...source.matchAll(/^(?:function|const) (\w+)/gm)].map(([, name]) => name),
+  )
+
+  expect(named.filter(name => !defined.includes(name))).toEqual([])
+  const rules = sources[0].match(
+    /(?<=^(?:function|const) )(?:is(?:Rejected|Failed|Refusal|Named|Dead|Flagged|Numbered)|has)\w*/gm,
+  )
+  const notRules = [
+    'isRejection',
+    'isRejectedBody',
+    'isRejectedResult',
+    'isRejectedFailure',
+    'isRejectedEntry',
+  ]
+  expect(rules.filter(name => !notRules.includes(name) && !page.includes(name))).toEqual([])
 })

@@ -6,7 +6,7 @@
 const { clearTimeout, setTimeout } = require('node:timers')
 const { requireObject } = require('./checks.js')
 const { toError } = require('./errors.js')
-const { TELLING_STATUSES, isRejectedBody, isRejection } = require('./rejection.js')
+const { BODY_STATUSES, isRejectedBody, isRejection } = require('./rejection/index.js')
 
 const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json\b/i
 const MAX_BODY = 64 * 1024
@@ -71,7 +71,7 @@ function judge(response, isThrown) {
 }
 
 function isTelling(response) {
-  if (!TELLING_STATUSES.includes(response.status) || response.body === null) return false
+  if (!BODY_STATUSES.includes(response.status) || response.body === null) return false
   const type = response.headers.get('content-type')
   return JSON_TYPE.test(type) && !(response.headers.get('content-length') > MAX_BODY)
 }

@@ -4,7 +4,7 @@
 const { invalidType, ownFields } = require('./checks.js')
 const { copyError, isXkitError } = require('./errors.js')
 const { namedOwner } = require('./owner.js')
-const { isRejection } = require('./rejection.js')
+const { isRejection } = require('./rejection/index.js')
 
 const OPTIONS = ['signal', 'timeoutMs', 'fresh', 'isRejected']
 

@@ -33,7 +33,7 @@ const LATER = [
   './failure.js',
   './hosts.js',
   './leases.js',
-  './rejection.js',
+  './rejection/index.js',
   './webhook.js',
 ]
 

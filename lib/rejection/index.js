@@ -1,0 +1,303 @@
+// Owns the test for a rejected token: named rules that go by the shape of what was returned or thrown (README.md has an
+// example of each). It names no service and no SDK, and answers no where a value cannot be read.
+'use strict'
+
+const {
+  ANSWER_STATUSES,
+  ERROR_FIELDS,
+  NUMBERS,
+  Reading,
+  allEntriesOf,
+  STATUSES,
+  challengeOf,
+  entriesOf,
+  get,
+  hasOnly,
+  isAboutRequest,
+  isAnswer,
+  isError,
+  isForeign,
+  isFromElsewhere,
+  isNothing,
+  isObject,
+  isStream,
+  isWhollyErrors,
+  named,
+  nodesOf,
+  statusOf,
+  toStatus,
+} = require('./parts.js')
+const {
+  isClassName,
+  isInvalidTokenSentence,
+  isScopeChallenge,
+  isUnauthenticatedText,
+  isUnauthorizedText,
+  messageSignalsRejection,
+  namesOtherReason,
+  namesToken,
+  strengthOf,
+} = require('./words.js')
+
+const UNAUTHORIZED = 401
+const FORBIDDEN = 403
+const OPEN_STATUSES = [400, UNAUTHORIZED, FORBIDDEN]
+/** Besides 401, which says enough, the statuses with which services reject a token in the body. */
+const BODY_STATUSES = [200, 400, FORBIDDEN]
+/** UNAUTHENTICATED, as gRPC numbers it. */
+const UNAUTHENTICATED = 16
+const DEAD_TOKEN = { type: 'OAuthException', code: 190 }
+/** A word of `{ ok: false, error }` only: elsewhere it may be about another account than the token's. */
+const OWNER_IS_GONE = 'account_inactive'
+
+const CAUSES = named('cause networkError originalError raw')
+/** All that a result has which is either data or an error. */
+const PAIR = named('data error response request')
+const CODES = named('code errorCode error_code type errorType error_type')
+const WORDS = [...CODES, ...named('error err status reason .tag message')]
+const FLAGS = named('invalidToken invalid_token tokenExpired token_expired')
+const TEXTS = [
+  ...WORDS,
+  ...named('name error_description error_summary description detail details title'),
+  ...named('errorMessage error_message Message Detail'),
+]
+
+/** Whether a service rejected the token, by what a use of it returned or threw. */
+function isRejection(value, isThrown) {
+  return safely(() =>
+    isThrown ? isThrownRejection(value, new Reading()) : isReturnedRejection(value, new Reading()),
+  )
+}
+
+/** Whether the JSON of an answer with this status, which is no 401, rejects the token. */
+function isRejectedBody(status, body) {
+  return safely(() => isRejectingBody(status, body, new Reading()))
+}
+
+// A revoked proxy, for one, throws wherever it is touched.
+function safely(judge) {
+  try {
+    return judge()
+  } catch {
+    return false
+  }
+}
+
+// What was returned.
+
+function isReturnedRejection(value, reading) {
+  if (!isObject(value)) return false
+  return (
+    isRejectedAnswer(value, reading) || isRejectedResult(value, reading) || isRejectedPair(value, reading)
+  )
+}
+
+/** An HTTP client's answer: a 401, or one whose body rejects the token. */
+function isRejectedAnswer(value, reading) {
+  if (!isObject(get(value, 'headers'))) return false
+  const statuses = [get(value, 'status'), get(value, 'statusCode')]
+  const isUnauthorized = statuses.some(isUnauthorizedStatus)
+  const status = statuses.map(toStatus).find(Boolean)
+  if (!isUnauthorized && !BODY_STATUSES.includes(status)) return false
+  if (!isAnswer(value)) return false
+  if (isUnauthorized) return !hasOtherReason([reading.failure(value)], reading)
+  return (
+    [get(value, 'data'), get(value, 'body')].some(body => isUnreadRejection(status, body, reading)) &&
+    !isFromElsewhere(value)
+  )
+}
+
+function isUnreadRejection(status, body, reading) {
+  return !isNothing(body) && !isStream(body) && isRejectingBody(status, body, reading)
+}
+
+function isRejectingBody(status, body, reading) {
+  if (status === 200) return isObject(body) && isRejectedResult(body, reading)
+  return isThrownRejection({ status, body }, reading)
+}
+
+/** What was returned without its answer: a body, or a result. */
+function isRejectedResult(value, reading) {
+  return isRefusal(value, reading) || isRejectedList(value, reading) || isFailedResult(value, reading)
+}
+
+/** `{ ok: false, error: 'token_expired' }`, or `{ error: 'invalid_token', error_description }`, as OAuth has it. */
+function isRefusal(value, reading) {
+  const error = get(value, 'error')
+  if (typeof error !== 'string') return false
+  const isWord = isStrongEnough(strengthOf(error), [value], undefined, reading)
+  if (get(value, 'ok') === false) return isWord || error === OWNER_IS_GONE
+  if (!isWord || typeof get(value, 'error_description') !== 'string') return false
+  return hasOnly(value, ERROR_FIELDS) && !hasOtherReason([reading.failure(value)], reading)
+}
+
+/** `{ errors: [{ extensions: { code: 'UNAUTHENTICATED' } }] }`, and the same with a 401; not beside data or anything else. */
+function isRejectedList(value, reading) {
+  const entries = entriesOf(value)
+  if (entries.length === 0 || !isWhollyErrors(value)) return false
+  if (!entries.some(entry => isRejectedEntry(entry, undefined, reading))) return false
+  return !hasOtherReason([reading.failure(value)], reading)
+}
+
+/** `{ error }` without data, as if thrown: beside what else a result has, or alone. */
+function isFailedResult(value, reading) {
+  const error = get(value, 'error')
+  if (!isForeign(error) || !isNothing(get(value, 'data'))) return false
+  const isResult = isError(error) || 'data' in value || isObject(get(get(value, 'response'), 'headers'))
+  if (!isResult && Object.keys(value).length > 1) return false
+  const failure = reading.failure(value, false)
+  if (!isOpen(failure)) return false
+  // Beside a status, an object is the body of that answer.
+  if ((failure.status === undefined || isError(error)) && isThrownRejection(error, reading)) return true
+  return areRejections([failure], reading)
+}
+
+/** `{ error, response }` of a 401, without data and with nothing else: whatever the error is. */
+function isRejectedPair(value, reading) {
+  const response = get(value, 'response')
+  if (![get(response, 'status'), get(response, 'statusCode')].some(isUnauthorizedStatus)) return false
+  if (!isAnswer(response)) return false
+  if (!('error' in value) || !isNothing(get(value, 'data')) || !hasOnly(value, PAIR)) return false
+  return !hasOtherReason([reading.failure(value)], reading)
+}
+
+// What was thrown.
+
+function isThrownRejection(value, reading) {
+  if (typeof value === 'string') {
+    const parsed = reading.json(value)
+    return parsed === undefined
+      ? messageSignalsRejection(reading.text(value))
+      : isThrownRejection(parsed, reading)
+  }
+  if (!isForeign(value)) return false
+  const layers = [value, ...CAUSES.map(name => get(value, name)), reading.json(get(value, 'message'))]
+  return areRejections(
+    layers.filter(isForeign).map(layer => reading.failure(layer)),
+    reading,
+  )
+}
+
+function areRejections(failures, reading) {
+  const open = failures.filter(isOpen)
+  if (open.some(failure => isRejectedFailure(failure, reading))) return !hasOtherReason(open, reading)
+  if (failures.some(({ status }) => status !== undefined)) return false
+  const messages = failures.map(({ value }) => reading.text(get(value, 'message')))
+  return messages.some(messageSignalsRejection) && !hasOtherReason(open, reading)
+}
+
+/** Whether a status leaves it open that the token is rejected. Others say that it is something else. */
+function isOpen({ status }) {
+  return status === undefined || status < 300 || OPEN_STATUSES.includes(status)
+}
+
+function isRejectedFailure(failure, reading) {
+  return (
+    hasUnauthorizedStatus(failure) ||
+    isUnauthenticatedCall(failure.value, reading) ||
+    isNamedRejection(failure) ||
+    hasRejectingWord(failure, reading)
+  )
+}
+
+/** A 401 in a status of the failure or of its answer; in a code or a body, where no other status stands beside it. */
+function hasUnauthorizedStatus({ value, answers, bodies, httpStatus }) {
+  const has = names => each => names.some(name => isUnauthorizedStatus(get(each, name)))
+  if (has(STATUSES)(value) || answers.some(has(ANSWER_STATUSES))) return true
+  if (httpStatus >= 300) return false
+  const nodes = bodies.flatMap(body => [body, get(body, 'error')]).filter(isForeign)
+  return has(NUMBERS)(value) || nodes.some(has([...STATUSES, ...NUMBERS]))
+}
+
+/** gRPC: the number alone says nothing, so that its company counts. */
+function isUnauthenticatedCall(value, reading) {
+  if (get(value, 'code') !== UNAUTHENTICATED) return false
+  const details = get(value, 'details')
+  const isCall = isObject(get(value, 'metadata')) && (typeof details === 'string' || isObject(details))
+  return isCall || isUnauthenticatedText(reading.text(get(value, 'message')))
+}
+
+/** An error that is named after the rejection. A class is named after a 401 also where it is thrown for a 403. */
+function isNamedRejection({ value, status }) {
+  const name = get(value, 'name')
+  const strength = strengthOf(name)
+  if (strength === undefined) return false
+  return isClassName(name) ? status !== FORBIDDEN : strength === 'strong'
+}
+
+/** A word as the failure's own code, or in an error body beside a status that leaves it open. */
+function hasRejectingWord({ value, bodies, status, isThrown }, reading) {
+  return [value, ...bodies].some(body => {
+    if (typeof body === 'string') return strengthOf(body) === 'strong'
+    if (hasWord(nodesOf(body), status, reading)) return true
+    const isError = status >= 400 || (isThrown && body === value)
+    if (!isError && !isWhollyErrors(body)) return false
+    return allEntriesOf(body).some(entry => isRejectedEntry(entry, status, reading))
+  })
+}
+
+/** An entry of a list of errors: a 401 in it or in what it holds of the answer, or a word. */
+function isRejectedEntry(entry, answerStatus, reading) {
+  if (!isAboutRequest(entry)) return false
+  if (typeof entry === 'string') return strengthOf(entry) === 'strong'
+  const extensions = get(entry, 'extensions')
+  const layers = [entry, extensions, get(extensions, 'http'), get(extensions, 'response')]
+  if (layers.some(each => [...STATUSES, ...NUMBERS].some(name => isUnauthorizedStatus(get(each, name))))) {
+    return true
+  }
+  const status = layers.map(each => statusOf(each)).find(Boolean) ?? answerStatus
+  return hasWord([entry, extensions], status, reading)
+}
+
+/** Whether one of the objects that describe the same error has a code that rejects the token. */
+function hasWord(nodes, status, reading) {
+  return nodes.some(node => {
+    // A code about a field of the request is not about the token that came with it.
+    if (typeof get(node, 'param') === 'string' || typeof get(node, 'field') === 'string') return false
+    if (get(node, 'ok') === false && get(node, 'error') === OWNER_IS_GONE) return true
+    if (isDeadTokenPair(node) || isFlagged(node, status) || isNumbered(node, status, reading)) return true
+    return WORDS.some(name => isStrongEnough(strengthOf(get(node, name)), nodes, status, reading))
+  })
+}
+
+/** A weak word counts where a status says more than 403 does, or where a text beside it names the token. */
+function isStrongEnough(strength, nodes, status, reading) {
+  if (strength !== 'weak') return strength === 'strong'
+  if (status >= 400 && status !== FORBIDDEN) return true
+  return nodes.some(node => TEXTS.some(name => namesToken(reading.text(get(node, name)))))
+}
+
+const isDeadTokenPair = node => get(node, 'type') === DEAD_TOKEN.type && get(node, 'code') === DEAD_TOKEN.code
+
+/** `{ code, invalidToken: true }`. */
+const isFlagged = (node, status) =>
+  BODY_STATUSES.includes(status) &&
+  FLAGS.some(name => get(node, name) === true) &&
+  CODES.some(name => !isNothing(get(node, name)))
+
+/** `{ code: 4001, message: 'Invalid access token: …' }`: the number tells only its own service. */
+const isNumbered = (node, status, reading) =>
+  BODY_STATUSES.includes(status) &&
+  Number.isInteger(Number(get(node, 'code') ?? Number.NaN)) &&
+  isInvalidTokenSentence(reading.text(get(node, 'message')))
+
+/** Whether it is not the token that was rejected: another origin answered, or a text names something else. */
+function hasOtherReason(failures, reading) {
+  const names = text => namesOtherReason(reading.text(text))
+  return failures.some(({ value, answers, bodies }) => {
+    if ([value, ...answers].some(answer => isScopeChallenge(reading.text(challengeOf(answer))))) return true
+    if ([value, ...answers].some(answer => isFromElsewhere(answer, get(value, 'request')))) return true
+    return [value, ...bodies].some(body => {
+      if (typeof body === 'string') return names(body)
+      const entries = allEntriesOf(body)
+      const nodes = [...nodesOf(body), ...entries, ...entries.map(entry => get(entry, 'extensions'))]
+      return nodes.some(node => TEXTS.some(name => names(get(node, name))))
+    })
+  })
+}
+
+function isUnauthorizedStatus(value) {
+  return value === UNAUTHORIZED || isUnauthorizedText(value)
+}
+
+module.exports = { BODY_STATUSES, isRejectedBody, isRejection }
