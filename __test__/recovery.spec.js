@@ -26,7 +26,7 @@ afterEach(async () => {
   await closeRigs()
 })
 
-async function startTokens(seeds = { users: { u1: { slack: {} } } }) {
+async function startTokens(seeds = { users: { u1: { github: {} } } }) {
   const emulator = await startEmulator(seeds)
   cleanUps.push(() => emulator.close())
   return emulator
@@ -47,7 +47,7 @@ const disabled = json(200, flat({ connection: { enabled: false }, authorization:
 
 /** Asks the emulator's service as somebody's own code would. */
 const askService = emulator => token =>
-  fetch(`${emulator.serviceUrl}/slack/me`, { headers: { authorization: `Bearer ${token}` } })
+  fetch(`${emulator.serviceUrl}/github/me`, { headers: { authorization: `Bearer ${token}` } })
 
 const unauthorized = () => new Response('the token is no good', { status: 401 })
 
@@ -81,27 +81,27 @@ async function heldCalls(count, call, use) {
 describe('a token that the service takes', () => {
   test('is used once, and what `use` gives is given', async () => {
     const emulator = await startTokens()
-    const response = await clientOf(emulator).withAccessToken('u1', 'slack', askService(emulator))
+    const response = await clientOf(emulator).withAccessToken('u1', 'github', askService(emulator))
 
-    expect(await response.json()).toEqual({ slug: 'slack', owner: { kind: 'user', id: 'u1' } })
+    expect(await response.json()).toEqual({ slug: 'github', owner: { kind: 'user', id: 'u1' } })
     expect(emulator.requests).toHaveLength(1)
     expect(emulator.serviceRequests).toHaveLength(1)
   })
 
   test.each([undefined, null, 0, '', { ok: true }])('may bring %p', async value => {
     const emulator = await startTokens()
-    expect(await clientOf(emulator).withAccessToken('u1', 'slack', () => value)).toBe(value)
+    expect(await clientOf(emulator).withAccessToken('u1', 'github', () => value)).toBe(value)
   })
 
   test('is the one of the owner that is named, of any kind', async () => {
-    const owned = token => ({ 1: { slack: { accessToken: token } } })
+    const owned = token => ({ 1: { github: { accessToken: token } } })
     const emulator = await startTokens({
       users: owned(FIRST),
       groups: owned(SECOND),
       contexts: owned(THIRD),
     })
     const xkit = clientOf(emulator)
-    const tokenOf = owner => xkit.withAccessToken(owner, 'slack', token => token)
+    const tokenOf = owner => xkit.withAccessToken(owner, 'github', token => token)
 
     expect(await tokenOf('1')).toBe(FIRST)
     expect(await tokenOf({ user: '1' })).toBe(FIRST)
@@ -112,10 +112,10 @@ describe('a token that the service takes', () => {
   test('is a new one with `fresh`', async () => {
     const emulator = await startTokens()
     const xkit = clientOf(emulator, { cache: true })
-    await xkit.getAccessToken('u1', 'slack')
-    const rotated = emulator.rotateToken('u1', 'slack')
+    await xkit.getAccessToken('u1', 'github')
+    const rotated = emulator.rotateToken('u1', 'github')
 
-    expect(await xkit.withAccessToken('u1', 'slack', token => token, { fresh: true })).toBe(rotated)
+    expect(await xkit.withAccessToken('u1', 'github', token => token, { fresh: true })).toBe(rotated)
   })
 })
 
@@ -123,8 +123,8 @@ describe.each(CACHES)('20 calls whose token was revoked, with the cache %s,', (_
   async function holdTwenty() {
     const emulator = await startTokens()
     const xkit = clientOf(emulator, { cache })
-    const calls = await heldCalls(20, use => xkit.withAccessToken('u1', 'slack', use), askService(emulator))
-    emulator.revokeToken('u1', 'slack')
+    const calls = await heldCalls(20, use => xkit.withAccessToken('u1', 'github', use), askService(emulator))
+    emulator.revokeToken('u1', 'github')
     expect(emulator.requests).toHaveLength(1)
     return { emulator, xkit, calls }
   }
@@ -303,9 +303,9 @@ describe('the same token once more', () => {
   test('costs 20 callers one re-fetch, and each gets its own answer', async () => {
     const emulator = await startTokens()
     const xkit = clientOf(emulator)
-    const calls = await heldCalls(20, use => xkit.withAccessToken('u1', 'slack', use), askService(emulator))
+    const calls = await heldCalls(20, use => xkit.withAccessToken('u1', 'github', use), askService(emulator))
     emulator.requests.length = 0
-    emulator.revokeToken('u1', 'slack', { keepHandingOut: true })
+    emulator.revokeToken('u1', 'github', { keepHandingOut: true })
     for (const { release } of calls) release()
 
     const responses = await Promise.all(calls.map(({ outcome }) => outcome))
@@ -318,13 +318,13 @@ describe('the same token once more', () => {
     const emulator = await startTokens()
     const xkit = clientOf(emulator, { cache: true })
     const revoke = async token => {
-      emulator.revokeToken('u1', 'slack', { keepHandingOut: true })
+      emulator.revokeToken('u1', 'github', { keepHandingOut: true })
       return askService(emulator)(token)
     }
-    expect((await xkit.withAccessToken('u1', 'slack', revoke)).status).toBe(401)
-    const rotated = emulator.rotateToken('u1', 'slack')
+    expect((await xkit.withAccessToken('u1', 'github', revoke)).status).toBe(401)
+    const rotated = emulator.rotateToken('u1', 'github')
 
-    expect(await xkit.getAccessToken('u1', 'slack')).toBe(rotated)
+    expect(await xkit.getAccessToken('u1', 'github')).toBe(rotated)
   })
 })
 
@@ -396,7 +396,7 @@ describe('a re-fetch that fails', () => {
       return unauthorized()
     }
     const xkit = clientOf(emulator, { maxRetries: 0 })
-    const error = await failureOf(xkit.withAccessToken('u1', 'slack', endPlatform))
+    const error = await failureOf(xkit.withAccessToken('u1', 'github', endPlatform))
 
     expect(error).toBeInstanceOf(XkitNetworkError)
     expect(error.code).toBe('ERR_XKIT_CONNECT')
@@ -448,8 +448,8 @@ describe('the limits of the caller', () => {
       const { serviceUrl } = await startTokens()
       const call =
         method === 'fetch'
-          ? xkit.fetch('u1', 'slack', `${serviceUrl}/slack/me`)
-          : xkit.withAccessToken('u1', 'slack', unauthorized)
+          ? xkit.fetch('u1', 'github', `${serviceUrl}/github/me`)
+          : xkit.withAccessToken('u1', 'github', unauthorized)
 
       expect(await failureOf(call)).toMatchObject({
         code: 'ERR_XKIT_RATE_LIMITED',
@@ -574,7 +574,7 @@ describe('an abort', () => {
     const use = jest.fn()
     const signal = AbortSignal.abort(reason)
 
-    expect(await failureOf(clientOf(emulator).withAccessToken('u1', 'slack', use, { signal }))).toBe(reason)
+    expect(await failureOf(clientOf(emulator).withAccessToken('u1', 'github', use, { signal }))).toBe(reason)
     expect(emulator.requests).toHaveLength(0)
     expect(use).not.toHaveBeenCalled()
   })
@@ -598,7 +598,7 @@ describe('an abort', () => {
     const { signal, abort } = controller()
     const [call] = await heldCalls(
       1,
-      use => clientOf(emulator).withAccessToken('u1', 'slack', use, { signal }),
+      use => clientOf(emulator).withAccessToken('u1', 'github', use, { signal }),
       () => 'done all the same',
     )
     abort(reason)
@@ -612,7 +612,7 @@ describe('an abort', () => {
     const { signal, abort } = controller()
     const call = clientOf(emulator).withAccessToken(
       'u1',
-      'slack',
+      'github',
       () => {
         abort(reason)
         return unauthorized()
@@ -918,32 +918,37 @@ describe('wrong arguments', () => {
   const use = token => token
 
   test.each([
-    ['no use', 'ERR_INVALID_ARG_TYPE', 'use', ['u1', 'slack']],
-    ['a use that is no function', 'ERR_INVALID_ARG_TYPE', 'use', ['u1', 'slack', {}]],
-    ['options that are none', 'ERR_INVALID_ARG_TYPE', 'options', ['u1', 'slack', use, null]],
-    ['an unknown option', 'ERR_INVALID_ARG_VALUE', 'options', ['u1', 'slack', use, { retries: 2 }]],
+    ['no use', 'ERR_INVALID_ARG_TYPE', 'use', ['u1', 'github']],
+    ['a use that is no function', 'ERR_INVALID_ARG_TYPE', 'use', ['u1', 'github', {}]],
+    ['options that are none', 'ERR_INVALID_ARG_TYPE', 'options', ['u1', 'github', use, null]],
+    ['an unknown option', 'ERR_INVALID_ARG_VALUE', 'options', ['u1', 'github', use, { retries: 2 }]],
     [
       'an isRejected that is no function',
       'ERR_INVALID_ARG_TYPE',
       'options.isRejected',
-      ['u1', 'slack', use, { isRejected: 403 }],
+      ['u1', 'github', use, { isRejected: 403 }],
     ],
-    ['a signal that is none', 'ERR_INVALID_ARG_TYPE', 'options.signal', ['u1', 'slack', use, { signal: {} }]],
+    [
+      'a signal that is none',
+      'ERR_INVALID_ARG_TYPE',
+      'options.signal',
+      ['u1', 'github', use, { signal: {} }],
+    ],
     [
       'a limit that is none',
       'ERR_INVALID_ARG_VALUE',
       'options.timeoutMs',
-      ['u1', 'slack', use, { timeoutMs: 0 }],
+      ['u1', 'github', use, { timeoutMs: 0 }],
     ],
     [
       'a fresh that is no boolean',
       'ERR_INVALID_ARG_TYPE',
       'options.fresh',
-      ['u1', 'slack', use, { fresh: 1 }],
+      ['u1', 'github', use, { fresh: 1 }],
     ],
-    ['an owner that is none', 'ERR_INVALID_ARG_TYPE', 'owner', [7, 'slack', use]],
-    ['two owners', 'ERR_INVALID_ARG_VALUE', 'owner', [{ user: 'u1', group: 'g' }, 'slack', use]],
-    ['an id that is none', 'ERR_INVALID_ARG_VALUE', 'user', ['..', 'slack', use]],
+    ['an owner that is none', 'ERR_INVALID_ARG_TYPE', 'owner', [7, 'github', use]],
+    ['two owners', 'ERR_INVALID_ARG_VALUE', 'owner', [{ user: 'u1', group: 'g' }, 'github', use]],
+    ['an id that is none', 'ERR_INVALID_ARG_VALUE', 'user', ['..', 'github', use]],
     ['a slug that is none', 'ERR_INVALID_ARG_TYPE', 'slug', ['u1', undefined, use]],
   ])('such as %s reject, and nothing is sent', async (_what, code, name, args) => {
     const emulator = await startTokens()

@@ -1,9 +1,37 @@
-// Owns the pretended third-party API: it takes the tokens that are valid now, and refuses every other.
+// Owns the pretended third-party APIs: each takes the tokens that are valid now and refuses every other, as its service would.
 'use strict'
 
 const { record } = require('./record.js')
 
 const SERVICE_PREFIX = '/service'
+
+const REFUSED = {
+  status: 401,
+  body: { error: 'invalid_token' },
+  headers: { 'www-authenticate': 'Bearer error="invalid_token"' },
+}
+
+const ANY_SERVICE = {
+  schemes: ['bearer'],
+  accept: (slug, owner) => ({ status: 200, body: { slug, owner } }),
+  refuse: () => REFUSED,
+}
+
+/** What some services do differently, by slug; their own SDKs depend on it. */
+const SERVICES = {
+  __proto__: null,
+  // GitHub's SDK sends `Authorization: token …`.
+  github: { ...ANY_SERVICE, schemes: ['bearer', 'token'] },
+  // Slack's Web API answers 200 to everything, and says in the body whether it worked.
+  slack: {
+    ...ANY_SERVICE,
+    accept: (slug, owner) => ({ status: 200, body: { ok: true, slug, owner } }),
+    refuse: token => ({
+      status: 200,
+      body: { ok: false, error: token === undefined ? 'not_authed' : 'invalid_auth' },
+    }),
+  },
+}
 
 function isServicePath(path) {
   return path.startsWith(`${SERVICE_PREFIX}/`)
@@ -17,29 +45,34 @@ function readSlug(path) {
   }
 }
 
+function readToken(header = '', schemes) {
+  const [, scheme, token] = /^(\w+) +(\S+) *$/.exec(header) ?? []
+  return schemes.includes(scheme?.toLowerCase()) ? token : undefined
+}
+
 function createService({ store, requests }) {
   function answer({ url, headers }) {
     const slug = readSlug(url)
     if (slug === '') return { status: 404, body: { error: 'The path names no connector' } }
-    const [, token] = /^bearer +(\S+) *$/i.exec(headers.authorization ?? '') ?? []
+    const service = SERVICES[slug] ?? ANY_SERVICE
+    const token = readToken(headers.authorization, service.schemes)
     const owner = token === undefined ? undefined : store.findOwnerOfToken(slug, token)
-    if (owner === undefined) return { status: 401, body: { error: 'invalid_token' } }
-    return { status: 200, body: { slug, owner } }
+    return owner === undefined ? service.refuse(token) : service.accept(slug, owner)
   }
 
   return function handleService(request, response) {
     const entry = { method: request.method, path: request.url, status: 0 }
     record(requests, entry)
-    // A service reads what it is sent before it answers; a client that leaves before gets no answer.
+    // A service reads the whole request before it answers; a client that leaves before gets no answer.
     request.resume().once('end', () => {
-      const { status, body } = answer(request)
+      const { status, body, headers } = answer(request)
       const bytes = Buffer.from(JSON.stringify(body))
       entry.status = status
       response.writeHead(status, {
         'content-type': 'application/json; charset=utf-8',
         'content-length': bytes.length,
         'cache-control': 'no-store',
-        ...(status === 401 && { 'www-authenticate': 'Bearer error="invalid_token"' }),
+        ...headers,
       })
       response.end(bytes)
     })
