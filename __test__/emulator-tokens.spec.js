@@ -3,7 +3,10 @@
 
 const { once } = require('node:events')
 const http = require('node:http')
+const { XkitClient } = require('..')
 const { startEmulator } = require('../emulator')
+const clock = require('../emulator/clock.js')
+const { createWebhookSender } = require('../emulator/webhook.js')
 const { deferred } = require('./support/rigs')
 
 const cleanUps = []
@@ -13,13 +16,13 @@ afterEach(async () => {
   for (const cleanUp of cleanUps.splice(0).reverse()) await cleanUp()
 })
 
-async function start(options = { users: { u1: { slack: { accessToken: 'xoxb-1' } } } }) {
+async function start(options = { users: { u1: { salesforce: { accessToken: 'xoxb-1' } } } }) {
   const emulator = await startEmulator(options)
   cleanUps.push(() => emulator.close())
   return emulator
 }
 
-function use(emulator, token, path = '/slack/me', init) {
+function use(emulator, token, path = '/salesforce/me', init) {
   return fetch(emulator.serviceUrl + path, { ...init, headers: { authorization: `Bearer ${token}` } })
 }
 
@@ -30,7 +33,7 @@ async function statusOf(...args) {
 }
 
 /** The token that the platform hands out now. */
-async function handedOut({ baseUrl, publishableKey, secretKey }, path = '/connections/u1/slack') {
+async function handedOut({ baseUrl, publishableKey, secretKey }, path = '/connections/u1/salesforce') {
   const authorization = `Basic ${btoa(`${publishableKey}:${secretKey}`)}`
   const response = await fetch(baseUrl + path, { headers: { authorization } })
   return (await response.json()).authorization.access_token
@@ -39,9 +42,9 @@ async function handedOut({ baseUrl, publishableKey, secretKey }, path = '/connec
 describe('the service', () => {
   test('takes the token of a connection and says whose it is', async () => {
     const emulator = await start({
-      users: { u1: { slack: { accessToken: 'of-user' } } },
-      groups: { acme: { slack: { accessToken: 'of-group' } } },
-      contexts: { c1: { slack: { accessToken: 'of-context' } } },
+      users: { u1: { salesforce: { accessToken: 'of-user' } } },
+      groups: { acme: { salesforce: { accessToken: 'of-group' } } },
+      contexts: { c1: { salesforce: { accessToken: 'of-context' } } },
     })
     expect(emulator.serviceUrl).toBe(`${emulator.catalogUrl}/service`)
     for (const [token, kind, id] of [
@@ -52,7 +55,7 @@ describe('the service', () => {
       const response = await use(emulator, token)
       expect(response.status).toBe(200)
       expect(response.headers.get('content-type')).toBe('application/json; charset=utf-8')
-      expect(await response.json()).toEqual({ slug: 'slack', owner: { kind, id } })
+      expect(await response.json()).toEqual({ slug: 'salesforce', owner: { kind, id } })
     }
   })
 
@@ -65,7 +68,7 @@ describe('the service', () => {
   ])('refuses %s', async (_what, authorization) => {
     const emulator = await start()
     const headers = authorization === undefined ? {} : { authorization }
-    const response = await fetch(`${emulator.serviceUrl}/slack/me`, { headers })
+    const response = await fetch(`${emulator.serviceUrl}/salesforce/me`, { headers })
     expect(response.status).toBe(401)
     expect(response.headers.get('www-authenticate')).toBe('Bearer error="invalid_token"')
     expect(await response.json()).toEqual({ error: 'invalid_token' })
@@ -81,17 +84,17 @@ describe('the service', () => {
     ['of a connection that broke', { status: 'error' }],
     ['of a connection that is under way', { status: 'awaiting_callback' }],
   ])('refuses the token %s', async (_what, state) => {
-    const emulator = await start({ users: { u1: { slack: { accessToken: 'xoxb-1', ...state } } } })
+    const emulator = await start({ users: { u1: { salesforce: { accessToken: 'xoxb-1', ...state } } } })
     expect(await statusOf(emulator, 'xoxb-1')).toBe(401)
   })
 
   test('takes any method, path, query and body', async () => {
     const emulator = await start()
     const statuses = [
-      await statusOf(emulator, 'xoxb-1', '/slack'),
-      await statusOf(emulator, 'xoxb-1', '/slack/a/b?c=/github/', { method: 'DELETE' }),
-      await statusOf(emulator, 'xoxb-1', '/slack/a', { method: 'POST', body: 'x'.repeat(1 << 20) }),
-      await statusOf(emulator, 'xoxb-1', '/slack/a', { method: 'HEAD' }),
+      await statusOf(emulator, 'xoxb-1', '/salesforce'),
+      await statusOf(emulator, 'xoxb-1', '/salesforce/a/b?c=/github/', { method: 'DELETE' }),
+      await statusOf(emulator, 'xoxb-1', '/salesforce/a', { method: 'POST', body: 'x'.repeat(1 << 20) }),
+      await statusOf(emulator, 'xoxb-1', '/salesforce/a', { method: 'HEAD' }),
     ]
     expect(statuses).toEqual([200, 200, 200, 200])
   })
@@ -114,12 +117,12 @@ describe('the service', () => {
   test('is recorded by itself, and untouched by failNext', async () => {
     const emulator = await start()
     emulator.failNext()
-    await statusOf(emulator, 'xoxb-1', '/slack/a?b=c', { method: 'POST' })
-    await statusOf(emulator, 'other', '/slack/a')
+    await statusOf(emulator, 'xoxb-1', '/salesforce/a?b=c', { method: 'POST' })
+    await statusOf(emulator, 'other', '/salesforce/a')
 
     expect(emulator.serviceRequests).toEqual([
-      { method: 'POST', path: '/service/slack/a?b=c', status: 200 },
-      { method: 'GET', path: '/service/slack/a', status: 401 },
+      { method: 'POST', path: '/service/salesforce/a?b=c', status: 200 },
+      { method: 'GET', path: '/service/salesforce/a', status: 401 },
     ])
     expect(emulator.requests).toEqual([])
   })
@@ -127,7 +130,7 @@ describe('the service', () => {
   test('has status 0 in the record when the client left before its answer', async () => {
     const emulator = await start()
     const { port } = new URL(emulator.serviceUrl)
-    const request = http.request({ port, host: '127.0.0.1', path: '/service/slack/me', method: 'POST' })
+    const request = http.request({ port, host: '127.0.0.1', path: '/service/salesforce/me', method: 'POST' })
     request.on('error', () => {})
     const arrived = new Promise(resolve => {
       emulator.serviceRequests.push = (...entries) => {
@@ -156,28 +159,72 @@ describe('the service', () => {
   })
 })
 
+describe('a service that differs from most', () => {
+  const seed = { accessToken: 'valid-1' }
+
+  async function ask(slug, authorization) {
+    const emulator = await start({ users: { u1: { [slug]: seed } } })
+    const headers = authorization === undefined ? {} : { authorization }
+    const response = await fetch(`${emulator.serviceUrl}/${slug}/me`, { headers })
+    return { status: response.status, body: await response.json() }
+  }
+
+  test.each(['Bearer', 'bearer', 'token', 'Token'])('GitHub takes the scheme %s', async scheme => {
+    expect(await ask('github', `${scheme} valid-1`)).toEqual({
+      status: 200,
+      body: { slug: 'github', owner: { kind: 'user', id: 'u1' } },
+    })
+    expect(await ask('github', `${scheme} other`)).toEqual({ status: 401, body: { error: 'invalid_token' } })
+  })
+
+  test('any other service does not take the scheme of GitHub', async () => {
+    expect((await ask('gitlab', 'token valid-1')).status).toBe(401)
+    expect((await ask('slack', 'token valid-1')).body).toEqual({ ok: false, error: 'not_authed' })
+  })
+
+  test.each([
+    ['Bearer valid-1', { ok: true, slug: 'slack', owner: { kind: 'user', id: 'u1' } }],
+    ['Bearer other', { ok: false, error: 'invalid_auth' }],
+    [undefined, { ok: false, error: 'not_authed' }],
+  ])('Slack answers %p with a 200 that says whether it worked', async (authorization, body) => {
+    expect(await ask('slack', authorization)).toEqual({ status: 200, body })
+  })
+
+  test('the refusal of Slack is repaired as any other', async () => {
+    const emulator = await start({ users: { u1: { slack: {} } } })
+    const { baseUrl, publishableKey, secretKey } = emulator
+    const xkit = new XkitClient({ baseUrl, publishableKey, secretKey, cache: true })
+    await xkit.getAccessToken('u1', 'slack')
+    emulator.revokeToken('u1', 'slack')
+    const url = `${emulator.serviceUrl}/slack/auth.test`
+    expect(await (await xkit.fetch('u1', 'slack', url)).json()).toMatchObject({ ok: true })
+    expect(emulator.serviceRequests).toHaveLength(2)
+    await xkit.close()
+  })
+})
+
 describe('a token that was replaced', () => {
   test('by rotation is refused, and the new one taken', async () => {
     const emulator = await start()
-    const rotated = emulator.rotateToken('u1', 'slack')
+    const rotated = emulator.rotateToken('u1', 'salesforce')
     expect(await statusOf(emulator, 'xoxb-1')).toBe(401)
     expect(await statusOf(emulator, rotated)).toBe(200)
   })
 
   test('by setConnection is refused, and taken again once it is back', async () => {
     const emulator = await start()
-    emulator.setConnection('u1', 'slack', { accessToken: 'xoxb-2' })
+    emulator.setConnection('u1', 'salesforce', { accessToken: 'xoxb-2' })
     expect(await statusOf(emulator, 'xoxb-1')).toBe(401)
-    emulator.setConnection('u1', 'slack', { accessToken: 'xoxb-1' })
+    emulator.setConnection('u1', 'salesforce', { accessToken: 'xoxb-1' })
     expect(await statusOf(emulator, 'xoxb-1')).toBe(200)
   })
 
   test('by the end of its life is refused from that moment, asked for or not', async () => {
-    const clock = jest.spyOn(Date, 'now').mockReturnValue(1e12)
-    const emulator = await start({ users: { u1: { slack: { accessToken: 'xoxb-1', expiresIn: 60 } } } })
-    clock.mockReturnValue(1e12 + 59_999)
+    const now = jest.spyOn(clock, 'now').mockReturnValue(1e12)
+    const emulator = await start({ users: { u1: { salesforce: { accessToken: 'xoxb-1', expiresIn: 60 } } } })
+    now.mockReturnValue(1e12 + 59_999)
     expect(await statusOf(emulator, 'xoxb-1')).toBe(200)
-    clock.mockReturnValue(1e12 + 60_000)
+    now.mockReturnValue(1e12 + 60_000)
     expect(await statusOf(emulator, 'xoxb-1')).toBe(401)
     expect(await statusOf(emulator, await handedOut(emulator))).toBe(200)
   })
@@ -186,7 +233,7 @@ describe('a token that was replaced', () => {
 describe('a token that was revoked', () => {
   test('is refused at once, and the platform hands out a new one', async () => {
     const emulator = await start()
-    emulator.revokeToken('u1', 'slack')
+    emulator.revokeToken('u1', 'salesforce')
 
     expect(await statusOf(emulator, 'xoxb-1')).toBe(401)
     const token = await handedOut(emulator)
@@ -197,26 +244,26 @@ describe('a token that was revoked', () => {
   })
 
   test('is that of the connection that is named, and no other', async () => {
-    const slack = { slack: { accessToken: 'of-user' }, github: { accessToken: 'of-user' } }
+    const salesforce = { salesforce: { accessToken: 'of-user' }, github: { accessToken: 'of-user' } }
     const emulator = await start({
-      users: { one: slack },
-      groups: { one: { slack: { accessToken: 'of-group' } } },
+      users: { one: salesforce },
+      groups: { one: { salesforce: { accessToken: 'of-group' } } },
     })
-    emulator.revokeToken({ group: 'one' }, 'slack')
+    emulator.revokeToken({ group: 'one' }, 'salesforce')
     expect(await statusOf(emulator, 'of-group')).toBe(401)
     expect(await statusOf(emulator, 'of-user')).toBe(200)
-    emulator.revokeToken('one', 'slack')
+    emulator.revokeToken('one', 'salesforce')
     expect(await statusOf(emulator, 'of-user')).toBe(401)
     expect(await statusOf(emulator, 'of-user', '/github/me')).toBe(200)
   })
 
   test('gets a full life for its replacement', async () => {
-    const clock = jest.spyOn(Date, 'now').mockReturnValue(1e12)
-    const emulator = await start({ users: { u1: { slack: { expiresIn: 60 } } } })
-    clock.mockReturnValue(1e12 + 50_000)
-    emulator.revokeToken('u1', 'slack')
+    const now = jest.spyOn(clock, 'now').mockReturnValue(1e12)
+    const emulator = await start({ users: { u1: { salesforce: { expiresIn: 60 } } } })
+    now.mockReturnValue(1e12 + 50_000)
+    emulator.revokeToken('u1', 'salesforce')
     const token = await handedOut(emulator)
-    clock.mockReturnValue(1e12 + 109_999)
+    now.mockReturnValue(1e12 + 109_999)
     expect(await statusOf(emulator, token)).toBe(200)
   })
 
@@ -225,7 +272,7 @@ describe('a token that was revoked', () => {
 
     test('is handed out all the same', async () => {
       const emulator = await start()
-      emulator.revokeToken('u1', 'slack', hidden)
+      emulator.revokeToken('u1', 'salesforce', hidden)
       expect(await statusOf(emulator, 'xoxb-1')).toBe(401)
       expect(await handedOut(emulator)).toBe('xoxb-1')
       expect(await statusOf(emulator, 'xoxb-1')).toBe(401)
@@ -233,17 +280,17 @@ describe('a token that was revoked', () => {
 
     test('is replaced once the platform is told', async () => {
       const emulator = await start()
-      emulator.revokeToken('u1', 'slack', hidden)
-      emulator.revokeToken('u1', 'slack')
+      emulator.revokeToken('u1', 'salesforce', hidden)
+      emulator.revokeToken('u1', 'salesforce')
       expect(await handedOut(emulator)).not.toBe('xoxb-1')
     })
 
     test.each([
-      ['rotateToken', emulator => emulator.rotateToken('u1', 'slack')],
-      ['setConnection', emulator => emulator.setConnection('u1', 'slack')],
+      ['rotateToken', emulator => emulator.rotateToken('u1', 'salesforce')],
+      ['setConnection', emulator => emulator.setConnection('u1', 'salesforce')],
     ])('is replaced by %s', async (_how, replace) => {
       const emulator = await start()
-      emulator.revokeToken('u1', 'slack', hidden)
+      emulator.revokeToken('u1', 'salesforce', hidden)
       replace(emulator)
       const token = await handedOut(emulator)
       expect(token).not.toBe('xoxb-1')
@@ -251,10 +298,12 @@ describe('a token that was revoked', () => {
     })
 
     test('is replaced at the end of its life', async () => {
-      const clock = jest.spyOn(Date, 'now').mockReturnValue(1e12)
-      const emulator = await start({ users: { u1: { slack: { accessToken: 'xoxb-1', expiresIn: 60 } } } })
-      emulator.revokeToken('u1', 'slack', hidden)
-      clock.mockReturnValue(1e12 + 60_000)
+      const now = jest.spyOn(clock, 'now').mockReturnValue(1e12)
+      const emulator = await start({
+        users: { u1: { salesforce: { accessToken: 'xoxb-1', expiresIn: 60 } } },
+      })
+      emulator.revokeToken('u1', 'salesforce', hidden)
+      now.mockReturnValue(1e12 + 60_000)
       expect(await statusOf(emulator, await handedOut(emulator))).toBe(200)
     })
   })
@@ -262,8 +311,8 @@ describe('a token that was revoked', () => {
   test('must be there', async () => {
     const emulator = await start({ users: { u1: { off: { enabled: false }, broken: { status: 'error' } } } })
     for (const [owner, slug] of [
-      ['u2', 'slack'],
-      ['u1', 'slack'],
+      ['u2', 'salesforce'],
+      ['u1', 'salesforce'],
       ['u1', 'off'],
       ['u1', 'broken'],
     ]) {
@@ -277,11 +326,11 @@ describe('a token that was revoked', () => {
   })
 
   test.each([
-    ['ERR_INVALID_ARG_TYPE', [undefined, 'slack']],
+    ['ERR_INVALID_ARG_TYPE', [undefined, 'salesforce']],
     ['ERR_INVALID_ARG_VALUE', ['u1', '..']],
-    ['ERR_INVALID_ARG_TYPE', ['u1', 'slack', null]],
-    ['ERR_INVALID_ARG_TYPE', ['u1', 'slack', { keepHandingOut: 1 }]],
-    ['ERR_INVALID_ARG_VALUE', ['u1', 'slack', { keep: true }]],
+    ['ERR_INVALID_ARG_TYPE', ['u1', 'salesforce', null]],
+    ['ERR_INVALID_ARG_TYPE', ['u1', 'salesforce', { keepHandingOut: 1 }]],
+    ['ERR_INVALID_ARG_VALUE', ['u1', 'salesforce', { keep: true }]],
   ])('throws %s for %j', async (code, args) => {
     const emulator = await start()
     expect(() => emulator.revokeToken(...args)).toThrow(expect.objectContaining({ name: 'TypeError', code }))
@@ -290,7 +339,7 @@ describe('a token that was revoked', () => {
 })
 
 describe('a webhook that is sent more than once', () => {
-  const event = { type: 'connection.enabled', owner: 'u1', slug: 'slack' }
+  const event = { type: 'connection.enabled', owner: 'u1', slug: 'salesforce' }
 
   /** Answers with one status after the other, and then with the last; 0 hangs up, 'never' keeps the sender waiting. */
   async function receive(...statuses) {
@@ -359,26 +408,23 @@ describe('a webhook that is sent more than once', () => {
   })
 
   test('waits twice as long each time, half a second at most, and no longer once the emulator is closed', async () => {
-    const emulator = await start()
     const { url, bodies } = await receive(500)
     const waits = []
-    const { setTimeout } = globalThis
     const lastWait = deferred()
-    jest.spyOn(globalThis, 'setTimeout').mockImplementation((callback, ms, ...args) => {
-      // The limit of an attempt is far longer than any wait.
-      if (ms > 1000) return setTimeout(callback, ms, ...args)
+    const wait = (ms, callback) => {
       waits.push(ms)
-      if (waits.length < 9) return setTimeout(callback, 0)
+      if (waits.length < 9) return clock.after(1, callback)
       lastWait.resolve()
-      return setTimeout(callback, 60_000)
-    })
-    const delivery = emulator.sendWebhook(url, event, { attempts: 10 })
+      return () => {}
+    }
+    const sender = createWebhookSender({ wait })
+    const delivery = sender.deliver(new URL(url), { ...event, owner: { kind: 'user', id: 'u1' } }, 10)
     const rejection = expect(delivery).rejects.toMatchObject({
       code: 'ERR_EMULATOR_WEBHOOK',
       message: expect.stringMatching(/was closed/),
     })
     await lastWait.promise
-    await emulator.close()
+    sender.close()
     await rejection
 
     expect(waits).toEqual([20, 40, 80, 160, 320, 500, 500, 500, 500])

@@ -6,6 +6,7 @@ const { once } = require('node:events')
 const http = require('node:http')
 const net = require('node:net')
 const { promisify } = require('node:util')
+const clock = require('../emulator/clock.js')
 const { startEmulator } = require('../emulator/index.js')
 const { createWebhookSender } = require('../emulator/webhook.js')
 
@@ -373,10 +374,10 @@ describe('setConnection and rotateToken', () => {
   })
 
   test('expiresIn is answered as what is left, and the platform refreshes by itself once it is over', async () => {
-    const clock = jest.spyOn(Date, 'now').mockReturnValue(Date.UTC(2030, 0, 1))
+    const now = jest.spyOn(clock, 'now').mockReturnValue(Date.UTC(2030, 0, 1))
     const emulator = await start({ users: { u1: { slack: { accessToken: 'first', expiresIn: 60 } } } })
     const at = async milliseconds => {
-      clock.mockReturnValue(Date.UTC(2030, 0, 1) + milliseconds)
+      now.mockReturnValue(Date.UTC(2030, 0, 1) + milliseconds)
       return (await ask(emulator, '/connections/u1/slack')).json.authorization
     }
     const first = { access_token: 'first', expires_at: '2030-01-01T00:01:00.000Z' }
@@ -624,7 +625,7 @@ describe('sendWebhook', () => {
 
   test('gives up when its time is over, before the answer and within its body', async () => {
     const event = { type: 'x', owner: { kind: 'user', id: 'u1' }, slug: 'slack' }
-    const sender = createWebhookSender(30)
+    const sender = createWebhookSender({ timeoutMs: 30 })
     const expected = { code: 'ERR_EMULATOR_WEBHOOK', message: expect.stringMatching(/within 30 ms/) }
     const silent = await startReceiver(() => {})
     await expect(sender.send(new URL(silent), event)).rejects.toMatchObject(expected)

@@ -1,6 +1,8 @@
 // Owns the platform's JSON: what the two documented shapes of an answer look like.
 'use strict'
 
+const clock = require('./clock.js')
+
 const MARK_URL = 'data:image/svg+xml,%3Csvg%20xmlns=%22http://www.w3.org/2000/svg%22/%3E'
 
 /** A readable name for a slug: `google-calendar` is "Google Calendar". */
@@ -39,8 +41,8 @@ function authorizationBody(slug, connection, tokenField) {
     },
   }
   if (active && connection.expiresAt !== undefined) {
-    // Rounded down: a client that believes it may stop early, never late.
-    body.expires_in = Math.max(0, Math.floor((connection.expiresAt - Date.now()) / 1000))
+    // Rounded down, so that a client drops the token early rather than late.
+    body.expires_in = Math.max(0, Math.floor((connection.expiresAt - clock.now()) / 1000))
     body.expires_at = new Date(connection.expiresAt).toISOString()
   }
   return body

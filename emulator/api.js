@@ -2,6 +2,7 @@
 'use strict'
 
 const { connectionBody } = require('./answers.js')
+const { after } = require('./clock.js')
 const { reset, truncate } = require('./faults.js')
 const { record } = require('./record.js')
 
@@ -32,6 +33,19 @@ function matchRoute(path) {
   return undefined
 }
 
+/** The owner and slug that a route asks for, or undefined if it is none or is not valid percent-encoded UTF-8. */
+function decodeRoute(route) {
+  if (route === undefined) return undefined
+  try {
+    return {
+      owner: { kind: route.kind, id: decodeURIComponent(route.id) },
+      slug: decodeURIComponent(route.slug),
+    }
+  } catch {
+    return undefined
+  }
+}
+
 function isAuthorized(header, { publishableKey, secretKey }) {
   const [, encoded] = /^basic +(\S+) *$/i.exec(header ?? '') ?? []
   return (
@@ -42,8 +56,7 @@ function isAuthorized(header, { publishableKey, secretKey }) {
 function createApi({ store, faults, keys, shape, requests, latencyMs }) {
   let lastRequest = 0
 
-  function answer(request) {
-    const route = matchRoute(request.url)
+  function answer(request, route, asked) {
     if (route === undefined) {
       // Plain text on purpose: the platform's own 404, an unknown owner, is JSON.
       const body = 'No such path in the Platform API\n'
@@ -53,14 +66,8 @@ function createApi({ store, faults, keys, shape, requests, latencyMs }) {
     if (!isAuthorized(request.headers.authorization, keys)) {
       return json(401, { error: 'Invalid API key' }, { 'www-authenticate': 'Basic realm="xkit-emulator"' })
     }
-    let owner
-    let slug
-    try {
-      owner = { kind: route.kind, id: decodeURIComponent(route.id) }
-      slug = decodeURIComponent(route.slug)
-    } catch {
-      return json(400, { error: 'The path is not valid percent-encoded UTF-8' })
-    }
+    if (asked === undefined) return json(400, { error: 'The path is not valid percent-encoded UTF-8' })
+    const { owner, slug } = asked
     if (!store.hasOwner(owner)) return json(404, { error: `This ${route.kind} has not been provisioned` })
     const usedShape = shape ?? (route.kind === 'context' ? 'nested' : 'flat')
     return json(200, connectionBody(usedShape, slug, store.findConnection(owner, slug)))
@@ -72,13 +79,13 @@ function createApi({ store, faults, keys, shape, requests, latencyMs }) {
     return json(status, { error: `The emulator was told to answer ${status}` }, headers)
   }
 
-  function deliver(request, response, entry, plan) {
+  function deliver(request, response, { entry, plan, route, asked }) {
     if (request.socket.destroyed) return
     if (plan?.fault === 'reset') {
       reset(request)
       return
     }
-    const reply = plan?.status === undefined ? answer(request) : planned(plan)
+    const reply = plan?.status === undefined ? answer(request, route, asked) : planned(plan)
     lastRequest += 1
     Object.assign(reply.headers, {
       'cache-control': 'no-store',
@@ -96,17 +103,22 @@ function createApi({ store, faults, keys, shape, requests, latencyMs }) {
   return function handleApi(request, response) {
     const entry = { method: request.method, path: request.url, status: 0 }
     record(requests, entry)
-    // An unread request body would hide from the socket that the client has left.
+    // While a request body is unread, the socket does not report that the client has left.
     request.resume()
-    const plan = faults.take()
+    const route = matchRoute(request.url)
+    const asked = decodeRoute(route)
+    const plan = faults.take(asked)
     if (plan?.fault === 'stall') return
+    const exchange = { entry, plan, route, asked }
     const delay = latencyMs()
     if (delay === 0) {
-      deliver(request, response, entry, plan)
+      deliver(request, response, exchange)
       return
     }
-    const timer = setTimeout(deliver, delay, request, response, entry, plan)
-    response.once('close', () => clearTimeout(timer))
+    response.once(
+      'close',
+      after(delay, () => deliver(request, response, exchange)),
+    )
   }
 }
 

@@ -1,5 +1,11 @@
-// Owns the order of the failures that were asked for, and how a connection is broken on the wire.
+// Owns which request meets which planned failure, and how a connection is broken on the wire.
 'use strict'
+
+/** Whether a plan is for this request; `asked` is the owner and slug that it asks for, undefined for any other path. */
+function meets({ owner, slug }, asked) {
+  if (owner !== undefined && !(owner.kind === asked?.owner.kind && owner.id === asked.owner.id)) return false
+  return slug === undefined || slug === asked?.slug
+}
 
 function createFaultQueue() {
   const plans = []
@@ -7,13 +13,17 @@ function createFaultQueue() {
     add(plan) {
       plans.push({ ...plan })
     },
-    /** What the request that arrives now must suffer, or undefined. */
-    take() {
-      const plan = plans[0]
-      if (plan === undefined) return undefined
+    /** The oldest plan for the request that has just arrived, or undefined; counts as one of its `times`. */
+    take(asked) {
+      const index = plans.findIndex(plan => meets(plan, asked))
+      if (index === -1) return undefined
+      const plan = plans[index]
       plan.times -= 1
-      if (plan.times === 0) plans.shift()
+      if (plan.times === 0) plans.splice(index, 1)
       return plan
+    },
+    clear() {
+      plans.length = 0
     },
   }
 }

@@ -24,7 +24,8 @@ export interface ConnectionState {
   /**
    * Life of a token in seconds, above 0; fractions are allowed. Answers then carry `expires_in` (whole seconds that
    * are left, rounded down) and `expires_at` (ISO 8601). Once it is over, the next request gets a new made-up token
-   * with a life of its own. The clock is `Date.now()`, so a faked clock moves it.
+   * with a life of its own. The clock is the system's, as the client's is: a faked `Date`
+   * moves neither.
    * @default no expiry, and neither field in the answer
    */
   expiresIn?: number | undefined
@@ -74,6 +75,10 @@ export interface EmulatorOptions {
 
 /** What the next API requests get in place of their answer: a status or a fault, not both. */
 export interface FaultPlan {
+  /** Only requests for this owner. @default those for any owner, and for paths that the API does not have */
+  owner?: Owner | undefined
+  /** Only requests for this connector. @default those for any connector, and for paths that the API does not have */
+  slug?: string | undefined
   /** Status to answer, 200 to 599, with a JSON body `{ "error": … }`. @default 503 */
   status?: number | undefined
   /** A value for `Retry-After`: whole seconds, or any text, such as a date or garbage. Not with `fault`. @default none */
@@ -147,8 +152,10 @@ export interface Emulator {
   /**
    * A pretended third-party API, `http://127.0.0.1:<port>/service`. Below `/<slug>/`, with any path, query, method and
    * body, it answers 200 with `{ slug, owner: { kind, id } }` to the bearer token of a connection to that connector
-   * that is enabled, active, not over and not revoked, and 401 with `{ error: 'invalid_token' }` to all else.
-   * `failNext` and `latencyMs` do not reach it.
+   * that is enabled, active, not expired and not revoked, and 401 with `{ error: 'invalid_token' }` to all else.
+   * `/github/` also takes `Authorization: token …`, which GitHub's SDK sends. `/slack/` answers 200 to everything, as
+   * Slack does: `{ ok: true, slug, owner }`, or `{ ok: false, error: 'invalid_auth' }` (`'not_authed'` without a token).
+   * `failNext` and `latencyMs` do not affect it.
    */
   readonly serviceUrl: string
   readonly publishableKey: string
@@ -186,10 +193,17 @@ export interface Emulator {
    */
   revokeToken(owner: Owner, slug: string, options?: RevocationOptions): void
   /**
-   * Plans a failure of the next API requests, counted as they arrive. Several calls queue up in order.
+   * Plans a failure of the next API requests, counted as they arrive. Each request meets the oldest plan that is for it,
+   * so that a plan for one owner or slug waits for its request while others are met.
    * @throws TypeError `ERR_INVALID_ARG_TYPE`, `ERR_INVALID_ARG_VALUE`
    */
   failNext(plan?: FaultPlan): void
+  /**
+   * Back to the start: the seed's owners, connections and tokens (new made-up ones where it names none) and the
+   * `latencyMs` of the options; planned failures are dropped, and `requests` and `serviceRequests` are emptied. Requests
+   * and webhooks under way go on.
+   */
+  reset(): void
   /**
    * Posts one webhook to an absolute http or https URL, as the platform would, without a proxy; redirects are not
    * followed. It is sent again, after 20 ms and then twice as long each time (500 ms at most), until an answer is a

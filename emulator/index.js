@@ -73,6 +73,13 @@ async function startEmulator(options) {
     failNext(plan) {
       faults.add(readFaultPlan(plan))
     },
+    reset() {
+      store.reset()
+      faults.clear()
+      requests.length = 0
+      serviceRequests.length = 0
+      latency = latencyMs
+    },
     async sendWebhook(url, event, options) {
       return webhooks.deliver(readWebhookUrl(url), readWebhookEvent(event), readDelivery(options))
     },

@@ -134,18 +134,24 @@ function readFaultPlan(plan = {}) {
     fault,
     times = 1,
     retryAfter,
-  } = ownFields('plan', plan, ['status', 'fault', 'times', 'retryAfter'])
-  checks.requireInteger('plan.times', times, 1, Number.MAX_SAFE_INTEGER)
+    owner,
+    slug,
+  } = ownFields('plan', plan, ['status', 'fault', 'times', 'retryAfter', 'owner', 'slug'])
+  const common = {
+    times: checks.requireInteger('plan.times', times, 1, Number.MAX_SAFE_INTEGER),
+    owner: owner === undefined ? undefined : parseOwner('plan.owner', owner),
+    slug: slug === undefined ? undefined : checks.requireId('plan.slug', slug),
+  }
   if (fault !== undefined) {
     checks.requireOneOf('plan.fault', fault, FAULTS)
     if (status !== undefined || retryAfter !== undefined) {
       throw invalidValue('plan.fault excludes plan.status and plan.retryAfter')
     }
-    return { fault, times }
+    return { ...common, fault }
   }
   return {
+    ...common,
     status: checks.requireInteger('plan.status', status ?? DEFAULT_FAULT_STATUS, 200, 599),
-    times,
     retryAfter: retryAfter === undefined ? undefined : readRetryAfter(retryAfter),
   }
 }

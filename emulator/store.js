@@ -2,12 +2,13 @@
 'use strict'
 
 const { randomBytes } = require('node:crypto')
+const clock = require('./clock.js')
 const { OWNER_KINDS } = require('../lib/owner.js')
 
 function createStore(seeds) {
   // Maps all the way down: an id such as `__proto__` is an id like any other.
   const owners = new Map(OWNER_KINDS.map(kind => [kind, new Map()]))
-  let lastConnection = 0
+  let lastConnection
   let lastToken = 0
 
   function inventToken() {
@@ -33,7 +34,7 @@ function createStore(seeds) {
     connection.isRevoked = false
     connection.isHandedOut = true
     connection.expiresAt =
-      connection.expiresIn === undefined ? undefined : Date.now() + connection.expiresIn * 1000
+      connection.expiresIn === undefined ? undefined : clock.now() + connection.expiresIn * 1000
   }
 
   function isUsable(connection) {
@@ -56,7 +57,7 @@ function createStore(seeds) {
   /** The connection as of now, or undefined. The platform refreshes by itself, so an old token is replaced here. */
   function findConnection(owner, slug) {
     const connection = connectionsOf(owner)?.get(slug)
-    const isOver = connection?.expiresAt <= Date.now() || connection?.isHandedOut === false
+    const isOver = connection?.expiresAt <= clock.now() || connection?.isHandedOut === false
     if (isUsable(connection) && isOver) grant(connection, inventToken())
     return connection
   }
@@ -85,7 +86,7 @@ function createStore(seeds) {
     const isValid = connection =>
       isUsable(connection) &&
       !connection.isRevoked &&
-      !(connection.expiresAt <= Date.now()) &&
+      !(connection.expiresAt <= clock.now()) &&
       connection.accessToken === token
     for (const kind of OWNER_KINDS) {
       for (const [id, connections] of owners.get(kind)) {
@@ -101,16 +102,24 @@ function createStore(seeds) {
     )
   }
 
-  for (const { owner, connections } of seeds) {
-    addOwner(owner)
-    for (const { slug, state } of connections) setConnection(owner, slug, state)
+  /** Back to the seed. A token that the seed does not name is a new one. */
+  function reset() {
+    for (const connections of owners.values()) connections.clear()
+    lastConnection = 0
+    for (const { owner, connections } of seeds) {
+      addOwner(owner)
+      for (const { slug, state } of connections) setConnection(owner, slug, state)
+    }
   }
+
+  reset()
 
   return {
     findConnection,
     findOwnerOfToken,
     hasOwner: owner => connectionsOf(owner) !== undefined,
     listOwners,
+    reset,
     revokeToken,
     rotateToken,
     setConnection,

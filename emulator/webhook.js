@@ -3,6 +3,7 @@
 
 const http = require('node:http')
 const https = require('node:https')
+const { after } = require('./clock.js')
 
 const TIMEOUT_MS = 10_000
 // Short for the sake of tests; the platform's own are not known.
@@ -21,7 +22,8 @@ function failure(reason, cause) {
   return Object.assign(error, { code: 'ERR_EMULATOR_WEBHOOK' })
 }
 
-function createWebhookSender(timeoutMs = TIMEOUT_MS) {
+/** `wait` is how it waits before it sends again; a test passes its own. */
+function createWebhookSender({ timeoutMs = TIMEOUT_MS, wait = after } = {}) {
   const underWay = new Set()
   let closed = false
 
@@ -40,10 +42,10 @@ function createWebhookSender(timeoutMs = TIMEOUT_MS) {
         reject(error)
         request.destroy()
       }
-      const timer = setTimeout(() => stop(failure(`no complete answer within ${timeoutMs} ms`)), timeoutMs)
+      const cancelTimeout = after(timeoutMs, () => stop(failure(`no complete answer within ${timeoutMs} ms`)))
       underWay.add(stop)
       request.once('close', () => {
-        clearTimeout(timer)
+        cancelTimeout()
         underWay.delete(stop)
       })
       // Kept for the whole life of the request: an answer may also break off after its status has come.
@@ -60,14 +62,14 @@ function createWebhookSender(timeoutMs = TIMEOUT_MS) {
   /** Waits before the next attempt, unless the sender is closed. */
   function pause(ms) {
     return new Promise((resolve, reject) => {
-      const stop = error => {
-        clearTimeout(timer)
-        reject(error)
-      }
-      const timer = setTimeout(() => {
+      const cancel = wait(ms, () => {
         underWay.delete(stop)
         resolve()
-      }, ms)
+      })
+      const stop = error => {
+        cancel()
+        reject(error)
+      }
       underWay.add(stop)
     })
   }

@@ -62,7 +62,14 @@ export const passedOn: [ConnectionState, EmulatorOptions, FaultPlan, RevocationO
     latencyMs: undefined,
     catalogPath: undefined,
   },
-  { status: undefined, retryAfter: undefined, fault: undefined, times: undefined },
+  {
+    status: undefined,
+    retryAfter: undefined,
+    fault: undefined,
+    times: undefined,
+    owner: undefined,
+    slug: undefined,
+  },
   { keepHandingOut: undefined },
   { attempts: undefined },
 ]
@@ -75,6 +82,8 @@ export const plans: FaultPlan[] = [
   { fault: 'reset' },
   { fault: 'stall' },
   { fault: 'truncate', times: 2 },
+  { owner: 'u1' },
+  { owner: { group: 'acme' }, slug: 'slack', status: 500 },
 ]
 
 export const owners: Owner[] = ['some-user-id', { user: 'u' }, { group: 'acme' }, { context: 'c1' }]
@@ -97,6 +106,7 @@ export async function whatItGives() {
   exactly<string>()(emulator.rotateToken('some-user-id', 'slack'))
   emulator.failNext()
   emulator.latencyMs = 10
+  exactly<void>()(emulator.reset())
   emulator.revokeToken('some-user-id', 'slack')
   emulator.revokeToken({ group: 'acme' }, 'slack', { keepHandingOut: true })
   exactly<string>()(emulator.serviceUrl)

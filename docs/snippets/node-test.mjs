@@ -7,7 +7,7 @@ let emulator
 let xkit
 
 before(async () => {
-  emulator = await startEmulator()
+  emulator = await startEmulator({ users: { u1: { slack: { accessToken: 'xoxb-test' } } } })
   const { baseUrl, catalogUrl, publishableKey, secretKey } = emulator
   xkit = new XkitClient({ baseUrl, catalogUrl, publishableKey, secretKey })
 })
@@ -15,10 +15,7 @@ after(async () => {
   await xkit.close()
   await emulator.close()
 })
-beforeEach(() => {
-  emulator.requests.length = 0
-  emulator.setConnection('u1', 'slack', { accessToken: 'xoxb-test' })
-})
+beforeEach(() => emulator.reset()) // to the seed: no state, failure or request of another test is left
 
 test('gives the token of a user who is connected', async () => {
   assert.equal(await xkit.getAccessToken('u1', 'slack'), 'xoxb-test')
