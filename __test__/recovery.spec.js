@@ -160,7 +160,7 @@ describe.each(CACHES)('20 calls whose token was revoked, with the cache %s,', (_
     for (const { release } of calls) release()
     await Promise.all(calls.map(({ outcome }) => outcome))
 
-    const response = await xkit.withAccessToken('u1', 'slack', askService(emulator))
+    const response = await xkit.withAccessToken('u1', 'github', askService(emulator))
     expect(response.status).toBe(200)
     expect(emulator.requests).toHaveLength(cache ? 2 : 3)
     expect(emulator.serviceRequests).toHaveLength(41)
