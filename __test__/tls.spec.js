@@ -2,7 +2,7 @@ const { mkdtempSync, readFileSync, rmSync, writeFileSync } = require('node:fs')
 const { tmpdir } = require('node:os')
 const path = require('node:path')
 const { XkitClient, XkitNetworkError } = require('..')
-const { createAuthority, selfSigned } = require('./support/certificates')
+const { createAuthority, newKeys, selfSigned } = require('./support/certificates')
 const { startServer, tokenFor } = require('./support/http-rigs')
 const { KEYS, act, closeRigs, rejection, startChild, startRawServer } = require('./support/rigs')
 
@@ -288,6 +288,23 @@ describe('a server that cannot prove who it is', () => {
     expect(server.received().toString('latin1')).not.toMatch(/GET|PRI|connections/)
   })
 
+  test.each([
+    ['RSA key exchange', 'AES128-GCM-SHA256'],
+    ['CBC', 'ECDHE-ECDSA-AES128-SHA256'],
+  ])('because the server offers %s alone says which are supported', async (_what, ciphers) => {
+    const rsa = authority.issue({ hosts: HOSTS, keys: newKeys('rsa', { modulusLength: 2048 }) })
+    const its = ciphers.startsWith('ECDHE') ? identity : rsa
+    const server = await startServer({ identity: its, maxVersion: 'TLSv1.2', ciphers })
+    const client = newClient(server, { ca: authority.certificate })
+
+    const { code, message } = await rejection(client.getAccessToken('u1', 'slack'))
+
+    expect(code).toBe('ERR_XKIT_TLS')
+    expect(message).toMatch(
+      /ECDHE and AES-GCM or ChaCha20-Poly1305; RSA key exchange, DHE and CBC are not supported/,
+    )
+  })
+
   test('is refused with NODE_TLS_REJECT_UNAUTHORIZED=0 too', async () => {
     const server = await startServer({ identity: stranger.issue({ hosts: HOSTS }) })
     async function callAndFetch({ root, keys, baseUrl }) {
@@ -320,6 +337,15 @@ describe.each([
     )
   })
 
+  test('works likewise when it says that it is for servers', async () => {
+    const its = selfSigned({ hosts: HOSTS, ca, purpose: 'serverAuth' })
+    const server = await startServer({ identity: its })
+
+    await expect(newClient(server, { ca: its.cert }).getAccessToken('u1', 'slack')).resolves.toBe(
+      tokenFor(PATH),
+    )
+  })
+
   test.each([
     [
       'has expired',
@@ -327,6 +353,7 @@ describe.each([
       /expired/i,
     ],
     ['is for another host', { hosts: ['other.example'] }, /\bhost\b/i],
+    ['is for clients only', { purpose: 'clientAuth' }, /not for servers/],
   ])('is refused even as the `ca` when it %s', async (_fault, fault, words) => {
     const its = selfSigned({ hosts: HOSTS, ca, ...fault })
     const server = await startServer({ identity: its })

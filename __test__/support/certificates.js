@@ -53,9 +53,9 @@ function createAuthority(name = 'Private test CA', { keys = newKeys(), issuer, .
 }
 
 /** The identity of a server that signed its own certificate. */
-function selfSigned({ hosts, ca, notBefore, notAfter }) {
+function selfSigned(options) {
   const subject = { name: 'Private self-signed server', keys: newKeys() }
-  return identity(subject, build({ subject, issuer: subject, hosts, ca, notBefore, notAfter }))
+  return identity(subject, build({ ...options, subject, issuer: subject }))
 }
 
 function newKeys(kind = 'ec', options = { namedCurve: 'P-256' }) {

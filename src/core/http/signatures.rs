@@ -1,24 +1,16 @@
-//! Which signatures of certificates and handshakes can be verified: those that ring knows and, on the curves of RustCrypto,
-//! what Node takes besides: ECDSA on P-521, and with SHA-512.
+//! Owns which signatures of certificates and handshakes can be verified: those that ring knows and, by the `ecdsa` crates of
+//! RustCrypto, what Node verifies besides: ECDSA on P-521, and with SHA-512.
 //!
-//! Verifies only: no secret comes here.
+//! Verifies only, so no secret comes here.
 
-use p256::NistP256;
-use p384::NistP384;
-use p521::NistP521;
-use p521::elliptic_curve::ff::{Field, PrimeField};
-use p521::elliptic_curve::group::Curve as _;
-use p521::elliptic_curve::ops::{MulByGeneratorVartime, Reduce};
-use p521::elliptic_curve::point::AffineCoordinates;
-use p521::elliptic_curve::{AffinePoint, Curve, CurveArithmetic, FieldBytes, ProjectivePoint, Scalar};
 use ring::digest::{self, SHA256, SHA384, SHA512, digest};
 use rustls::SignatureScheme;
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm, alg_id};
 use webpki::ring as by_ring;
 
-/// Of certificates, and of handshakes by their schemes: TLS 1.3 takes the first of a scheme, in TLS 1.2 a scheme names no
-/// curve. A server that goes by the client's wishes comes to what ring does not know last.
+/// The algorithms for certificates, and those for handshakes by scheme. TLS 1.3 uses the first one of a scheme; in TLS 1.2 a
+/// scheme names no curve. The schemes that ring does not know come last, so that servers prefer the others.
 pub static ALGORITHMS: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {
     all: &[
         by_ring::ECDSA_P256_SHA256,
@@ -61,28 +53,20 @@ pub static ALGORITHMS: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {
     ],
 };
 
-static P256_SHA512: &dyn SignatureVerificationAlgorithm = &Ecdsa {
-    key: alg_id::ECDSA_P256,
-    signature: alg_id::ECDSA_SHA512,
-    digest: &SHA512,
-    verify: verify::<NistP256>,
-};
-static P384_SHA512: &dyn SignatureVerificationAlgorithm = &Ecdsa {
-    key: alg_id::ECDSA_P384,
-    signature: alg_id::ECDSA_SHA512,
-    digest: &SHA512,
-    verify: verify::<NistP384>,
-};
+static P256_SHA512: &dyn SignatureVerificationAlgorithm =
+    &Ecdsa { key: alg_id::ECDSA_P256, signature: alg_id::ECDSA_SHA512, digest: &SHA512, verify: verify_p256 };
+static P384_SHA512: &dyn SignatureVerificationAlgorithm =
+    &Ecdsa { key: alg_id::ECDSA_P384, signature: alg_id::ECDSA_SHA512, digest: &SHA512, verify: verify_p384 };
 static P521_SHA256: &dyn SignatureVerificationAlgorithm = &on_p521(alg_id::ECDSA_SHA256, &SHA256);
 static P521_SHA384: &dyn SignatureVerificationAlgorithm = &on_p521(alg_id::ECDSA_SHA384, &SHA384);
 static P521_SHA512: &dyn SignatureVerificationAlgorithm = &on_p521(alg_id::ECDSA_SHA512, &SHA512);
 
 const fn on_p521(signature: AlgorithmIdentifier, digest: &'static digest::Algorithm) -> Ecdsa {
-    Ecdsa { key: alg_id::ECDSA_P521, signature, digest, verify: verify::<NistP521> }
+    Ecdsa { key: alg_id::ECDSA_P521, signature, digest, verify: verify_p521 }
 }
 
-/// Takes a key, a hash and a signature.
-type Verify = fn(&[u8], &[u8], &[u8]) -> Option<bool>;
+/// Takes a key as an uncompressed point, a hash, and a signature in DER. `None` unless the key made that signature.
+type Verify = fn(&[u8], &[u8], &[u8]) -> Option<()>;
 
 #[derive(Debug)]
 struct Ecdsa {
@@ -99,10 +83,7 @@ impl SignatureVerificationAlgorithm for Ecdsa {
         message: &[u8],
         signature: &[u8],
     ) -> Result<(), InvalidSignature> {
-        match (self.verify)(public_key, digest(self.digest, message).as_ref(), signature) {
-            Some(true) => Ok(()),
-            _ => Err(InvalidSignature),
-        }
+        (self.verify)(public_key, digest(self.digest, message).as_ref(), signature).ok_or(InvalidSignature)
     }
 
     fn public_key_alg_id(&self) -> AlgorithmIdentifier {
@@ -114,79 +95,31 @@ impl SignatureVerificationAlgorithm for Ecdsa {
     }
 }
 
-/// FIPS 186-5, 6.4.2. `None` for what is no key, no point of the curve or no signature. `ecdsa::hazmat` does the same, but
-/// takes more room: it brings a second inversion, and reads keys and signatures in every form that there is.
-fn verify<C>(key: &[u8], hash: &[u8], signature: &[u8]) -> Option<bool>
-where
-    C: CurveArithmetic,
-    AffinePoint<C>: AffineCoordinates<FieldRepr = FieldBytes<C>>,
-{
-    // RFC 5480, 2.2: as ring, only the uncompressed form, which is the one in use.
-    let (&UNCOMPRESSED, coordinates) = key.split_first()? else { return None };
-    let (x, y) = coordinates.split_at(coordinates.len() / 2);
-    let key: Option<AffinePoint<C>> =
-        AffinePoint::<C>::from_coordinates(&exact::<C>(x)?, &exact::<C>(y)?).into();
-    let (r, s) = halves(signature)?;
-    let (r, s) = (scalar::<C>(r)?, scalar::<C>(s)?);
-    let hash = &hash[..hash.len().min(FieldBytes::<C>::default().len())];
-    let hash = <Scalar<C> as Reduce<FieldBytes<C>>>::reduce(&padded::<C>(hash)?);
-    let inverse = Option::<Scalar<C>>::from(Field::invert(&s))?;
-    let point = ProjectivePoint::<C>::mul_by_generator_and_mul_add_vartime(
-        &(hash * inverse),
-        &(r * inverse),
-        &ProjectivePoint::<C>::from(key?),
-    );
-    Some(<Scalar<C> as Reduce<FieldBytes<C>>>::reduce(&point.to_affine().x()) == r)
-}
+macro_rules! verifier {
+    ($name:ident, $curve:ident, $field_bytes:literal) => {
+        fn $name(key: &[u8], hash: &[u8], signature: &[u8]) -> Option<()> {
+            use $curve::ecdsa::signature::hazmat::PrehashVerifier;
+            use $curve::ecdsa::{Signature, VerifyingKey};
 
-const UNCOMPRESSED: u8 = 4;
-
-fn exact<C: Curve>(bytes: &[u8]) -> Option<FieldBytes<C>> {
-    FieldBytes::<C>::try_from(bytes).ok()
-}
-
-fn padded<C: Curve>(bytes: &[u8]) -> Option<FieldBytes<C>> {
-    let mut padded = FieldBytes::<C>::default();
-    let start = padded.len().checked_sub(bytes.len())?;
-    padded[start..].copy_from_slice(bytes);
-    Some(padded)
-}
-
-/// From 1 to the order of the curve, without it.
-fn scalar<C: CurveArithmetic>(bytes: &[u8]) -> Option<Scalar<C>> {
-    let scalar = Option::<Scalar<C>>::from(Scalar::<C>::from_repr(padded::<C>(bytes)?))?;
-    Some(scalar).filter(|scalar| !bool::from(scalar.is_zero()))
-}
-
-/// The two numbers of an `ECDSA-Sig-Value`, without the zero that keeps an integer positive.
-fn halves(signature: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (numbers, []) = element(signature, SEQUENCE)? else { return None };
-    let (r, rest) = element(numbers, INTEGER)?;
-    let (s, []) = element(rest, INTEGER)? else { return None };
-    Some((positive(r)?, positive(s)?))
-}
-
-const SEQUENCE: u8 = 0x30;
-const INTEGER: u8 = 0x02;
-
-/// The content of what DER begins with, and what follows it. No signature is longer than 255 bytes.
-fn element(der: &[u8], tag: u8) -> Option<(&[u8], &[u8])> {
-    match *der {
-        [found, length @ 0..=0x7f, ref rest @ ..] if found == tag => rest.split_at_checked(length.into()),
-        [found, 0x81, length @ 0x80..=0xff, ref rest @ ..] if found == tag => {
-            rest.split_at_checked(length.into())
+            let key = VerifyingKey::from_sec1_bytes(key).ok()?;
+            let signature = Signature::from_der(signature).ok()?;
+            // The crate refuses a hash of less than half the field's size, as SHA-256 is on P-521.
+            let mut padded = [0; $field_bytes];
+            let hash = match $field_bytes.checked_sub(hash.len()) {
+                Some(start) => {
+                    padded[start..].copy_from_slice(hash);
+                    &padded
+                }
+                None => hash,
+            };
+            key.verify_prehash(hash, &signature).ok()
         }
-        _ => None,
-    }
+    };
 }
 
-fn positive(integer: &[u8]) -> Option<&[u8]> {
-    match *integer {
-        [0, 0x80..=0xff, ..] => Some(&integer[1..]),
-        [1..=0x7f, ..] => Some(integer),
-        _ => None,
-    }
-}
+verifier!(verify_p256, p256, 32_usize);
+verifier!(verify_p384, p384, 48_usize);
+verifier!(verify_p521, p521, 66_usize);
 
 #[cfg(test)]
 mod tests {
@@ -220,6 +153,9 @@ mod tests {
             "308187024153de5438c774be5b28267b99e7e6d300f4494993e0f26dc916553a19a774aac7cba64d6ff5aed4719a932ffbb9584f79a98516ed69d6a1f8124028c837db570c80024201385908f215237d823d62b91fd236eb284a2b560db3b3febb0eaf7b62960fd6dfde3b6bdfa483e7ff6a9e8dcd698d658e4bcbd8f406803a88f706f11881b827c023",
         ),
     ];
+
+    const SEQUENCE: u8 = 0x30;
+    const INTEGER: u8 = 0x02;
 
     fn bytes(hex: &str) -> Vec<u8> {
         (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
@@ -272,20 +208,24 @@ mod tests {
 
     #[test]
     fn a_signature_has_one_form_only() {
-        assert_eq!(halves(&encoded(&[1], &[0, 0x80])), Some((&[1][..], &[0x80][..])));
+        let key = bytes(SAMPLES[0].1);
+        let signature = bytes(SAMPLES[0].2);
+        let (r, s) = (&signature[4..36], &signature[38..71]);
+        let is_right = |signature: &[u8]| P256_SHA512.verify_signature(&key, b"sample", signature).is_ok();
+        assert!(is_right(&encoded(r, s)));
+        let zero_before = |number: &[u8]| [&[0], number].concat();
         for form in [
-            encoded(&[], &[1]),
-            encoded(&[0, 1], &[1]),
-            encoded(&[0x80], &[1]),
-            [&encoded(&[1], &[1])[..], &[0]].concat(),
-            vec![SEQUENCE, 0x81, 6, INTEGER, 1, 1, INTEGER, 1, 1],
-            vec![SEQUENCE, 6, INTEGER, 0x81, 1, 1, INTEGER, 1, 1],
-            vec![SEQUENCE, 0x80, INTEGER, 1, 1, INTEGER, 1, 1, 0, 0],
-            vec![SEQUENCE, 9, INTEGER, 1, 1, INTEGER, 1, 1, INTEGER, 1, 1],
-            vec![SEQUENCE, 3, INTEGER, 1, 1],
+            encoded(&zero_before(r), s),
+            encoded(r, &zero_before(s)),
+            encoded(r, &s[1..]),
+            [&[SEQUENCE, 0x81, signature[1]], &signature[2..]].concat(),
+            [&[SEQUENCE, signature[1] + 1, INTEGER, 0x81, 32], &signature[4..]].concat(),
+            [&[SEQUENCE, 0x80], &signature[2..], &[0, 0]].concat(),
+            [&[SEQUENCE, signature[1] + 3], &signature[2..], &[INTEGER, 1, 1]].concat(),
+            encoded(r, &[]),
             vec![],
         ] {
-            assert_eq!(halves(&form), None, "{form:?}");
+            assert!(!is_right(&form), "{form:?}");
         }
     }
 

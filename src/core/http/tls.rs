@@ -3,7 +3,6 @@
 //! rustls with ring, and with more signatures than ring verifies; TLS 1.2 and 1.3; the Mozilla roots compiled in, so that
 //! no system store is needed.
 
-use std::borrow::Cow;
 use std::iter;
 use std::sync::Arc;
 
@@ -13,7 +12,9 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
-use rustls::{AlertDescription, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{
+    AlertDescription, CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
 
 use super::identity::Identity;
 use super::signatures::ALGORITHMS;
@@ -77,10 +78,10 @@ impl Trust {
             ..rustls::crypto::ring::default_provider()
         });
         let roots = Arc::new(self.store.clone());
-        let chain = WebPkiServerVerifier::builder_with_provider(Arc::clone(&roots), Arc::clone(&provider))
+        let chain = WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(&provider))
             .build()
             .map_err(|error| rustls::Error::General(error.to_string()))?;
-        let verifier = PinnedOrChain { chain, roots, pinned: self.pinned.clone() };
+        let verifier = PinnedOrChain { chain, pinned: self.pinned.clone() };
         let mut config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
             .dangerous()
@@ -108,7 +109,6 @@ pub fn without_mark(pem: &str) -> &str {
 #[derive(Debug)]
 struct PinnedOrChain {
     chain: Arc<WebPkiServerVerifier>,
-    roots: Arc<RootCertStore>,
     pinned: Vec<CertificateDer<'static>>,
 }
 
@@ -130,11 +130,14 @@ impl ServerCertVerifier for PinnedOrChain {
         if certificate::is_authority_as_server(&error)
             && self.pinned.iter().any(|pinned| pinned == end_entity)
         {
+            if !certificate::is_for_servers(end_entity) {
+                return Err(CertificateError::InvalidPurpose.into());
+            }
             let own = ParsedCertificate::try_from(end_entity)?;
             rustls::client::verify_server_name(&own, server_name)?;
             return Ok(ServerCertVerified::assertion());
         }
-        Err(certificate::look(error, iter::once(end_entity).chain(intermediates), &self.roots))
+        Err(certificate::refine_error(error, iter::once(end_entity).chain(intermediates)))
     }
 
     fn verify_tls12_signature(
@@ -143,9 +146,7 @@ impl ServerCertVerifier for PinnedOrChain {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.chain
-            .verify_tls12_signature(message, certificate, signature)
-            .map_err(|error| certificate::look(error, [certificate], &self.roots))
+        self.chain.verify_tls12_signature(message, certificate, signature)
     }
 
     fn verify_tls13_signature(
@@ -154,9 +155,7 @@ impl ServerCertVerifier for PinnedOrChain {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.chain
-            .verify_tls13_signature(message, certificate, signature)
-            .map_err(|error| certificate::look(error, [certificate], &self.roots))
+        self.chain.verify_tls13_signature(message, certificate, signature)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
@@ -165,20 +164,22 @@ impl ServerCertVerifier for PinnedOrChain {
 }
 
 /// What a failed handshake means and what to do about it.
-pub fn explain(error: &rustls::Error) -> Cow<'static, str> {
-    Cow::Borrowed(match error {
-        rustls::Error::InvalidCertificate(problem) => return certificate::explain(problem),
+pub fn explain(error: &rustls::Error) -> &'static str {
+    match error {
+        rustls::Error::InvalidCertificate(problem) => certificate::explain(problem),
         rustls::Error::InvalidMessage(_) => "the server does not speak TLS on this port: check baseUrl",
-        rustls::Error::AlertReceived(AlertDescription::ProtocolVersion)
-        | rustls::Error::PeerIncompatible(_) => {
-            "the server offers no TLS version or cipher in common: TLS 1.2 or newer is needed"
+        rustls::Error::AlertReceived(AlertDescription::ProtocolVersion) => {
+            "the server offers no TLS version in common: TLS 1.2 or newer is needed"
+        }
+        rustls::Error::PeerIncompatible(_) => {
+            "the server offers no TLS version or cipher in common: TLS 1.2 or newer is needed, with ECDHE and AES-GCM or ChaCha20-Poly1305 (RSA key exchange, DHE and CBC are not supported)"
         }
         rustls::Error::AlertReceived(AlertDescription::HandshakeFailure) => {
-            "the server broke the handshake off: it may offer no TLS version, cipher or kind of key in common (TLS 1.2 or newer is needed)"
+            "the server broke the handshake off: it may offer no TLS version, cipher or kind of key in common (TLS 1.2 or newer is needed, with ECDHE and AES-GCM or ChaCha20-Poly1305; RSA key exchange, DHE and CBC are not supported)"
         }
         rustls::Error::AlertReceived(_) => "the server broke the handshake off",
         _ => "the TLS handshake failed",
-    })
+    }
 }
 
 #[cfg(test)]
