@@ -3,7 +3,16 @@
 'use strict'
 
 const { spawnSync } = require('node:child_process')
-const { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } = require('node:fs')
+const {
+  chmodSync,
+  chownSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} = require('node:fs')
 const { tmpdir } = require('node:os')
 const path = require('node:path')
 const { optionalDependencies } = require('../package.json')
@@ -46,7 +55,7 @@ function script(before) {
       console.log(JSON.stringify({ modules: Object.keys(require.cache) }))
     } catch (error) {
       const { name, message, code, cause } = error
-      console.log(JSON.stringify({ name, message, code, cause: cause.message }))
+      console.log(JSON.stringify({ name, message, code, cause: cause?.message }))
     }`
 }
 
@@ -147,7 +156,6 @@ test.each([
   expect(error).toMatchObject({ name: 'Error', code: 'ERR_XKIT_UNSUPPORTED_PLATFORM' })
   expect(error.message).toContain(`does not support ${platform} ${arch}`)
   for (const target of ALL) expect(error.message).toContain(target)
-  expect(error.cause).toContain(`xkit-node-${platform}-${arch}`)
 })
 
 test('the C library is named on Linux', () => {
@@ -286,4 +294,46 @@ testWithMounts('a file system that is mounted with noexec is named', () => {
   expect(error.message).toContain(
     'if it names a segment that cannot be mapped, install it where the file system is not',
   )
+})
+
+describe('a file that somebody else names in NAPI_RS_NATIVE_LIBRARY_PATH', () => {
+  const NOBODY = 65534
+  let own
+  let foreign
+  beforeEach(() => {
+    own = installPlatformPackage(ownAddon())
+    foreign = path.join(folder, 'foreign.js')
+    writeFileSync(foreign, `module.exports = require(${JSON.stringify(own)})`)
+  })
+
+  /** The modules that a copy of Node loads for `uid`, and whether it heeds NODE_OPTIONS. */
+  function loadAs(uid, prepare) {
+    const node = path.join(folder, 'node')
+    cpSync(process.execPath, node)
+    prepare(node)
+    chmodSync(folder, 0o755)
+    const code = `process.stderr.write(String(Error.stackTraceLimit)); ${script('')}`
+    const env = { NAPI_RS_NATIVE_LIBRARY_PATH: foreign, NODE_OPTIONS: '--stack-trace-limit=7' }
+    const { stdout, stderr } = spawnSync(node, ['-e', code], { cwd: folder, encoding: 'utf8', env, uid })
+    return { modules: JSON.parse(stdout).modules, heedsOptions: stderr === '7' }
+  }
+
+  test('is not run where Object.prototype holds the name', () => {
+    const { modules } = load(`Object.prototype.NAPI_RS_NATIVE_LIBRARY_PATH = ${JSON.stringify(foreign)}`)
+    expect(modules).toContain(own)
+    expect(modules).not.toContain(foreign)
+  })
+
+  const isRoot = process.platform === 'linux' && process.getuid() === 0
+  const testAsRoot = isRoot ? test : test.skip
+  // privileged.spec.js has the other ways to such rights.
+  testAsRoot('is not run by a Node with the setuid bit, which ignores such variables itself', () => {
+    const { modules, heedsOptions } = loadAs(0, node => {
+      chownSync(node, NOBODY, NOBODY)
+      chmodSync(node, 0o4755)
+    })
+    expect(heedsOptions).toBe(false)
+    expect(modules).toContain(own)
+    expect(modules).not.toContain(foreign)
+  })
 })

@@ -5,6 +5,18 @@ const { existsSync } = require('node:fs')
 const { nodeVariable } = require('./environment.js')
 
 const PREFIX = 'xkit-node-'
+const VARIABLE = 'NAPI_RS_NATIVE_LIBRARY_PATH'
+
+const TARGETS = [
+  'darwin-arm64',
+  'darwin-x64',
+  'linux-arm64-gnu',
+  'linux-arm64-musl',
+  'linux-x64-gnu',
+  'linux-x64-musl',
+  'win32-arm64-msvc',
+  'win32-x64-msvc',
+]
 
 /** How the names of binaries end. On Linux, to try both takes less time than to find out which C library there is. */
 const ENDINGS = { __proto__: null, linux: ['-gnu', '-musl'], win32: ['-msvc'] }
@@ -15,34 +27,99 @@ const REFUSALS = ['ERR_DLOPEN_DISABLED', 'ERR_ACCESS_DENIED', 'NotCapable']
 const REINSTALL = 'delete node_modules and package-lock.json and run npm install on this one'
 
 function load() {
+  // As for every addon that napi-rs builds, the environment may name another one.
+  const named = nodeVariable(VARIABLE)
+  if (named !== undefined) return loadNamed(named)
   const { arch, platform } = process
   const causes = new Map()
   for (const ending of ENDINGS[platform] ?? ['']) {
     const target = `${platform}-${arch}${ending}`
-    const built = `${__dirname}/../xkit-node.${target}.node`
-    try {
-      // As for every addon that napi-rs builds, the environment may name another one.
-      return require(
-        nodeVariable('NAPI_RS_NATIVE_LIBRARY_PATH') ?? (existsSync(built) ? built : PREFIX + target),
-      )
-    } catch (error) {
-      causes.set(target, error)
-    }
+    const { binding, error } = requireTarget(target)
+    if (binding !== undefined) return binding
+    causes.set(target, error)
   }
   const { target, title } = currentPlatform()
   throw explain(target, title, causes.get(target))
 }
 
-function explain(target, title, cause) {
-  if (nodeVariable('NAPI_RS_NATIVE_LIBRARY_PATH') !== undefined) {
-    const message = `The binary that NAPI_RS_NATIVE_LIBRARY_PATH names in the environment cannot be loaded: ${firstLine(cause)}. Remove that variable, unless you mean it.`
-    return loadError('ERR_XKIT_BINARY_NOT_LOADED', message, cause)
+function loadNamed(file) {
+  try {
+    return require(file)
+  } catch (error) {
+    const message = `The binary that ${VARIABLE} names in the environment cannot be loaded: ${firstLine(error)}. Remove that variable, unless you mean it.`
+    throw loadError('ERR_XKIT_BINARY_NOT_LOADED', message, error)
   }
-  // Read from the manifest: nothing else has to know the list, and nobody reads it while all is well.
-  const packages = Object.keys(require('../package.json').optionalDependencies)
-  if (!packages.includes(PREFIX + target)) {
-    const targets = packages.map(name => name.slice(PREFIX.length)).join(', ')
-    const message = `xkit-node does not support ${title}. There are binaries for ${targets}: run Node.js on one of these.`
+}
+
+/** An addon that was built here wins. `existsSync` spares a failed `require`, and may be a mock that finds nothing. */
+function requireTarget(target) {
+  if (existsSync(`${__dirname}/../xkit-node.${target}.node`)) return requireBuilt(target)
+  const installed = requirePackage(target)
+  if (installed.error?.code !== 'MODULE_NOT_FOUND') return installed
+  const built = requireBuilt(target)
+  return built.error?.code === 'MODULE_NOT_FOUND' ? installed : built
+}
+
+// In the next two, each call is literal and inside of `try`: that is what @vercel/nft and bundlers can follow, and where they
+// forgive a package that is not installed.
+
+function requirePackage(target) {
+  try {
+    switch (target) {
+      case 'darwin-arm64':
+        return { binding: require('xkit-node-darwin-arm64') }
+      case 'darwin-x64':
+        return { binding: require('xkit-node-darwin-x64') }
+      case 'linux-arm64-gnu':
+        return { binding: require('xkit-node-linux-arm64-gnu') }
+      case 'linux-arm64-musl':
+        return { binding: require('xkit-node-linux-arm64-musl') }
+      case 'linux-x64-gnu':
+        return { binding: require('xkit-node-linux-x64-gnu') }
+      case 'linux-x64-musl':
+        return { binding: require('xkit-node-linux-x64-musl') }
+      case 'win32-arm64-msvc':
+        return { binding: require('xkit-node-win32-arm64-msvc') }
+      case 'win32-x64-msvc':
+        return { binding: require('xkit-node-win32-x64-msvc') }
+      default:
+        return {}
+    }
+  } catch (error) {
+    return { error }
+  }
+}
+
+function requireBuilt(target) {
+  try {
+    switch (target) {
+      case 'darwin-arm64':
+        return { binding: require('../xkit-node.darwin-arm64.node') }
+      case 'darwin-x64':
+        return { binding: require('../xkit-node.darwin-x64.node') }
+      case 'linux-arm64-gnu':
+        return { binding: require('../xkit-node.linux-arm64-gnu.node') }
+      case 'linux-arm64-musl':
+        return { binding: require('../xkit-node.linux-arm64-musl.node') }
+      case 'linux-x64-gnu':
+        return { binding: require('../xkit-node.linux-x64-gnu.node') }
+      case 'linux-x64-musl':
+        return { binding: require('../xkit-node.linux-x64-musl.node') }
+      case 'win32-arm64-msvc':
+        return { binding: require('../xkit-node.win32-arm64-msvc.node') }
+      case 'win32-x64-msvc':
+        return { binding: require('../xkit-node.win32-x64-msvc.node') }
+      default:
+        return {}
+    }
+  } catch (error) {
+    return { error }
+  }
+}
+
+function explain(target, title, cause) {
+  if (!TARGETS.includes(target)) {
+    const message = `xkit-node does not support ${title}. There are binaries for ${TARGETS.join(', ')}: run Node.js on one of these.`
     return loadError('ERR_XKIT_UNSUPPORTED_PLATFORM', message, cause)
   }
   if (cause.code === 'MODULE_NOT_FOUND') {
@@ -67,7 +144,7 @@ function firstLine({ message }) {
 }
 
 function loadError(code, message, cause) {
-  return Object.assign(new Error(message, { cause }), { code })
+  return Object.assign(new Error(message, cause && { cause }), { code })
 }
 
 /** The `target` ends the name of the platform package; the `title` is for people. */

@@ -25,21 +25,6 @@ const FACADE = 'lib/facade.js'
 /** What git and a folder hand over with the package. */
 const ADDONS = 'xkit-node.*.node'
 
-/** Left out of the one file, which has to be read for the first token; none shares a class or a state with that. */
-const LATER = [
-  '../package.json',
-  './abort.js',
-  './connection.js',
-  './failure.js',
-  './hosts.js',
-  './leases.js',
-  './rejection/index.js',
-  './webhook.js',
-]
-
-/** In the one file, and not run for the first token. */
-const NOT_AT_START = ['bearer-fetch', 'recovery']
-
 /** The platform package, by the name of its folder in `npm/`, that this machine would install. */
 function ownPlatform() {
   const isGlibc = process.report.getReport().header.glibcVersionRuntime !== undefined
@@ -67,52 +52,45 @@ function packFolder(source, folder) {
 }
 
 /**
- * Writes the package into a folder as it is published: as it is here, but for the facade, which becomes one file that is loaded
- * in the place of `index.js`, and for the addon, which is in the platform packages and in no need to be built.
+ * Writes the package into a folder as it is published: without what builds and tests it, without an addon, and with the
+ * facade as one file, since each file costs a start. It asks for the packages of `targets`, which are the names of the
+ * folders in `npm/`.
  */
-function stageMain(folder) {
+function stageMain(folder, targets = platforms().map(platform => platform.folder)) {
   const files = manifest.files.filter(name => name !== ADDONS)
   for (const name of ['README.md', 'LICENSE', ...files]) {
     cpSync(path.join(ROOT, name), path.join(folder, name), { recursive: true })
   }
-  const { prepare, ...scripts } = manifest.scripts
+  const { scripts, jest, napi, devDependencies, overrides, ...published } = manifest
   const exports = { ...manifest.exports, '.': { ...manifest.exports['.'], default: `./${FACADE}` } }
-  const staged = { ...manifest, main: FACADE, exports, files, scripts }
+  const names = targets.map(target => `${manifest.name}-${target}`)
+  const optionalDependencies = Object.fromEntries(names.map(name => [name, manifest.version]))
+  const staged = { ...published, main: FACADE, exports, files, optionalDependencies }
   writeFileSync(path.join(folder, 'package.json'), `${JSON.stringify(staged, null, 2)}\n`)
-  const { outputFiles } = buildSync({
-    entryPoints: [path.join(ROOT, FACADE)],
-    write: false,
+  bundleFacade(path.join(folder, FACADE))
+}
+
+/**
+ * Lines and names stay, so that an uncaught error shows the line that threw it, and so does the literal at the end of
+ * `index.js`, in which Node finds the names for `import { … }`.
+ */
+function bundleFacade(outfile) {
+  buildSync({
+    entryPoints: [path.join(ROOT, 'index.js')],
+    outfile,
+    allowOverwrite: true,
     bundle: true,
-    minifySyntax: true,
-    minifyWhitespace: true,
     platform: 'node',
     target: 'node20',
-    external: LATER,
+    external: ['*.node', `${manifest.name}-*`],
     logLevel: 'warning',
   })
-  writeFileSync(path.join(folder, FACADE), withNames(compiledAtOnce(outputFiles[0].text)))
 }
 
-/** In parentheses, a function is compiled as it is read. V8 would skip these first, only to read each of them again. */
-function compiledAtOnce(facade) {
-  const module =
-    /(?<=__commonJS\(\{"lib\/)([\w-]+)(\.js")(\(\w*(?:,\w+)*\)\{.*?\})(?=\}\);\s*(?:var require_|module\.exports))/gs
-  return facade.replace(module, (all, name, ending, method) =>
-    NOT_AT_START.includes(name) ? all : `${name}${ending}:(function${method})`,
-  )
-}
-
-/** The facade with the end of `index.js`, whose literal tells Node the names for `import { … }`. */
-function withNames(facade) {
-  const [head, exported] = facade.trimEnd().split(/module\.exports ?= ?(?=\{\.\.\.)/)
-  const face = readFileSync(path.join(ROOT, 'index.js'), 'utf8')
-  return head + face.replace(`require('./${FACADE}')`, exported.replace(/;$/, ''))
-}
-
-function packMain(folder) {
+function packMain(folder, targets) {
   const staging = mkdtempSync(path.join(tmpdir(), 'xkit-node-pack-'))
   try {
-    stageMain(staging)
+    stageMain(staging, targets)
     return packFolder(staging, folder)
   } finally {
     rmSync(staging, { recursive: true })
@@ -135,10 +113,18 @@ function packPlatform(platform, folder, addons = ROOT) {
   }
 }
 
-module.exports = { ownPlatform, packMain, packPlatform, stageMain }
+/**
+ * The two tarballs for this machine. The package asks for nothing but the platform package beside it: a registry that does
+ * not know the others could offer somebody else's under their names.
+ */
+function packForThisMachine(folder) {
+  const own = ownPlatform()
+  return [packMain(folder, [own]).path, packPlatform(own, folder).path]
+}
+
+module.exports = { ownPlatform, packForThisMachine, packMain, packPlatform, stageMain }
 
 if (require.main === module) {
   const [folder = ROOT] = process.argv.slice(2)
-  console.log(packMain(folder).path)
-  console.log(packPlatform(ownPlatform(), folder).path)
+  for (const tarball of packForThisMachine(folder)) console.log(tarball)
 }

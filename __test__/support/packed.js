@@ -5,7 +5,7 @@ const { execFileSync, spawn } = require('node:child_process')
 const { cpSync, mkdtempSync, rmSync } = require('node:fs')
 const { tmpdir } = require('node:os')
 const path = require('node:path')
-const { ownPlatform, packMain, packPlatform } = require('../../scripts/pack.js')
+const { packForThisMachine } = require('../../scripts/pack.js')
 
 /** An install may need the machine's proxies and certificates; what is tested must not see them. */
 const INSTALL_ENV = { ...process.env }
@@ -46,7 +46,7 @@ function pack() {
   const folder = temporaryFolder()
   // The tests of the tree leave a development build behind.
   execFileSync(process.execPath, [BUILD], { stdio: 'inherit' })
-  return [packMain(folder).path, packPlatform(ownPlatform(), folder).path]
+  return packForThisMachine(folder)
 }
 
 /**
