@@ -37,12 +37,20 @@ export interface XkitClientOptions {
    */
   baseUrl?: string | undefined
   /**
-   * Whether `baseUrl` may be `http:` for any host: for a sidecar of a service mesh that encrypts by itself, or for the
-   * emulator in another container. The keys and the tokens then cross that network as they are, in the sight of all who
-   * are on it.
+   * Whether `baseUrl`, and the URLs of `fetch`, may be `http:` for any host: for a sidecar of a service mesh that encrypts
+   * by itself, or for the emulator in another container. The keys and the tokens then cross that network as they are, in
+   * the sight of all who are on it.
    * @default false
    */
   allowHttp?: boolean | undefined
+  /**
+   * By slug, the hosts that `fetch` may send a token to: `{ github: ['api.github.com'] }`, with a port or without one. Then
+   * `fetch` refuses every other host before it asks for a token, also for a slug that is not named here, takes `http:` for
+   * loopback alone, and gives a redirect to another host as it is, in place of following it. For URLs that somebody else
+   * writes, such as a model.
+   * @default none: any `https:` URL
+   */
+  hosts?: Readonly<Record<string, readonly string[]>> | undefined
   /**
    * The catalog where your users set up and repair connections. Without it there is no `connectUrl`. Either
    * - the root of a hosted one, `https://acme.xkit.co`: a connector's page is `<root>/connectors/<slug>` (given); or
@@ -375,9 +383,13 @@ export class XkitClient<Slug extends string = string> {
 
   /**
    * Global `fetch` with the bearer token, on top of {@link withAccessToken}: `init.signal` ends the waiting for a token
-   * too. A one-shot body (a stream, or a `Request` with a body) is not sent a second time: then the rejection is returned.
-   * Small JSON answers with 200, 400 or 403 are looked into for the same words: a clone of their first chunk, at most 64 KiB.
-   * Others are handed on unread, and so is one whose body has not come after a second.
+   * too. The URL is `https:`, or `http:` for loopback (see `allowHttp` and `hosts`); any other is a `TypeError`, before a
+   * token is asked for, and so are `timeoutMs`, `fresh` and `isRejected` in `init`. Never take a URL from a user.
+   *
+   * A one-shot body (a stream, or a `Request` with a body) is not sent a second time: then the rejection is returned. Small
+   * JSON answers with 200, 400 or 403 are looked into for the same words: a clone of their first chunk, at most 64 KiB.
+   * Others are returned unread, and so is one whose body has not come after a second. An answer of another origin, to which
+   * a redirect led, is no rejection.
    */
   fetch(
     owner: ConnectionOwner,

@@ -1,6 +1,7 @@
 // Owns the proof of `XkitClient.fetch`: what reaches the service, and what is sent a second time.
 'use strict'
 
+const dns = require('node:dns')
 const { Readable } = require('node:stream')
 const { gzipSync } = require('node:zlib')
 const { XkitApiError } = require('..')
@@ -483,14 +484,29 @@ describe('wrong arguments', () => {
     expect(platform.requests).toHaveLength(0)
   })
 
-  test('such as a URL that is none are refused by fetch itself', async () => {
-    const { xkit } = await startBoth()
+  test('such as a URL that is none are refused before a token is asked for', async () => {
+    const { platform, xkit } = await startBoth()
     const error = await failureOf(xkit.fetch('u1', 'slack', 'nonsense'))
 
-    // Not by class: fetch is of another realm than the test.
-    expect(error.name).toBe('TypeError')
-    expectNoSecrets(error, [FIRST])
+    expect(error).toMatchObject({ name: 'TypeError', code: 'ERR_INVALID_ARG_VALUE' })
+    expect(error.message).not.toContain('nonsense')
+    expect(platform.requests).toHaveLength(0)
   })
+
+  test.each([{ timeoutMs: 5 }, { fresh: true }, { isRejected: () => false }, { maxRetries: 0 }])(
+    'such as %p, which fetch does not take, are refused before a token is asked for',
+    async init => {
+      const { platform, service, xkit, url } = await startBoth()
+
+      expect(await failureOf(xkit.fetch('u1', 'slack', url, init))).toMatchObject({
+        name: 'TypeError',
+        code: 'ERR_INVALID_ARG_VALUE',
+        message: expect.stringContaining(`init.${Object.keys(init)}`),
+      })
+      expect(platform.requests).toHaveLength(0)
+      expect(service.requests).toHaveLength(0)
+    },
+  )
 
   test('such as inherited fields of init are nobody’s', async () => {
     const { service, xkit, url } = await startBoth()
@@ -502,5 +518,290 @@ describe('wrong arguments', () => {
       ['GET', '1'],
       ['GET', '1'],
     ])
+  })
+})
+
+describe('an init that has its fields by getters', () => {
+  test('such as a Request loses nothing of them', async () => {
+    const { service, xkit, url } = await startBoth()
+    const init = new Request('http://127.0.0.1/unused', { method: 'DELETE', headers: { 'x-kept': 'kept' } })
+
+    expect((await xkit.fetch('u1', 'slack', url, init)).status).toBe(200)
+    expect(service.requests.map(({ method, headers }) => [method, headers['x-kept']])).toEqual([
+      ['DELETE', 'kept'],
+      ['DELETE', 'kept'],
+    ])
+    expect(authorizations(service)).toEqual([`Bearer ${FIRST}`, `Bearer ${SECOND}`])
+  })
+
+  test('such as a Request with a body sends that, once', async () => {
+    const { service, xkit, url } = await startBoth()
+    const init = new Request('http://127.0.0.1/unused', { method: 'POST', body: BODY })
+
+    expect((await xkit.fetch('u1', 'slack', url, init)).status).toBe(401)
+    expect(
+      service.requests.map(({ method, body }) => [method, Buffer.from(body, 'latin1').toString()]),
+    ).toEqual([['POST', BODY]])
+  })
+
+  test('such as a Request cancels by its signal', async () => {
+    const { service, xkit, url } = await startBoth()
+    const reason = new Error('changed my mind')
+    const init = new Request('http://127.0.0.1/unused', { signal: AbortSignal.abort(reason) })
+
+    expect(await failureOf(xkit.fetch('u1', 'slack', url, init))).toBe(reason)
+    expect(service.requests).toHaveLength(0)
+  })
+
+  test('such as an object of a class loses nothing either, but a polluted prototype adds nothing', async () => {
+    const { service, xkit, url } = await startBoth()
+    class Init {
+      get method() {
+        return 'PUT'
+      }
+    }
+    Object.defineProperty(Object.prototype, 'body', { get: () => 'polluted', configurable: true })
+    try {
+      expect((await xkit.fetch('u1', 'slack', url, new Init())).status).toBe(200)
+    } finally {
+      delete Object.prototype.body
+    }
+    expect(service.requests.map(({ method, body }) => [method, body])).toEqual([
+      ['PUT', ''],
+      ['PUT', ''],
+    ])
+  })
+})
+
+describe('a redirect', () => {
+  const to = (url, status = 307) => ({ status, headers: { location: url } })
+
+  /** A service that redirects to another origin, which refuses, or to itself. */
+  async function startRedirecting(options, status) {
+    const both = await startBoth({ options })
+    const other = await start(json(401, { error: 'invalid_token' }))
+    const service = await start(({ url, headers }) => {
+      if (url === '/elsewhere') return to(`${other.origin}/there`, status)
+      if (url === '/here') return to('/things', status)
+      return headers.authorization === `Bearer ${SECOND}` ? json(200, { ok: true }) : json(401, {})
+    })
+    return { ...both, other, service, to: path => `${service.origin}${path}` }
+  }
+  const post = { method: 'POST', body: BODY }
+
+  test('to another origin gives its answer, and that is none about the token', async () => {
+    const { platform, service, other, xkit, to } = await startRedirecting({ cache: true })
+
+    const response = await xkit.fetch('u1', 'slack', to('/elsewhere'), post)
+
+    expect(response.status).toBe(401)
+    expect([service, other].map(({ requests }) => requests.length)).toEqual([1, 1])
+    expect(authorizations(other)).toEqual([undefined])
+    expect(await xkit.getAccessToken('u1', 'slack')).toBe(FIRST)
+    expect(platform.requests).toHaveLength(1)
+  })
+
+  test('to another origin is none of the token’s where `use` returns its answer either', async () => {
+    const { platform, service, xkit, to } = await startRedirecting()
+    const use = token => fetch(to('/elsewhere'), { ...post, headers: { authorization: `Bearer ${token}` } })
+
+    expect((await xkit.withAccessToken('u1', 'slack', use)).status).toBe(401)
+    expect(service.requests).toHaveLength(1)
+    expect(platform.requests).toHaveLength(1)
+  })
+
+  test('within an origin changes nothing', async () => {
+    const { service, xkit, to } = await startRedirecting()
+
+    expect((await xkit.fetch('u1', 'slack', to('/here'))).status).toBe(200)
+    expect(service.requests.map(({ url }) => url)).toEqual(['/here', '/things', '/here', '/things'])
+  })
+
+  describe('of a client that has `hosts`', () => {
+    const only = async status => {
+      const rig = await startRedirecting({ hosts: { slack: ['127.0.0.1'] } }, status)
+      const xkit = rig.platform.client({ hosts: { slack: [rig.service.host] } })
+      return { ...rig, xkit }
+    }
+
+    test('to another host is not followed, and given as it is', async () => {
+      const { other, service, xkit, to } = await only()
+      const response = await xkit.fetch('u1', 'slack', to('/elsewhere'), post)
+
+      expect(response.status).toBe(307)
+      expect(service.requests).toHaveLength(1)
+      expect(other.requests).toHaveLength(0)
+    })
+
+    test.each([
+      [307, 'POST', BODY],
+      [308, 'POST', BODY],
+      [303, 'GET', ''],
+      [302, 'GET', ''],
+      [301, 'GET', ''],
+    ])('within it is followed as fetch follows a %d', async (status, method, body) => {
+      const { service, xkit, to } = await only(status)
+
+      expect((await xkit.fetch('u1', 'slack', to('/here'), post)).status).toBe(200)
+      const second = service.requests.slice(2)
+      expect(second.map(({ method, url }) => [method, url])).toEqual([
+        ['POST', '/here'],
+        [method, '/things'],
+      ])
+      expect(Buffer.from(second[1].body, 'latin1').toString()).toBe(body)
+      expect(second[1].headers.authorization).toBe(`Bearer ${SECOND}`)
+      expect(second[1].headers['content-type']).toBe(body === '' ? undefined : 'text/plain;charset=UTF-8')
+    })
+
+    test('to another of its hosts leaves the token behind, as fetch does', async () => {
+      const { platform, other, service, to } = await only()
+      const xkit = platform.client({ hosts: { slack: [service.host, other.host] } })
+
+      expect((await xkit.fetch('u1', 'slack', to('/elsewhere'))).status).toBe(401)
+      expect(authorizations(other)).toEqual([undefined])
+      expect(service.requests).toHaveLength(1)
+    })
+
+    test('of a Request, or one that is not to be followed, is given', async () => {
+      const { service, xkit, to } = await only()
+      const request = new Request(to('/here'), { ...post, redirect: 'follow' })
+      expect((await xkit.fetch('u1', 'slack', request)).status).toBe(307)
+      expect((await xkit.fetch('u1', 'slack', to('/here'), { redirect: 'manual' })).status).toBe(307)
+      const manual = new Request(to('/here'), { redirect: 'manual' })
+      expect((await xkit.fetch('u1', 'slack', manual)).status).toBe(307)
+      expect((await failureOf(xkit.fetch('u1', 'slack', to('/here'), { redirect: 'error' }))).name).toBe(
+        'TypeError',
+      )
+      expect(service.requests).toHaveLength(4)
+    })
+
+    test('without an end ends', async () => {
+      const { platform } = await startBoth()
+      const service = await start(() => to('/again'))
+      const xkit = platform.client({ hosts: { slack: [service.host] } })
+
+      expect((await xkit.fetch('u1', 'slack', service.origin)).status).toBe(307)
+      expect(service.requests).toHaveLength(21)
+    })
+  })
+})
+
+describe('where a token may go:', () => {
+  const HOST = 'service.example'
+
+  async function refusalOf(url, options, slug = 'slack') {
+    const platform = await start(active(FIRST))
+    const sent = jest.spyOn(globalThis, 'fetch').mockResolvedValue(new Response())
+    const outcome = platform.client(options).fetch('u1', slug, url)
+    const [{ status, reason }] = await Promise.allSettled([outcome])
+    const counts = [platform.requests.length, sent.mock.calls.length]
+    sent.mockRestore()
+    if (status === 'fulfilled') return counts
+    expect(reason).toMatchObject({ name: 'TypeError', code: 'ERR_INVALID_ARG_VALUE' })
+    expect(reason.message).not.toContain(HOST)
+    expect(counts).toEqual([0, 0])
+    return 'refused'
+  }
+
+  test.each([
+    `http://${HOST}/`,
+    'http://128.0.0.1',
+    'http://127.0.0.1.example',
+    'http://localhost.example',
+    'http://[::2]',
+    'ftp://127.0.0.1',
+    'data:text/plain,a',
+    new URL(`http://${HOST}`),
+    new Request(`http://${HOST}`),
+  ])('not to %s', async url => {
+    expect(await refusalOf(url)).toBe('refused')
+  })
+
+  test.each([
+    `https://${HOST}/`,
+    'http://127.0.0.1/',
+    'http://127.1.2.3/',
+    'http://[::1]/',
+    'http://localhost/',
+    new URL(`https://${HOST}`),
+    new Request(`https://${HOST}`),
+  ])('to %s', async url => {
+    expect(await refusalOf(url)).toEqual([1, 1])
+  })
+
+  test('to any http: host with `allowHttp`, but not to other schemes', async () => {
+    expect(await refusalOf(`http://${HOST}`, { allowHttp: true })).toEqual([1, 1])
+    expect(await refusalOf(`ftp://${HOST}`, { allowHttp: true })).toBe('refused')
+  })
+
+  test('not to a localhost that leads elsewhere', async () => {
+    const platform = await start(active(FIRST))
+    const lookup = jest.spyOn(dns.promises, 'lookup').mockResolvedValue([{ address: '192.0.2.1', family: 4 }])
+    const sent = jest.spyOn(globalThis, 'fetch')
+    for (const host of ['localhost', 'a.localhost', 'LOCALHOST.']) {
+      const error = await failureOf(platform.client().fetch('u1', 'slack', `http://${host}:1/`))
+      expect(error).toMatchObject({ name: 'TypeError', code: 'ERR_INVALID_ARG_VALUE' })
+    }
+    expect(lookup).toHaveBeenCalledTimes(3)
+    expect(sent).not.toHaveBeenCalled()
+  })
+
+  describe('with `hosts`', () => {
+    const hosts = { slack: [HOST, 'Other.Example:8443', 'bücher.example', '[::1]', '127.0.0.1:80'] }
+
+    test.each([
+      `https://${HOST}/a`,
+      `https://${HOST}:8443/a`,
+      'https://SERVICE.example/a',
+      'https://other.example:8443/',
+      'https://xn--bcher-kva.example',
+      'http://[::1]:4010/',
+      'http://127.0.0.1/',
+      new Request(`https://${HOST}`),
+    ])('to %s', async url => {
+      expect(await refusalOf(url, { hosts })).toEqual([1, 1])
+    })
+
+    test.each([
+      'https://other.example',
+      'https://evil.example',
+      `https://${HOST}.evil.example`,
+      `https://sub.${HOST}`,
+      `https://${HOST}@evil.example`,
+      'http://127.0.0.1:81',
+      'http://localhost',
+      `http://${HOST}`,
+    ])('not to %s', async url => {
+      expect(await refusalOf(url, { hosts })).toBe('refused')
+      expect(await refusalOf(url, { hosts, allowHttp: true })).toBe('refused')
+    })
+
+    test('nowhere for a slug that is not named, be it one that objects inherit', async () => {
+      for (const slug of ['github', 'constructor', '__proto__']) {
+        expect(await refusalOf(`https://${HOST}`, { hosts }, slug)).toBe('refused')
+      }
+    })
+  })
+
+  test.each([
+    [{ hosts: [] }, 'ERR_INVALID_ARG_TYPE'],
+    [{ hosts: { slack: HOST } }, 'ERR_INVALID_ARG_TYPE'],
+    [{ hosts: { slack: [7] } }, 'ERR_INVALID_ARG_TYPE'],
+    [{ hosts: { slack: [''] } }, 'ERR_INVALID_ARG_VALUE'],
+    [{ hosts: { slack: [`https://${HOST}`] } }, 'ERR_INVALID_ARG_VALUE'],
+    [{ hosts: { slack: [`${HOST}/path`] } }, 'ERR_INVALID_ARG_VALUE'],
+    [{ hosts: { slack: [`user@${HOST}`] } }, 'ERR_INVALID_ARG_VALUE'],
+    [{ hosts: { slack: [`${HOST}:99999`] } }, 'ERR_INVALID_ARG_VALUE'],
+  ])('a client does not take %j', async (options, code) => {
+    const { platform } = await startBoth()
+    let thrown
+    try {
+      platform.client(options)
+    } catch (error) {
+      thrown = error
+    }
+    expect(thrown).toMatchObject({ name: 'TypeError', code })
+    expect(thrown.message).toContain('options.hosts')
+    expect(thrown.message).not.toContain(HOST)
   })
 })

@@ -184,6 +184,17 @@ proof('bearer-fetch.mjs', 'sends the token along', async () => {
   expect(served()).toEqual(['/service/github/user/repos 200'])
 })
 
+proof('hosts.mjs', 'sends a token to the named hosts alone', async () => {
+  const outcomes = await resultOf(
+    'hosts.mjs',
+    `[(await read('https://api.github.com/user/repos')).status,
+      await read('https://github.com.example/user').catch(({ code }) => code)]`,
+  )
+  expect(outcomes).toEqual([200, 'ERR_INVALID_ARG_VALUE'])
+  expect(asked()).toHaveLength(1)
+  expect(served()).toEqual(['/service/github/user/repos 200'])
+})
+
 proof('errors.mjs', 'tells a connection to make from an outage', async () => {
   emulator.failNext({ times: 3 })
   const outcomes = await resultOf(

@@ -34,7 +34,7 @@ function requireObject(name, value) {
 }
 
 /**
- * The own fields of `value` that are not undefined, on an object without a prototype, so that neither a
+ * The own fields of `value` that are not undefined, all of them or only those that are `allowed`, on an object without a prototype, so that neither a
  * polluted `Object.prototype` nor an inherited field can act as an option.
  */
 function ownFields(name, value, allowed) {
@@ -47,7 +47,7 @@ function ownFields(name, value, allowed) {
   }
   const fields = Object.create(null)
   for (const key of Object.keys(own)) {
-    if (!allowed.includes(key)) {
+    if (allowed !== undefined && !allowed.includes(key)) {
       throw invalidValue(
         `${name} has an unknown field ${JSON.stringify(key)}; known are: ${allowed.join(', ')}`,
       )

@@ -56,9 +56,13 @@ class XkitClient {
   #leases
   #leaseHits = 0
   #recovery
+  /** Where `fetch` may send a token. */
+  #fetchLimits
 
   constructor(options) {
     const nativeOptions = readClientOptions(options)
+    const { hosts, allowHttp } = nativeOptions
+    this.#fetchLimits = { __proto__: null, hosts, allowHttp }
     this.#calls = createCalls(nativeOptions)
     if (!hasKeys(nativeOptions)) this.#keyless = { ...options }
     if (nativeOptions.cache !== undefined) {
@@ -108,7 +112,7 @@ class XkitClient {
 
   async fetch(owner, slug, input, init) {
     const { bearerFetch } = require('./bearer-fetch.js')
-    const { use, options, ...trial } = bearerFetch(slug, input, init)
+    const { use, options, ...trial } = bearerFetch(slug, input, init, this.#fetchLimits)
     return this.#recover().run(owner, slug, use, options, trial)
   }
 

@@ -40,6 +40,7 @@ const CLIENT = {
   secretKey: requireText,
   baseUrl: requireText,
   allowHttp: requireBoolean,
+  hosts: readHosts,
   catalogUrl: requireText,
   timeoutMs: milliseconds,
   attemptTimeoutMs: milliseconds,
@@ -137,6 +138,25 @@ function readEncryptionKey(name, key) {
     throw invalidValue(`${name} must be at least ${MIN_ENCRYPTION_KEY_BYTES} bytes long, of random`)
   }
   return bytes.toString('base64')
+}
+
+/** By slug, in the form in which a URL has them. */
+function readHosts(name, hosts) {
+  const bySlug = Object.create(null)
+  for (const [slug, list] of Object.entries(ownFields(name, hosts))) {
+    if (!Array.isArray(list)) throw invalidType(`${name}.${slug} must be an array of hosts`)
+    bySlug[slug] = list.map(host => readHost(`${name}.${slug}`, host))
+  }
+  return bySlug
+}
+
+function readHost(name, host) {
+  const isHost = /^(?:[^\s/?#@\\:[\]]+|\[[\da-f:.]+\])(?::\d+)?$/i.test(requireText(name, host))
+  if (!isHost || !URL.canParse(`https://${host}`)) {
+    throw invalidValue(`${name} must name hosts such as 'api.example.com', with a port or without one`)
+  }
+  const [port = ''] = /:\d+$/.exec(host) ?? []
+  return new URL(`https://${host}`).hostname + port
 }
 
 function readProxy(name, proxy) {

@@ -62,11 +62,10 @@ const TEXTS = [
   ...named('errorMessage error_message Message Detail'),
 ]
 
-/** Whether a service rejected the token, by what a use of it returned or threw. */
-function isRejection(value, isThrown) {
-  return safely(() =>
-    isThrown ? isThrownRejection(value, new Reading()) : isReturnedRejection(value, new Reading()),
-  )
+/** Whether a service rejected the token, by what a use of it returned or threw; `request.url` is where the token went. */
+function isRejection(value, isThrown, request) {
+  const judge = isThrown ? isThrownRejection : isReturnedRejection
+  return safely(() => judge(value, new Reading(request)))
 }
 
 /** Whether the JSON of an answer with this status, which is no 401, rejects the token. */
@@ -103,7 +102,7 @@ function isRejectedAnswer(value, reading) {
   if (isUnauthorized) return !hasOtherReason([reading.failure(value)], reading)
   return (
     [get(value, 'data'), get(value, 'body')].some(body => isUnreadRejection(status, body, reading)) &&
-    !isFromElsewhere(value)
+    !isFromElsewhere(value, reading.request)
   )
 }
 
@@ -286,7 +285,8 @@ function hasOtherReason(failures, reading) {
   const names = text => namesOtherReason(reading.text(text))
   return failures.some(({ value, answers, bodies }) => {
     if ([value, ...answers].some(answer => isScopeChallenge(reading.text(challengeOf(answer))))) return true
-    if ([value, ...answers].some(answer => isFromElsewhere(answer, get(value, 'request')))) return true
+    if ([value, ...answers].some(answer => isFromElsewhere(answer, reading.request ?? get(value, 'request'))))
+      return true
     return [value, ...bodies].some(body => {
       if (typeof body === 'string') return names(body)
       const entries = allEntriesOf(body)

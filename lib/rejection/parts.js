@@ -41,6 +41,10 @@ class Reading {
   #jsonLeft = MAX_JSON
   #parsed
 
+  constructor(request) {
+    this.request = request
+  }
+
   /** The beginning of a text; empty for anything else, and beyond the budget. */
   text(value) {
     if (typeof value !== 'string') return ''
