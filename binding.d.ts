@@ -44,6 +44,8 @@ export interface BindingClientOptions {
   cert?: string
   key?: string
   nodeRoots?: BindingNodeRoots
+  /** The environment variable that stands in for an option, by the option's name, for each option that was not given. */
+  variables: Record<string, string>
 }
 
 export interface BindingConnection {
@@ -73,8 +75,6 @@ export interface BindingError {
   requestId?: string
   retryAfterMs?: number
   cause?: string
-  /** The option that is unusable. */
-  option?: string
 }
 
 export interface BindingFleetStats {
@@ -123,8 +123,6 @@ export interface BindingPaths {
 
 export interface BindingProxy {
   url: string
-  /** The environment variable that it comes from, if it is not an option. */
-  variable?: string
   noProxy: string
 }
 

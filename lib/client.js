@@ -9,7 +9,7 @@ const binding = require('./native.js')
 const { refuseNumber, requireText } = require('./checks.js')
 const { follow, isFollowed, noteAbort, noteOutcome } = require('./diagnostics.js')
 const { toError } = require('./errors.js')
-const { hasKeys, nameVariable, readCallOptions, readClientOptions } = require('./options.js')
+const { hasKeys, readCallOptions, readClientOptions } = require('./options.js')
 const { namedOwner } = require('./owner.js')
 
 const { User, Group, Context } = binding.BindingOwnerKind
@@ -34,7 +34,7 @@ function inAscii(options) {
 
 function createCalls(options) {
   const native = binding.createClient(inAscii(options), settled, setImmediate, binding.settle)
-  if (isFailure(native)) throw toError(nameVariable(native, options))
+  if (isFailure(native)) throw toError(native)
   return new Calls(native)
 }
 

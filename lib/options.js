@@ -61,7 +61,7 @@ const CALL = {
   signal: requireSignal,
 }
 
-// What stands in for an option that is not given.
+// The variable that stands in for an option that is not given.
 
 const VARIABLES = {
   publishableKey: 'XKIT_PUBLISHABLE_KEY',
@@ -69,31 +69,29 @@ const VARIABLES = {
   baseUrl: 'XKIT_BASE_URL',
   catalogUrl: 'XKIT_CATALOG_URL',
 }
-const ENVIRONMENT = { proxy: environmentProxy, nodeRoots }
 
+/** What the native side takes: each option, and in `variables` where it comes from if it was not given. */
 function readClientOptions(options = {}) {
   const native = readFields('options', options, CLIENT)
-  fill(native, VARIABLES)
   native.paths ??= Object.create(null)
-  fill(native.paths, PATH_VARIABLES)
-  for (const [name, read] of Object.entries(ENVIRONMENT)) if (!(name in native)) native[name] = read()
+  native.variables = {
+    __proto__: null,
+    ...fill(native, VARIABLES),
+    ...fill(native.paths, PATH_VARIABLES, 'paths.'),
+  }
+  if (!('proxy' in native)) {
+    native.proxy = environmentProxy()
+    if (native.proxy !== undefined) native.variables.proxy = native.proxy.variable
+  }
+  native.nodeRoots = nodeRoots()
   return native
 }
 
-function fill(fields, variables) {
-  for (const [name, fallback] of Object.entries(variables)) fields[name] ??= variable(fallback)
-}
-
-/** The refusal of an option, in words that name the environment variable where the value comes from one. */
-function nameVariable(failure, native) {
-  const { option } = failure
-  const [fields, variables, name] = option?.startsWith('paths.')
-    ? [native.paths, PATH_VARIABLES, option.slice('paths.'.length)]
-    : [native, VARIABLES, option]
-  const source = variables[name]
-  if (source === undefined || fields[name] !== variable(source)) return failure
-  const message = failure.message.replace(`The option ${option}`, `The environment variable ${source}`)
-  return { ...failure, message }
+/** Gives the options that the environment stands in for, each with its variable. */
+function fill(fields, variables, prefix = '') {
+  const missing = Object.entries(variables).filter(([name]) => !(name in fields))
+  for (const [name, source] of missing) fields[name] = variable(source)
+  return Object.fromEntries(missing.map(([name, source]) => [prefix + name, source]))
 }
 
 const hasKeys = ({ publishableKey, secretKey }) => publishableKey !== undefined && secretKey !== undefined
@@ -189,4 +187,4 @@ function requireSignal(name, value) {
   throw invalidType(`${name} must be an AbortSignal`)
 }
 
-module.exports = { hasKeys, nameVariable, readCallOptions, readClientOptions }
+module.exports = { hasKeys, readCallOptions, readClientOptions }

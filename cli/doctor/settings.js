@@ -11,9 +11,9 @@ const CERTIFICATE = /-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----/gs
 const KEYS = { publishableKey: 'XKIT_PUBLISHABLE_KEY', secretKey: 'XKIT_SECRET_KEY' }
 
 /** Why the client refuses what an environment variable says, or undefined. */
-function refusal(XkitClient, option, name, given = undefined) {
+function refusal(XkitClient, option, name) {
   try {
-    constructWith(XkitClient, { [option]: given })
+    construct(XkitClient, option)
     return undefined
   } catch (error) {
     const problem = describe(error)
@@ -36,8 +36,11 @@ function checkPackage(step, state) {
 
 function checkKeys(step, { XkitClient }) {
   for (const [option, name] of Object.entries(KEYS)) {
-    // One that is not there is missed by the first call only, unless it is given as nothing.
-    const problem = refusal(XkitClient, option, name, variable(name) ?? '')
+    // The client misses one that is not set at the first call only.
+    const problem =
+      variable(name) === undefined
+        ? `${name} is missing: set it in the environment`
+        : refusal(XkitClient, option, name)
     if (problem !== undefined) {
       step.fail(problem)
       continue

@@ -1,5 +1,6 @@
 //! What crosses the waist, and nothing else: the `Binding…` types and their conversion from and to the core's.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -43,6 +44,8 @@ pub struct BindingClientOptions {
     pub cert: Option<String>,
     pub key: Option<String>,
     pub node_roots: Option<BindingNodeRoots>,
+    /// The environment variable that stands in for an option, by the option's name, for each option that was not given.
+    pub variables: HashMap<String, String>,
 }
 
 #[napi(object, object_to_js = false)]
@@ -72,8 +75,6 @@ pub struct BindingRedis {
 #[napi(object, object_to_js = false)]
 pub struct BindingProxy {
     pub url: String,
-    /// The environment variable that it comes from, if it is not an option.
-    pub variable: Option<String>,
     pub no_proxy: String,
 }
 
@@ -128,16 +129,15 @@ impl From<BindingClientOptions> for Options {
                     .max_entries
                     .map_or(cache::DEFAULT_MAX_ENTRIES, |entries| entries as usize),
             }),
-            proxy: options.proxy.map(|proxy| ProxySetting {
-                url: Secret::new(proxy.url),
-                variable: proxy.variable,
-                no_proxy: proxy.no_proxy,
-            }),
+            proxy: options
+                .proxy
+                .map(|proxy| ProxySetting { url: Secret::new(proxy.url), no_proxy: proxy.no_proxy }),
             roots: Roots { ca: options.ca.unwrap_or_default(), node, node_is_complete },
             identity: identity::Pem {
                 cert: options.cert.map(Secret::new),
                 key: options.key.map(Secret::new),
             },
+            variables: options.variables,
         }
     }
 }
@@ -210,8 +210,6 @@ pub struct BindingError {
     pub request_id: Option<String>,
     pub retry_after_ms: Option<f64>,
     pub cause: Option<String>,
-    /// The option that is unusable.
-    pub option: Option<&'static str>,
 }
 
 impl From<Error> for BindingError {
@@ -226,7 +224,6 @@ impl From<Error> for BindingError {
             request_id: error.request_id.map(Into::into),
             retry_after_ms: error.retry_after.map(|wait| wait.as_secs_f64() * 1e3),
             cause: error.cause.map(Into::into),
-            option: error.option,
         }
     }
 }

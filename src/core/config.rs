@@ -2,6 +2,7 @@
 //!
 //! The facade has checked types and the ranges of integers; an absent option is `None` and gets its default here.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use reqwest::header::HeaderValue;
@@ -9,7 +10,7 @@ use reqwest::header::HeaderValue;
 use crate::core::error::{Error, Kind};
 use crate::core::http::Settings;
 use crate::core::http::identity;
-use crate::core::http::proxy::{Proxy, ProxySetting};
+use crate::core::http::proxy::{OPTION as PROXY, Proxy, ProxySetting};
 use crate::core::http::tls::{Roots, Trust};
 use crate::core::platform;
 use crate::core::platform::catalog::Catalog;
@@ -29,6 +30,9 @@ pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_millis(3_100);
 pub const DEFAULT_MAX_CONNECTION_AGE: Duration = Duration::from_millis(300_000);
 /// Requests at once.
 pub const DEFAULT_MAX_CONCURRENCY: usize = 100;
+
+const PUBLISHABLE_KEY: &str = "publishableKey";
+const SECRET_KEY: &str = "secretKey";
 
 /// The options of a client, each `None` for its default.
 #[derive(Clone, Debug, Default)]
@@ -65,6 +69,8 @@ pub struct Options {
     pub roots: Roots,
     /// The client's own certificate.
     pub identity: identity::Pem,
+    /// The environment variable that stands in for an option, by the option's name, for each option that was not given.
+    pub variables: HashMap<String, String>,
 }
 
 /// Options that have been checked.
@@ -132,17 +138,16 @@ impl Options {
 
     /// A key that is set and wrong is an error at once; one that is not set is the inner one.
     fn keys(&self) -> Result<Result<Keys, Error>, Error> {
-        let publishable = Key { option: "publishableKey", variable: "XKIT_PUBLISHABLE_KEY" };
-        let secret = Key { option: "secretKey", variable: "XKIT_SECRET_KEY" };
-        let name = publishable.check(self.publishable_key.as_ref())?;
-        let password = secret.check(self.secret_key.as_ref())?;
+        let name = self.key(PUBLISHABLE_KEY, self.publishable_key.as_ref())?;
+        let password = self.key(SECRET_KEY, self.secret_key.as_ref())?;
         if name.is_some_and(|name| name.contains(':')) {
-            return Err(Error::option("publishableKey", "must not contain a colon"));
+            // RFC 7617, section 2: it would end the user name there. A password may hold one.
+            return Err(Error::option(PUBLISHABLE_KEY, "must not contain a colon"));
         }
         let (name, password) = match (name, password) {
             (Some(name), Some(password)) => (name, password),
-            (None, _) => return Ok(Err(publishable.missing())),
-            (_, None) => return Ok(Err(secret.missing())),
+            (None, _) => return Ok(Err(self.missing_key(PUBLISHABLE_KEY))),
+            (_, None) => return Ok(Err(self.missing_key(SECRET_KEY))),
         };
         Ok(Ok(Keys {
             authorization: basic_authorization(name, password).ok_or_else(Error::internal)?,
@@ -151,15 +156,48 @@ impl Options {
         }))
     }
 
+    /// Keys often come from files and secret stores, which leave a newline at the end: one is trimmed.
+    fn key<'a>(&self, option: &'static str, key: Option<&'a Secret>) -> Result<Option<&'a str>, Error> {
+        let Some(text) = key.map(Secret::expose) else { return Ok(None) };
+        let text = text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
+        if is_blank(text) {
+            return Err(self.missing_key(option));
+        }
+        refuse_foreign_character(option, text)?;
+        Ok(Some(text))
+    }
+
+    fn missing_key(&self, option: &'static str) -> Error {
+        let message = match self.variables.get(option) {
+            Some(variable) => {
+                format!(
+                    "The {option} is missing: set the environment variable {variable}, or pass the option {option}"
+                )
+            }
+            None => format!("The option {option} is empty: is what it comes from set?"),
+        };
+        Error::new(Kind::MissingCredentials, message)
+    }
+
+    /// Begins the message of an unusable option with where its value came from.
+    pub fn name_source(&self, error: Error) -> Error {
+        let Some(option) = error.option else { return error };
+        let source = match self.variables.get(option) {
+            Some(variable) => format!("The environment variable {variable}"),
+            None => format!("The option {option}"),
+        };
+        Error { message: format!("{source} {}", error.message).into(), option: None, ..error }
+    }
+
     fn proxy(&self, endpoint: &Endpoint) -> Result<Option<Proxy>, Error> {
         let Some(setting) = &self.proxy else { return Ok(None) };
         if !endpoint.is_https() {
             // A variable such as HTTPS_PROXY speaks of https: only.
-            if setting.variable.is_some() {
+            if self.variables.contains_key(PROXY) {
                 return Ok(None);
             }
             return Err(Error::option(
-                "proxy",
+                PROXY,
                 "needs an https: baseUrl: over http: the proxy would see the keys",
             ));
         }
@@ -168,31 +206,31 @@ impl Options {
     }
 }
 
-/// Where a key comes from.
-struct Key {
-    option: &'static str,
-    variable: &'static str,
-}
-
-impl Key {
-    /// Keys often come from files and secret stores, which leave a newline at the end: one is trimmed.
-    fn check<'a>(&self, key: Option<&'a Secret>) -> Result<Option<&'a str>, Error> {
-        let Some(text) = key.map(Secret::expose) else { return Ok(None) };
-        let text = text.strip_suffix('\n').map_or(text, |text| text.strip_suffix('\r').unwrap_or(text));
-        if is_blank(text) {
-            return Err(self.missing());
-        }
-        if text.chars().any(char::is_control) {
-            return Err(Error::option(self.option, "must not contain control characters"));
-        }
-        Ok(Some(text))
+/// The first character that no key holds: a key is ASCII, and what a document or a chat put into it is often invisible.
+fn refuse_foreign_character(option: &'static str, key: &str) -> Result<(), Error> {
+    if key.chars().any(char::is_control) {
+        return Err(Error::option(option, "must not contain control characters"));
     }
-
-    fn missing(&self) -> Error {
-        let Self { option, variable } = self;
-        let words = format!("set the environment variable {variable}, or pass the option {option}");
-        Error::new(Kind::MissingCredentials, format!("The {option} is missing: {words}"))
-    }
+    let Some((index, character)) = key.chars().enumerate().find(|(_, character)| !character.is_ascii())
+    else {
+        return Ok(());
+    };
+    let name = match character {
+        '\u{a0}' => " (a no-break space)",
+        '\u{ad}' => " (a soft hyphen)",
+        '\u{200b}' => " (a zero width space)",
+        '\u{200c}' | '\u{200d}' => " (a zero width joiner)",
+        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => " (a direction mark)",
+        '\u{2010}'..='\u{2015}' => " (a typographic hyphen)",
+        '\u{2018}'..='\u{201f}' => " (a typographic quotation mark)",
+        '\u{2060}' => " (a word joiner)",
+        '\u{feff}' => " (a byte order mark)",
+        _ => "",
+    };
+    let (position, code) = (index + 1, u32::from(character));
+    let problem =
+        format!("must contain ASCII characters only, but character {position} is U+{code:04X}{name}");
+    Err(Error::option(option, problem))
 }
 
 #[cfg(test)]
@@ -228,6 +266,7 @@ mod tests {
             ("pk", "hunter\n2", Kind::InvalidArgument),
             ("pk", "hunter2\n\n", Kind::InvalidArgument),
             ("hunter:2", "sk", Kind::InvalidArgument),
+            ("hunter\u{200b}2", "sk", Kind::InvalidArgument),
         ] {
             let error = options(name, password).check().unwrap_err();
             assert_eq!(error.kind, kind);
@@ -239,11 +278,53 @@ mod tests {
     }
 
     #[test]
+    fn a_colon_is_refused_where_it_would_end_the_user_name() {
+        let keys = options("pk", "s:k:").check().unwrap().keys.unwrap();
+        assert_eq!(keys.authorization, format!("Basic {}", STANDARD.encode("pk:s:k:")));
+        let error = options("p:k", "sk").check().unwrap_err();
+        assert_eq!((error.option, &*error.message), (Some("publishableKey"), "must not contain a colon"));
+    }
+
+    #[test]
+    fn a_foreign_character_of_a_key_is_named_with_its_place() {
+        for (character, name) in [
+            ("\u{a0}", "U+00A0 (a no-break space)"),
+            ("\u{ad}", "U+00AD (a soft hyphen)"),
+            ("\u{200b}", "U+200B (a zero width space)"),
+            ("\u{200d}", "U+200D (a zero width joiner)"),
+            ("\u{202e}", "U+202E (a direction mark)"),
+            ("\u{2013}", "U+2013 (a typographic hyphen)"),
+            ("\u{201d}", "U+201D (a typographic quotation mark)"),
+            ("\u{2060}", "U+2060 (a word joiner)"),
+            ("\u{feff}", "U+FEFF (a byte order mark)"),
+            ("\u{1f511}", "U+1F511"),
+        ] {
+            let error = options("pk", &format!("hun{character}ter\u{e9}")).check().unwrap_err();
+            assert_eq!(error.option, Some("secretKey"));
+            assert_eq!(
+                error.message,
+                format!("must contain ASCII characters only, but character 4 is {name}")
+            );
+        }
+    }
+
+    #[test]
+    fn a_message_begins_with_where_the_value_came_from() {
+        let mut options = options("p:k", "sk");
+        let told = |options: &Options| options.name_source(options.check().unwrap_err()).message;
+        assert_eq!(told(&options), "The option publishableKey must not contain a colon");
+        options.variables.insert(PUBLISHABLE_KEY.to_owned(), "SOME_KEY".to_owned());
+        assert_eq!(told(&options), "The environment variable SOME_KEY must not contain a colon");
+        options.publishable_key = None;
+        let missing = options.check().unwrap().keys.unwrap_err();
+        assert!(missing.message.contains("set the environment variable SOME_KEY"), "{missing:?}");
+    }
+
+    #[test]
     fn a_checked_config_shows_no_secret() {
         let mut options = options("pk", "hunter2");
         options.proxy = Some(ProxySetting {
             url: Secret::new("http://me:swordfish@proxy.test".to_owned()),
-            variable: None,
             no_proxy: String::new(),
         });
         let shown = format!("{options:?} {:?}", options.check().unwrap());
@@ -257,13 +338,10 @@ mod tests {
         let mut options = options("pk", "sk");
         options.base_url = Some("http://127.0.0.1:1".to_owned());
         assert!(options.check().unwrap().transport.proxy.is_none());
-        options.proxy = Some(ProxySetting {
-            url: Secret::new("http://proxy.test".to_owned()),
-            variable: None,
-            no_proxy: String::new(),
-        });
+        options.proxy =
+            Some(ProxySetting { url: Secret::new("http://proxy.test".to_owned()), no_proxy: String::new() });
         assert_eq!(options.check().unwrap_err().kind, Kind::InvalidArgument);
-        options.proxy.as_mut().unwrap().variable = Some("HTTPS_PROXY".to_owned());
+        options.variables.insert(PROXY.to_owned(), "HTTPS_PROXY".to_owned());
         assert!(options.check().unwrap().transport.proxy.is_none());
     }
 }

@@ -143,7 +143,7 @@ pub struct Error {
     pub retry_after: Option<Duration>,
     /// The lower layer's own words, where they are known to be safe.
     pub cause: Option<Box<str>>,
-    /// The option that is unusable.
+    /// The unusable option; its message lacks the subject until the source is named.
     pub option: Option<&'static str>,
 }
 
@@ -206,9 +206,10 @@ impl Error {
         Some(if *reason == Unavailable::Pending { error.retryable() } else { error })
     }
 
-    /// An unusable option: its name, and what completes the sentence "The option … ".
-    pub fn option(option: &'static str, problem: &str) -> Self {
-        Self { option: Some(option), ..Self::argument(format!("The option {option} {problem}")) }
+    /// An unusable option. The problem completes a sentence that `config` begins with the option, or with the environment
+    /// variable that its value came from.
+    pub fn option(option: &'static str, problem: impl Into<String>) -> Self {
+        Self { option: Some(option), ..Self::argument(problem.into()) }
     }
 
     /// The client was closed before the call.

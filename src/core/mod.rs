@@ -57,8 +57,10 @@ pub fn open(
     options: &Options,
     fleet_options: Option<&fleet::settings::Options>,
 ) -> Result<(Client, Option<Catalog>), Error> {
-    let Config { endpoint, catalog, limits, attempts, transport, keys } = options.check()?;
-    let settings = fleet_options.map(|options| options.check()).transpose()?;
+    let Config { endpoint, catalog, limits, attempts, transport, keys } =
+        options.check().map_err(|error| options.name_source(error))?;
+    let settings = fleet_options.map(|options| options.check()).transpose();
+    let settings = settings.map_err(|error| options.name_source(error))?;
     let (clock, jitter) = (Clock::system(), fastrand::f64);
     let keys = match keys {
         Ok(keys) => keys,

@@ -10,13 +10,14 @@ use url::{Host, Url};
 use crate::core::error::Error;
 use crate::core::secret::{Secret, basic_authorization};
 
+/// What messages call it.
+pub const OPTION: &str = "proxy";
+
 /// What the options and the environment say of a proxy.
 #[derive(Clone, Debug)]
 pub struct ProxySetting {
     /// The proxy's URL, perhaps with a password.
     pub url: Secret,
-    /// The environment variable that the URL comes from; `None` for the option.
-    pub variable: Option<String>,
     /// Hosts that the proxy is not used for, as in `NO_PROXY`; empty for the option.
     pub no_proxy: String,
 }
@@ -40,8 +41,7 @@ impl Proxy {
         if host.is_some_and(|host| is_exempt(&setting.no_proxy, &host, port)) {
             return Ok(None);
         }
-        let source = setting.variable.as_deref().unwrap_or("the option proxy");
-        Self::parse(setting.url.expose(), source).map(Some)
+        Self::parse(setting.url.expose()).map(Some)
     }
 
     /// Whether the proxy itself is spoken to over TLS.
@@ -55,18 +55,17 @@ impl Proxy {
         basic_authorization(name, password.expose())
     }
 
-    fn parse(text: &str, source: &str) -> Result<Self, Error> {
+    fn parse(text: &str) -> Result<Self, Error> {
         let refuse = |problem: &str| {
-            Err(Error::argument(format!(
-                "The proxy in {source} {problem}: use a URL such as http://proxy.example.com:3128"
-            )))
+            Err(Error::option(OPTION, format!("{problem}: use a URL such as http://proxy.example.com:3128")))
         };
         // `host:port` alone is what many environments hold.
         let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
         if !is_encoded(&text) {
-            return Err(Error::argument(format!(
-                "The proxy in {source} holds a user name or a password that is not percent-encoded: write @ as %40, / as %2F, # as %23, ? as %3F and % as %25 in them"
-            )));
+            return Err(Error::option(
+                OPTION,
+                "holds a user name or a password that is not percent-encoded: write @ as %40, / as %2F, # as %23, ? as %3F and % as %25 in them",
+            ));
         }
         let Ok(mut url) = Url::parse(&text) else {
             return refuse("is not a URL");
@@ -193,21 +192,17 @@ mod tests {
 
     #[test]
     fn credentials_leave_the_url_and_stay_hidden() {
-        let proxy = Proxy::parse("http://me:hunter%232@proxy.test:3128", "HTTPS_PROXY").unwrap();
+        let proxy = Proxy::parse("http://me:hunter%232@proxy.test:3128").unwrap();
         assert_eq!(proxy.url.as_str(), "http://proxy.test:3128/");
         let (name, password) = proxy.credentials.clone().unwrap();
         assert_eq!((name.as_str(), password.expose()), ("me", "hunter#2"));
         assert!(!format!("{proxy:?}").contains("hunter"));
-        assert_eq!(
-            Proxy::parse("proxy.test:3128", "ALL_PROXY").unwrap().url.as_str(),
-            "http://proxy.test:3128/"
-        );
+        assert_eq!(Proxy::parse("proxy.test:3128").unwrap().url.as_str(), "http://proxy.test:3128/");
     }
 
     #[test]
     fn credentials_that_are_not_encoded_are_told_without_being_shown() {
-        let password =
-            |text: &str| Proxy::parse(text, "HTTPS_PROXY").map(|proxy| proxy.credentials.unwrap().1);
+        let password = |text: &str| Proxy::parse(text).map(|proxy| proxy.credentials.unwrap().1);
         for raw in [
             "hun@ter",
             "hun/ter",
@@ -220,10 +215,7 @@ mod tests {
             "100% hunter",
         ] {
             let error = password(&format!("http://me:{raw}@p.test:3128")).unwrap_err();
-            assert!(
-                error.message.starts_with("The proxy in HTTPS_PROXY holds a user name or a password that"),
-                "{error:?}"
-            );
+            assert!(error.message.starts_with("holds a user name or a password that"), "{error:?}");
             assert!(!error.message.contains("ter@") && !error.message.contains("hun"));
             assert!(password(&format!("{raw}:secret@p.test:3128")).is_err());
         }
@@ -237,10 +229,8 @@ mod tests {
         for text in
             ["socks5://p.test", "http://", "http://p.test/path", "http://p.test?x", "ftp://hunter2@p.test"]
         {
-            let error = Proxy::parse(text, "ALL_PROXY").unwrap_err();
-            assert!(
-                error.message.starts_with("The proxy in ALL_PROXY ") && !error.message.contains("p.test")
-            );
+            let error = Proxy::parse(text).unwrap_err();
+            assert!(error.option == Some("proxy") && !error.message.contains("p.test"));
         }
     }
 }
