@@ -550,7 +550,9 @@ describe('a proxy', () => {
 
     const { code, steps } = await doctor([], { XKIT_BASE_URL, HTTPS_PROXY, ...env })
 
-    expect(steps.proxy).toEqual(only(/^FAIL The environment variable HTTPS_PROXY .*\(ERR_INVALID_ARG_VALUE\)$/))
+    expect(steps.proxy).toEqual(
+      only(/^FAIL The environment variable HTTPS_PROXY .*\(ERR_INVALID_ARG_VALUE\)$/),
+    )
     expect(outputs[0].stdout).not.toContain('proxy.invalid')
     expect(code).toBe(1)
   })

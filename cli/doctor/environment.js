@@ -18,12 +18,7 @@ const PLACEHOLDERS = {
 
 /** Constructs a client that takes the named options from the environment; what it throws is about those alone. */
 function construct(XkitClient, ...names) {
-  return constructWith(XkitClient, Object.fromEntries(names.map(name => [name, undefined])))
-}
-
-/** Constructs a client with these options; what it throws is about those alone. */
-function constructWith(XkitClient, options) {
-  return new XkitClient({ ...PLACEHOLDERS, ...options })
+  return new XkitClient({ ...PLACEHOLDERS, ...Object.fromEntries(names.map(name => [name, undefined])) })
 }
 
 /** What `ask` returns while a variable has another value, or none. Synchronous, so that nobody else sees it. */
@@ -41,4 +36,4 @@ function withVariable(name, value, ask) {
   }
 }
 
-module.exports = { DEFAULT_BASE_URL, construct, constructWith, withVariable }
+module.exports = { DEFAULT_BASE_URL, construct, withVariable }

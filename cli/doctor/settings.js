@@ -3,7 +3,7 @@
 
 const { X509Certificate } = require('node:crypto')
 const { readFileSync } = require('node:fs')
-const { DEFAULT_BASE_URL, construct, constructWith, withVariable } = require('./environment.js')
+const { DEFAULT_BASE_URL, construct, withVariable } = require('./environment.js')
 const { describe } = require('../output.js')
 const { PATH_VARIABLES, nodeRoots, variable } = require('../../lib/environment.js')
 
