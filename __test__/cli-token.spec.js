@@ -4,13 +4,13 @@
 const { execFile } = require('node:child_process')
 const path = require('node:path')
 const { startEmulator } = require('../emulator')
-const { html, json, startPlatform } = require('./support/platform')
+const { flat, html, json, startPlatform } = require('./support/platform')
 const { closedPort } = require('./support/rigs')
 
 const COMMAND = path.join(__dirname, '..', 'bin', 'xkit.js')
 const KEYS = { publishableKey: 'pk_cli_71c0aa', secretKey: 'sk_cli_9be2d4' }
 const TOKEN = 'xoxb-cli-5e81'
-const DOCTOR_LINE = 'xkit: `npx xkit doctor` checks the set-up step by step\n'
+const DOCTOR_LINE = 'xkit: `npx --no xkit doctor` checks the set-up step by step\n'
 
 let emulator
 let environment
@@ -90,6 +90,48 @@ describe('an active connection', () => {
 
     await expect(run(['--', '--json', '-5'])).resolves.toEqual({ code: 0, stdout: `${TOKEN}\n`, stderr: '' })
     expect(asked()).toEqual(['200 /api/platform/connections/--json/-5'])
+  })
+})
+
+describe('characters that a terminal acts upon', () => {
+  // C0, C1, DEL, bidi, zero width, line separators, and one beyond the basic plane.
+  const NASTY = 'a\u001b[31m\u009b31m\u007f\u202e\u200b\u2028\u{e0041}z'
+  const INVISIBLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u
+
+  async function runAgainst(authorization, ...args) {
+    const body = flat({ authorization: { access_token: TOKEN, display_label: NASTY, ...authorization } })
+    const platform = await startPlatform(json(200, body))
+    try {
+      return await run(['u1', 'slack', ...args], { XKIT_BASE_URL: platform.baseUrl })
+    } finally {
+      await platform.close()
+    }
+  }
+
+  test.each([
+    ['of an active connection', {}, 0],
+    ['of one that broke', { status: 'error', access_token: '', error_message: NASTY, error_code: NASTY }, 2],
+  ])('%s are escaped in JSON, which says the same', async (_what, authorization, code) => {
+    const ended = await runAgainst(authorization, '--json')
+    expect(ended.code).toBe(code)
+    expect(ended.stdout.slice(0, -1)).not.toMatch(INVISIBLE)
+    expect(ended.stderr.replaceAll('\n', '')).not.toMatch(INVISIBLE)
+    expect(JSON.parse(ended.stdout).displayLabel).toBe(NASTY)
+  })
+
+  test('in a token keep it from being printed, but as JSON', async () => {
+    const token = `${TOKEN}\u202e\u{e0041}`
+    const plain = await runAgainst({ access_token: token })
+    expect([plain.stdout, plain.code]).toEqual(['', 1])
+    expect(plain.stderr).toMatch(/^xkit: the token holds characters that a terminal does not show.*--json\n$/)
+    expect(JSON.parse((await runAgainst({ access_token: token }, '--json')).stdout).accessToken).toBe(token)
+  })
+
+  test('in an argument are not repeated as they are', async () => {
+    const { stderr, code } = await run(['u1', 'slack', '--\u009b31m\u202e'])
+    expect(stderr).toMatch(/^xkit: [^\n]+\n$/)
+    expect(stderr.slice(0, -1)).not.toMatch(INVISIBLE)
+    expect(code).toBe(1)
   })
 })
 

@@ -1,11 +1,24 @@
-// Owns what the command says of an error: one line that is safe to print, with the code.
+// Owns what the commands print: lines without control characters, and an error as one line with its code.
 'use strict'
 
 const { isXkitError } = require('../lib/errors.js')
 
-/** One line, whatever a server put into it: no control characters, hence no terminal sequences. */
+/** What a terminal acts upon instead of showing it: controls, line breaks, and marks that change the direction of text. */
+const INVISIBLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu
+
+/** One line that a terminal shows as it is, whatever a server or a file put into the text. */
 function clean(text) {
-  return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu, ' ').trim()
+  return text.replace(INVISIBLE, ' ').trim()
+}
+
+/** JSON that a terminal shows as it is: the same value, with every invisible character escaped. */
+function toJson(value) {
+  const escaped = codeUnit => `\\u${codeUnit.charCodeAt(0).toString(16).padStart(4, '0')}`
+  return JSON.stringify(value).replace(INVISIBLE, run => run.split('').map(escaped).join(''))
+}
+
+function hasInvisible(text) {
+  return text.search(INVISIBLE) !== -1
 }
 
 /** What happened and what to do, then what to search and to quote: code, cause, request id. */
@@ -21,7 +34,7 @@ function describe(error) {
 }
 
 function printError(...lines) {
-  process.stderr.write(lines.map(line => `xkit: ${line}\n`).join(''))
+  process.stderr.write(lines.map(line => `xkit: ${clean(line)}\n`).join(''))
 }
 
-module.exports = { clean, describe, printError }
+module.exports = { clean, describe, hasInvisible, printError, toJson }

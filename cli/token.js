@@ -2,7 +2,7 @@
 'use strict'
 
 const { UsageError, onlyKind, readId } = require('./arguments.js')
-const { clean, describe, printError } = require('./output.js')
+const { describe, hasInvisible, printError, toJson } = require('./output.js')
 const { DEFAULT_PATHS } = require('./paths.js')
 const { startEmulator } = require('../emulator/index.js')
 const { ConnectionUnavailableError, XkitClient, isXkitError } = require('../index.js')
@@ -15,7 +15,7 @@ const MAX_TIMEOUT_MS = 2 ** 31 - 1
 
 const help = `Usage: xkit token <user> <slug> [options]
 
-Prints a valid access token for the user's connection, and nothing else, so that $(npx xkit token u1 slack) works.
+Prints a valid access token for the user's connection, and nothing else, so that $(npx --no xkit token u1 slack) works.
 
   --group          the first argument is a group's id
   --context        the first argument is a context's id
@@ -47,15 +47,15 @@ function readTimeout(text) {
 }
 
 /** The whole connection, with the token, which no copy takes along by itself and which is the point of asking here. */
-function toJson(connection) {
-  return JSON.stringify({ ...connection, accessToken: connection.accessToken })
+function wholeJson(connection) {
+  return toJson({ ...connection, accessToken: connection.accessToken })
 }
 
 function explainUnavailable(error) {
   const { connectUrl, errorCode, errorMessage } = error.connection
   const words = [errorCode, errorMessage].filter(Boolean).join(': ')
   const lines = [describe(error)]
-  if (words !== '') lines.push(`the platform says: ${clean(words)}`)
+  if (words !== '') lines.push(`the platform says: ${words}`)
   else if (connectUrl === undefined)
     lines.push('set XKIT_CATALOG_URL to be told the page where the owner does that')
   printError(...lines)
@@ -63,7 +63,7 @@ function explainUnavailable(error) {
 
 function explainFailure(error) {
   const lines = [describe(error)]
-  if (isXkitError(error)) lines.push('`npx xkit doctor` checks the set-up step by step')
+  if (isXkitError(error)) lines.push('`npx --no xkit doctor` checks the set-up step by step')
   printError(...lines)
 }
 
@@ -90,7 +90,13 @@ async function run(values, positionals) {
     }
     const client = createClient(emulator)
     const token = await client.getAccessToken(owner, slug, { timeoutMs })
-    const text = values.json ? toJson(await client.getConnection(owner, slug, { timeoutMs })) : token
+    if (!values.json && hasInvisible(token)) {
+      printError(
+        'the token holds characters that a terminal does not show, so it is not printed: see it with --json',
+      )
+      return FAILURE
+    }
+    const text = values.json ? wholeJson(await client.getConnection(owner, slug, { timeoutMs })) : token
     process.stdout.write(`${text}\n`)
     return OK
   } catch (error) {
@@ -98,7 +104,7 @@ async function run(values, positionals) {
       explainFailure(error)
       return FAILURE
     }
-    if (values.json) process.stdout.write(`${toJson(error.connection)}\n`)
+    if (values.json) process.stdout.write(`${wholeJson(error.connection)}\n`)
     explainUnavailable(error)
     return UNAVAILABLE
   } finally {
