@@ -489,19 +489,22 @@ proof('allow-http.mjs', 'calls a platform by http outside of production', async 
 proof('compose.yaml', 'starts the emulator so that the application finds it', async () => {
   const text = read(`${FOLDER}/compose.yaml`)
   const list = key => JSON.parse(new RegExp(`^ +${key}:\\s+(\\[.*\\])$`, 'm').exec(text)[1])
-  const environment = Object.fromEntries(
+  const all = Object.fromEntries(
     Array.from(text.matchAll(/^ {6}(XKIT_\w+): (.+)$/gm), ([, name, value]) => [name, value]),
   )
+  const ofEmulator = ([name]) => name.startsWith('XKIT_EMULATOR_')
+  const environment = Object.fromEntries(Object.entries(all).filter(entry => !ofEmulator(entry)))
+  const env = { ...process.env, ...Object.fromEntries(Object.entries(all).filter(ofEmulator)) }
   const services = Array.from(text.matchAll(/^ {2}(\w+):$/gm), ([, name]) => name)
-  const [npx, yes, packaged, command, ...flags] = list('command')
-  expect([npx, yes, packaged]).toEqual(['npx', '--yes', `--package=${manifest.name}`])
+  const [npx, no, end, command, ...flags] = list('command')
+  expect([npx, no, end]).toEqual(['npx', '--no', '--'])
   const [, mounted] = list('volumes')[0].split(':')
-  expect(flags).toContain(mounted)
+  expect(flags).toContain(`--seed=${mounted}`)
 
   const seed = path.join(scratch, 'seed.json')
   writeFileSync(seed, JSON.stringify({ users: { u1: { slack: { accessToken: 'seeded' } } } }))
-  const args = [manifest.bin[command], ...flags.map(flag => (flag === mounted ? seed : flag)), '--port', '0']
-  const child = spawn(process.execPath, args, { cwd: ROOT, stdio: ['ignore', 'pipe', 'ignore'] })
+  const args = [manifest.bin[command], ...flags.map(flag => flag.replace(mounted, seed)), '--port', '0']
+  const child = spawn(process.execPath, args, { cwd: ROOT, env, stdio: ['ignore', 'pipe', 'ignore'] })
   try {
     let printed = ''
     for await (const chunk of child.stdout) {
@@ -511,11 +514,13 @@ proof('compose.yaml', 'starts the emulator so that the application finds it', as
     const set = name => new RegExp(`^${name}=(.*)$`, 'm').exec(printed)[1]
     const { hostname, port, pathname } = new URL(environment.XKIT_BASE_URL)
     expect(services).toContain(hostname)
+    expect(flags).toContain(`--allow-host=${hostname}`)
     expect(pathname).toBe(new URL(set('XKIT_BASE_URL')).pathname)
     expect(list('ports')).toEqual([`127.0.0.1:${port}:${port}`])
     expect(environment.XKIT_CATALOG_URL).toBe(`http://localhost:${port}`)
-    const env = { ...environment, XKIT_BASE_URL: set('XKIT_BASE_URL') }
-    expect(await resultOf('allow-http.mjs', "await xkit.getAccessToken('u1', 'slack')", env)).toBe('seeded')
+    const ofApplication = { ...environment, XKIT_BASE_URL: set('XKIT_BASE_URL') }
+    const token = await resultOf('allow-http.mjs', "await xkit.getAccessToken('u1', 'slack')", ofApplication)
+    expect(token).toBe('seeded')
     const [, , flag, check] = list('test')
     await node([flag, check.replaceAll(port, new URL(set('XKIT_BASE_URL')).port)])
   } finally {

@@ -245,7 +245,7 @@ describe('the buttons', () => {
     expect(await authorizationOf('/connections/u1/slack')).toBeNull()
   })
 
-  test('a post from another origin or under a foreign host is refused', async () => {
+  test('a post from another origin is refused', async () => {
     await start({ users: { u1: { slack: {} } } })
     const { port } = new URL(emulator.catalogUrl)
     const form = { kind: 'user', id: 'u1', action: 'disable' }
@@ -255,11 +255,6 @@ describe('the buttons', () => {
       { origin: 'http://127.0.0.1:1' },
       { origin: `https://127.0.0.1:${port}` },
       { origin: `http://localhost:${port}` },
-      { host: 'evil.example' },
-      { host: `127.0.0.1.evil.example:${port}` },
-      { host: `evil.example:${port}`, origin: `http://evil.example:${port}` },
-      { host: ':1' },
-      { host: 'not a host' },
     ]) {
       expect([headers, (await post('/connectors/slack', form, headers)).status]).toEqual([headers, 403])
     }

@@ -4,6 +4,7 @@
 const { spawn } = require('node:child_process')
 const { once } = require('node:events')
 const { mkdtempSync, rmSync, writeFileSync } = require('node:fs')
+const http = require('node:http')
 const net = require('node:net')
 const { tmpdir } = require('node:os')
 const path = require('node:path')
@@ -35,7 +36,8 @@ function seedFile(name, text) {
 }
 
 function run(...args) {
-  const child = spawn(process.execPath, [COMMAND, ...args], { stdio: ['ignore', 'pipe', 'pipe'] })
+  const env = typeof args.at(-1) === 'object' ? { ...process.env, ...args.pop() } : process.env
+  const child = spawn(process.execPath, [COMMAND, ...args], { env, stdio: ['ignore', 'pipe', 'pipe'] })
   const result = { stdout: '', stderr: '' }
   let ready
   const started = new Promise(resolve => {
@@ -63,7 +65,12 @@ async function startCommand(...args) {
   return { ...running, environment }
 }
 
-async function ask(environment, route, publishableKey, secretKey) {
+async function ask(
+  environment,
+  route,
+  publishableKey = environment.XKIT_PUBLISHABLE_KEY,
+  secretKey = environment.XKIT_SECRET_KEY,
+) {
   const authorization = `Basic ${Buffer.from(`${publishableKey}:${secretKey}`).toString('base64')}`
   // A connection of its own: a pooled one would not tell whether the command ends it.
   const headers = { authorization, connection: 'close' }
@@ -77,14 +84,13 @@ test('prints what to set, and serves its seed under it', async () => {
   expect(environment).toEqual({
     XKIT_BASE_URL: expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+\/api\/platform$/),
     XKIT_CATALOG_URL: environment.XKIT_BASE_URL.replace('/api/platform', ''),
-    XKIT_PUBLISHABLE_KEY: 'pk_emulator',
-    XKIT_SECRET_KEY: 'sk_emulator',
+    XKIT_PUBLISHABLE_KEY: expect.stringMatching(/^pk_emulator_[\w-]{20,}$/),
+    XKIT_SECRET_KEY: expect.stringMatching(/^sk_emulator_[\w-]{20,}$/),
   })
   expect(result.stderr).toBe('')
-  const { XKIT_PUBLISHABLE_KEY: publishableKey, XKIT_SECRET_KEY: secretKey } = environment
-  const answer = await ask(environment, '/connections/u1/slack', publishableKey, secretKey)
+  const answer = await ask(environment, '/connections/u1/slack')
   expect(answer.json.authorization.access_token).toBe('xoxb')
-  const group = await ask(environment, '/groups/acme/connections/slack', publishableKey, secretKey)
+  const group = await ask(environment, '/groups/acme/connections/slack')
   expect(group.json.connection.enabled).toBe(false)
   const page = await fetch(environment.XKIT_CATALOG_URL, { headers: { connection: 'close' } })
   expect(await page.text()).toMatch(/u1/)
@@ -100,7 +106,75 @@ test('keys given by flag are the ones that count, and are not printed', async ()
   expect(environment).toMatchObject({ XKIT_PUBLISHABLE_KEY: '********', XKIT_SECRET_KEY: '********' })
   expect(result.stdout).not.toMatch(/pk_mine|sk_mine/)
   expect((await ask(environment, '/connections/u1/slack', 'pk_mine', 'sk_mine')).status).toBe(404)
-  expect((await ask(environment, '/connections/u1/slack', 'pk_emulator', 'sk_emulator')).status).toBe(401)
+  expect((await ask(environment, '/connections/u1/slack', 'pk_mine', 'sk_other')).status).toBe(401)
+})
+
+test('keys given by the environment count, and are not printed; those of a client do not', async () => {
+  const { environment, result } = await startCommand({
+    XKIT_EMULATOR_PUBLISHABLE_KEY: 'pk_mine',
+    XKIT_EMULATOR_SECRET_KEY: 'sk_mine',
+    XKIT_SECRET_KEY: 'sk_real',
+  })
+  expect(environment).toMatchObject({ XKIT_PUBLISHABLE_KEY: '********', XKIT_SECRET_KEY: '********' })
+  expect(result.stdout).not.toMatch(/pk_mine|sk_mine|sk_real/)
+  expect((await ask(environment, '/connections/u1/slack', 'pk_mine', 'sk_mine')).status).toBe(404)
+  expect((await ask(environment, '/connections/u1/slack', 'pk_mine', 'sk_real')).status).toBe(401)
+})
+
+test('a wrong key of the environment is told by its name', async () => {
+  const { stderr, code } = await run({ XKIT_EMULATOR_PUBLISHABLE_KEY: 'sk_stray:' }).ended
+  expect(stderr).toBe('xkit-emulator: XKIT_EMULATOR_PUBLISHABLE_KEY must not hold a colon\n')
+  expect(code).toBe(2)
+})
+
+test('prints whom it knows, with the state of each connection, and where the service is', async () => {
+  const seed = {
+    users: { u1: { slack: { accessToken: 'xoxb' }, github: { enabled: false } }, u2: {} },
+    groups: { 'acme\u202e': { slack: { status: 'error', errorMessage: 'gone' } } },
+    contexts: { c1: { slack: { status: 'awaiting_callback' } } },
+  }
+  const { result, environment } = await startCommand('--seed', seedFile('known.json', JSON.stringify(seed)))
+  expect(result.stdout).toContain(`
+It knows:
+
+  user u1: slack active, github not enabled
+  user u2: nothing set up
+  group acme : slack needs repair
+  context c1: slack pending (awaiting_callback)
+`)
+  expect(result.stdout).not.toMatch(/xoxb|\u202e/)
+  const service = `${environment.XKIT_CATALOG_URL}/service`
+  expect(result.stdout).toContain(`  Service       ${service}/<slug>/`)
+  const headers = { authorization: 'Bearer xoxb', connection: 'close' }
+  expect(await (await fetch(`${service}/slack/me`, { headers })).json()).toMatchObject({ ok: true })
+})
+
+test('without a seed it says so; of a long one it shows the beginning', async () => {
+  expect((await startCommand()).result.stdout).toMatch(/It knows no owner.*--seed/)
+  const users = Object.fromEntries(Array.from({ length: 25 }, (_, index) => [`u${index}`, {}]))
+  const { result } = await startCommand('--seed', seedFile('long.json', JSON.stringify({ users })))
+  expect(result.stdout).toMatch(/ {2}user u19: nothing set up\n {2}and 5 more\n/)
+})
+
+test('--allow-host adds names that it answers for', async () => {
+  const { child, ended, environment } = await startCommand(
+    '--allow-host',
+    'xkit',
+    '--allow-host',
+    'other.test',
+  )
+  const { port } = new URL(environment.XKIT_CATALOG_URL)
+  const statusFor = async host => {
+    const request = http.get({ host: '127.0.0.1', port, headers: { host }, agent: false })
+    const [response] = await once(request, 'response')
+    response.resume()
+    return response.statusCode
+  }
+  expect(await statusFor('xkit:4010')).toBe(200)
+  expect(await statusFor('other.test')).toBe(200)
+  expect(await statusFor('evil.example')).toBe(421)
+  child.kill()
+  expect((await ended).stderr).toMatch(/XKIT_EMULATOR_HOST.*"evil\.example".*--allow-host/)
 })
 
 test('a seed may begin with a byte order mark', async () => {
@@ -108,7 +182,7 @@ test('a seed may begin with a byte order mark', async () => {
     '--seed',
     seedFile('bom.json', '\uFEFF{ "users": { "u1": {} } }'),
   )
-  expect((await ask(environment, '/connections/u1/slack', 'pk_emulator', 'sk_emulator')).status).toBe(200)
+  expect((await ask(environment, '/connections/u1/slack')).status).toBe(200)
 })
 
 // Elsewhere a signal sent by another process ends a process without asking it.
@@ -142,7 +216,7 @@ test('serves its catalog in another layout, and quotes what a shell or a file of
   expect(environment.XKIT_CATALOG_URL).toMatch(/^'http:.*\/settings#\/connectors\/{slug}'$/)
 })
 
-const WARNING = /^xkit-emulator: warning: anyone who reaches this port gets tokens[^\n]*\n$/
+const WARNING = /^xkit-emulator: warning: anyone who reaches this port and has the keys gets tokens[^\n]*\n$/
 
 test.each(['0.0.0.0', '::'])('--host %s listens everywhere, and warns of it on stderr', async host => {
   const { environment, result, ended } = await startCommand('--host', host)
@@ -155,9 +229,9 @@ test.each(['0.0.0.0', '::'])('--host %s listens everywhere, and warns of it on s
   expect(hostname).toBe(host === '::' ? '[::1]' : '127.0.0.1')
   expect(result.stderr).toMatch(WARNING)
   // One that the default does not listen on.
-  const elsewhere = { XKIT_BASE_URL: `http://127.0.0.2:${port}/api/platform` }
+  const elsewhere = { ...environment, XKIT_BASE_URL: `http://127.0.0.2:${port}/api/platform` }
   const asked = process.platform === 'darwin' ? environment : elsewhere
-  expect((await ask(asked, '/connections/u1/slack', 'pk_emulator', 'sk_emulator')).status).toBe(404)
+  expect((await ask(asked, '/connections/u1/slack')).status).toBe(404)
 })
 
 test.each([[[]], [['--host', '127.0.0.1']], [['--host', 'localhost']]])(
@@ -166,7 +240,7 @@ test.each([[[]], [['--host', '127.0.0.1']], [['--host', 'localhost']]])(
     const { environment, result } = await startCommand(...args)
     expect(result.stderr).toBe('')
     const { port } = new URL(environment.XKIT_BASE_URL)
-    expect((await ask(environment, '/connections/u1/slack', 'pk_emulator', 'sk_emulator')).status).toBe(404)
+    expect((await ask(environment, '/connections/u1/slack')).status).toBe(404)
     const socket = net.connect(port, '127.0.0.2')
     const [error] = await once(socket, 'error')
     expect(['ECONNREFUSED', 'EADDRNOTAVAIL', 'ETIMEDOUT']).toContain(error.code)
@@ -185,8 +259,18 @@ test('--help says how to use it', async () => {
   const { ended } = run('--help')
   const { stdout, stderr, code } = await ended
   expect(stdout).toMatch(/^Usage: xkit-emulator/)
-  for (const flag of ['--port', '--host', '--seed', '--publishable-key', '--secret-key', '--catalog-path'])
-    expect(stdout).toContain(flag)
+  const flags = [
+    '--port',
+    '--host',
+    '--allow-host',
+    '--seed',
+    '--publishable-key',
+    '--secret-key',
+    '--catalog-path',
+  ]
+  for (const flag of flags) expect(stdout).toContain(flag)
+  expect(stdout).toMatch(/XKIT_EMULATOR_SECRET_KEY.*list of processes.*history/s)
+  expect(stdout).toMatch(/Exit codes: 0 .*; 1 .*; 2 /)
   expect([stderr, code]).toEqual(['', 0])
 })
 
@@ -199,6 +283,8 @@ test.each([
   [['--port', '-1'], /--port/],
   [['--host', ''], /--host/],
   [['--host', 'http://0.0.0.0'], /--host/],
+  [['--allow-host', 'http://xkit'], /--allow-host must be the name of a host/],
+  [['--allow-host', 'a\u009b31m'], /--allow-host/],
   [['--secret-key', ''], /--secret-key/],
   [['--publishable-key', 'a:b'], /--publishable-key/],
   [['--catalog-path', '/integrations'], /--catalog-path must .*\{slug\}/],
@@ -212,7 +298,39 @@ test.each([
 })
 
 test.each([
-  ['is no JSON', '{ "users": { "u1": { "slack": { "accessToken": "xoxb" ', /not valid JSON/],
+  [
+    'ends too early',
+    '{ "users": {\n"u1": { "slack": { "accessToken": "xoxb" ',
+    /line 2, column 42: the file ends too early/,
+  ],
+  [
+    'has a comment',
+    '{\n  // "xoxb"\n  "users": {} }',
+    /not valid JSON: line 2, column 3: JSON has no comments/,
+  ],
+  ['has a comment of another kind', '{ "users": {} /* xoxb */ }', /line 1, column 15: JSON has no comments/],
+  ['has a comma too much', '{\n "users": {\n "u1": {},\n } }', /line 4, column 2: a comma stands before it/],
+  ['has single quotes', "{ 'users': {} }", /line 1, column 3: text stands in double quotes/],
+  [
+    'has a mark within',
+    '{}\r\n\uFEFF',
+    /line 2, column 1: the character U\+FEFF may only stand inside of a text/,
+  ],
+  ['has a space that is none', '{ "users":\u00A0{} }', /line 1, column 11: the character U\+00A0/],
+  [
+    'has an open text',
+    '{ "users": {}, "xoxb\n": 1 }',
+    /line 1, column 16: the text that begins here is not closed/,
+  ],
+  ['is UTF-16', Buffer.from('\uFEFF{ "users": {} }', 'utf16le'), /encoded as UTF-16; save it as UTF-8/],
+  ['is UTF-16 of the other order', Buffer.from('\uFEFF{}', 'utf16le').swap16(), /UTF-16/],
+  ['is UTF-16 without a mark', Buffer.from('{ "users": {} }', 'utf16le'), /UTF-16/],
+  [
+    'is Latin-1',
+    Buffer.from('{ "users": {\n"Jos\xe9": {} } }', 'latin1'),
+    /not encoded as UTF-8 \(line 2\); save it as UTF-8/,
+  ],
+  ['is empty', '', /line 1, column 1: the file ends too early/],
   ['is no object', '[]', /must be an object of: users, groups, contexts/],
   ['has an unknown field', '{ "port": 1 }', /must be an object of: users, groups, contexts/],
   [

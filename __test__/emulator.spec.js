@@ -242,13 +242,14 @@ describe('answers', () => {
 
   test.each([
     ['none', undefined],
-    ['another secret', basic('pk_emulator', 'sk_other')],
-    ['another publishable key', basic('pk_other', 'sk_emulator')],
-    ['swapped keys', basic('sk_emulator', 'pk_emulator')],
-    ['a bearer token', 'Bearer sk_emulator'],
+    ['another secret', basic('pk_mine', 'sk_other')],
+    ['another publishable key', basic('pk_other', 'sk_mine')],
+    ['swapped keys', basic('sk_mine', 'pk_mine')],
+    ['a bearer token', 'Bearer sk_mine'],
     ['garbage', 'Basic'],
   ])('credentials that are %s are a JSON 401', async (_, authorization) => {
-    const emulator = await start({ users: { u1: { slack: {} } } })
+    const keys = { publishableKey: 'pk_mine', secretKey: 'sk_mine' }
+    const emulator = await start({ ...keys, users: { u1: { slack: {} } } })
     const response = await fetch(`${emulator.baseUrl}/connections/u1/slack`, {
       headers: authorization === undefined ? {} : { authorization },
     })
@@ -260,7 +261,7 @@ describe('answers', () => {
     const emulator = await start({ publishableKey: 'pk_a', secretKey: 'sk:ä:b', users: { u1: {} } })
     expect(emulator).toMatchObject({ publishableKey: 'pk_a', secretKey: 'sk:ä:b' })
     expect((await ask(emulator, '/connections/u1/slack')).status).toBe(200)
-    const authorization = basic('pk_emulator', 'sk_emulator')
+    const authorization = basic('pk_a', 'sk_b')
     expect((await ask(emulator, '/connections/u1/slack', { headers: { authorization } })).status).toBe(401)
   })
 
@@ -718,7 +719,7 @@ describe('close', () => {
         hooked.failNext({ fault: 'stall' })
         const client = net.connect(new URL(emulator.baseUrl).port, '127.0.0.1')
         client.on('error', () => {})
-        client.write('GET /api/platform/ HTTP/1.1\\r\\nHost: a\\r\\n\\r\\n')
+        client.write('GET /api/platform/ HTTP/1.1\\r\\nHost: localhost\\r\\n\\r\\n')
         const { requests } = emulator
         await new Promise(resolve => { requests.push = () => resolve() })
         await Promise.all([emulator.close(), webhook.catch(() => {})])

@@ -101,7 +101,8 @@ ${content}
 `.text
 }
 
-function describe(connection) {
+/** How a person reads a connection's state. */
+function describeState(connection) {
   if (connection === undefined) return { label: 'not set up', tone: 'soft' }
   if (!connection.enabled) return { label: 'not enabled', tone: 'soft' }
   if (connection.status === 'active') return { label: 'active', tone: 'good' }
@@ -110,7 +111,7 @@ function describe(connection) {
 }
 
 function stateText(connection) {
-  const { label, tone } = describe(connection)
+  const { label, tone } = describeState(connection)
   return html`<span class="${tone}">${label}</span>`
 }
 
@@ -128,7 +129,7 @@ function homePage(owners) {
 <p>The emulator knows no user, group or context, so the API answers 404 for each. Name one:</p>
 <p>in code, <code>emulator.setConnection('some-user-id', 'slack')</code> or
 <code>startEmulator({ users: { 'some-user-id': {} } })</code>;</p>
-<p>on the command line, <code>xkit-emulator --seed seed.json</code> with
+<p>on the command line, <code>npx --no -- xkit-emulator --seed seed.json</code> with
 <code>{ "users": { "some-user-id": { "slack": {} } } }</code> in the file.</p>
 </section>`,
     )
@@ -167,7 +168,7 @@ function actionButton(action, what) {
 /** A page without a script cannot announce a change by itself: it is loaded with the focus on what to announce. */
 function newsOf(slug, { kind, id, connection }) {
   return html`<p role="status" tabindex="-1" autofocus>${connectorName(slug)} for ${kind} <bdi>${id}</bdi>: now ${
-    describe(connection).label
+    describeState(connection).label
   }</p>\n`
 }
 
@@ -200,4 +201,4 @@ ${sections.length > 0 ? sections : nobody}`,
   )
 }
 
-module.exports = { CATALOG_CSP, connectorPage, homePage }
+module.exports = { CATALOG_CSP, connectorPage, describeState, homePage }

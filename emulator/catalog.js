@@ -1,7 +1,6 @@
 // Owns what the catalog does: which page a path shows, which clicks change a connection, and which are refused.
 'use strict'
 
-const { isIPv4 } = require('node:net')
 const { CATALOG_CSP, connectorPage, homePage } = require('./catalog-page.js')
 const { requireId } = require('../lib/checks.js')
 const { OWNER_KINDS } = require('../lib/owner.js')
@@ -52,22 +51,9 @@ function redirect(response, location) {
   response.writeHead(303, { location, 'content-length': 0 }).end()
 }
 
-function parseUrl(text) {
-  try {
-    return new URL(text)
-  } catch {
-    return undefined
-  }
-}
-
-/** A page elsewhere could post a form here, or reach this port under its own name: neither may change a thing. */
+/** A page elsewhere can post a form to this host too, but the browser then names that page's origin. */
 function isOwnPost({ headers: { host, origin } }) {
-  const here = parseUrl(`http://${host}`)
-  if (here === undefined) return false
-  const { hostname } = here
-  const loopback =
-    hostname === 'localhost' || hostname === '[::1]' || (isIPv4(hostname) && hostname.startsWith('127.'))
-  return loopback && (origin === undefined || origin === here.origin)
+  return origin === undefined || origin === new URL(`http://${host}`).origin
 }
 
 /** The fields of a posted form, or undefined if it is longer than any that the pages hold. */

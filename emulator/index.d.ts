@@ -40,14 +40,22 @@ export interface EmulatorOptions {
   port?: number | undefined
   /**
    * Address or name to listen on. `'0.0.0.0'` (or `'::'`) is for the emulator in another container: anyone who reaches the
-   * port then gets its tokens, and may have its keys, which are no secret. `baseUrl` names the loopback then.
+   * port and has the keys then gets its tokens. `baseUrl` names the loopback then.
    * `startEmulator` rejects with Node's own error (`ENOTFOUND`, `EADDRNOTAVAIL`) where the host is none of this machine.
    * @default '127.0.0.1'
    */
   host?: string | undefined
-  /** The user name that Basic authentication must carry; without a colon. @default 'pk_emulator' */
+  /**
+   * Names under which it is reached, such as a container's, without a port. Requests for any other host than these, the
+   * name of `host`, `localhost`, names below it and IP addresses are answered 421, so that a web page cannot reach the
+   * emulator under a name that it lets lead here (DNS rebinding). The first request for a host that is refused emits a
+   * process warning (`XKIT_EMULATOR_HOST`) with its name.
+   * @default none
+   */
+  allowedHosts?: readonly string[] | undefined
+  /** The user name that Basic authentication must carry; without a colon. @default a random one */
   publishableKey?: string | undefined
-  /** The password that Basic authentication must carry. @default 'sk_emulator' */
+  /** The password that Basic authentication must carry. @default a random one */
   secretKey?: string | undefined
   /** Users that are known from the start. @default none */
   users?: ConnectionSeeds | undefined

@@ -5,6 +5,7 @@ const { API_PREFIX, createApi, isApiPath } = require('./api.js')
 const { createCatalog } = require('./catalog.js')
 const { requireDelay, requireId } = require('../lib/checks.js')
 const { createFaultQueue } = require('./faults.js')
+const { createHostCheck } = require('./hosts.js')
 const { createLayout } = require('./layout.js')
 const {
   readDelivery,
@@ -22,7 +23,7 @@ const { createStore } = require('./store.js')
 const { createWebhookSender } = require('./webhook.js')
 
 async function startEmulator(options) {
-  const { port, host, publishableKey, secretKey, seeds, shape, latencyMs, catalogPath } =
+  const { port, host, allowedHosts, publishableKey, secretKey, seeds, shape, latencyMs, catalogPath } =
     readStartOptions(options)
   const store = createStore(seeds)
   const faults = createFaultQueue()
@@ -41,7 +42,9 @@ async function startEmulator(options) {
   })
   const handleService = createService({ store, requests: serviceRequests })
   const handleCatalog = createCatalog({ store, layout: createLayout(catalogPath) })
+  const admit = createHostCheck(allowedHosts)
   const server = await startServer({ port, host }, (request, response) => {
+    if (!admit(request, response)) return
     if (isApiPath(request.url)) handleApi(request, response)
     else if (isServicePath(request.url)) handleService(request, response)
     else handleCatalog(request, response)

@@ -1,20 +1,22 @@
 // Owns how the arguments of the public functions are read: own fields only, defaults, and a reason for each refusal.
 'use strict'
 
+const { randomBytes } = require('node:crypto')
 const { validateHeaderValue } = require('node:http')
+const { isIP } = require('node:net')
 const checks = require('../lib/checks.js')
 const { parseOwner } = require('../lib/owner.js')
+const { readAllowedHost, readAllowedHosts } = require('./hosts.js')
 const { readCatalogPath } = require('./layout.js')
 const { LOOPBACK } = require('./server.js')
 
 const { invalidType, invalidValue, ownFields, requireObject } = checks
 
-const DEFAULT_PUBLISHABLE_KEY = 'pk_emulator'
-const DEFAULT_SECRET_KEY = 'sk_emulator'
 const SEED_FIELDS = { users: 'user', groups: 'group', contexts: 'context' }
 const START_FIELDS = [
   'port',
   'host',
+  'allowedHosts',
   'publishableKey',
   'secretKey',
   ...Object.keys(SEED_FIELDS),
@@ -36,6 +38,11 @@ function readHost(name, value) {
   checks.requireString(name, value)
   if (!/^[\w.:-]+$/.test(value)) throw invalidValue(`${name} must be an address or a name, without a port`)
   return value
+}
+
+/** Random, so that another user of this machine who finds the port gets no token from it. */
+function inventKey(prefix) {
+  return `${prefix}_emulator_${randomBytes(18).toString('base64url')}`
 }
 
 function readKey(name, value) {
@@ -96,8 +103,9 @@ function readStartOptions(options = {}) {
   const {
     port = 0,
     host = LOOPBACK,
-    publishableKey = DEFAULT_PUBLISHABLE_KEY,
-    secretKey = DEFAULT_SECRET_KEY,
+    allowedHosts = [],
+    publishableKey = inventKey('pk'),
+    secretKey = inventKey('sk'),
     shape,
     latencyMs = 0,
     catalogPath,
@@ -105,6 +113,10 @@ function readStartOptions(options = {}) {
   return {
     port: checks.requireInteger('options.port', port, 0, 65_535),
     host: readHost('options.host', host),
+    allowedHosts: [
+      ...readAllowedHosts('options.allowedHosts', allowedHosts),
+      ...(isIP(host) === 0 ? [readAllowedHost('options.host', host)] : []),
+    ],
     publishableKey: readPublishableKey(publishableKey),
     secretKey: readKey('options.secretKey', secretKey),
     shape: shape === undefined ? undefined : checks.requireOneOf('options.shape', shape, SHAPES),

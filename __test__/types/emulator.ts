@@ -31,6 +31,7 @@ export const seeds: ConnectionSeeds = { 'some-user-id': { slack: {}, github: { e
 export const options: Required<EmulatorOptions> = {
   port: 0,
   host: '0.0.0.0',
+  allowedHosts: ['xkit'],
   publishableKey: 'pk',
   secretKey: 'sk',
   users: seeds,
@@ -53,6 +54,8 @@ export const passedOn: [ConnectionState, EmulatorOptions, FaultPlan, RevocationO
   },
   {
     port: undefined,
+    host: undefined,
+    allowedHosts: undefined,
     publishableKey: undefined,
     secretKey: undefined,
     users: undefined,
