@@ -150,7 +150,7 @@ export interface ConnectionPaths {
   /** The documented path (given). @default process.env.XKIT_USER_PATH, else '/connections/{id}/{slug}' */
   user?: string | undefined
   /**
-   * The platform's pages do not state this path (open): check it once with `npx xkit doctor --group ID`.
+   * The platform's pages do not state this path (open): check it once with `npx --no xkit doctor --group ID`.
    * @default process.env.XKIT_GROUP_PATH, else '/groups/{id}/connections/{slug}'
    */
   group?: string | undefined

@@ -36,7 +36,9 @@ describe.each(PAGES)('%s', page => {
     const isCommand = line =>
       line.split(' && ').every(command => {
         const [, script] = /^npm (?:run )?([\w:]+)/.exec(command) ?? []
-        return script === 'ci' || script in manifest.scripts || /^npx xkit(-emulator)? /.test(command)
+        return (
+          script === 'ci' || script in manifest.scripts || /^npx --no (xkit|-- xkit-emulator) /.test(command)
+        )
       })
     const others = fencesOf(page).filter(({ file }) => file === undefined)
     const lines = others.flatMap(({ text }) => text.trimEnd().split('\n'))
@@ -45,9 +47,22 @@ describe.each(PAGES)('%s', page => {
   })
 })
 
+test('nothing tells anybody to run a command that npx might fetch from elsewhere', () => {
+  const files = [
+    ...PAGES,
+    ...SOURCES,
+    ...filesBelow('cli', '.js'),
+    ...filesBelow('emulator', '.js'),
+    'index.d.ts',
+  ]
+  const forms = files.flatMap(file => read(file).match(/npx [^\n`|"]*?\bxkit(?:-emulator)?\b/g) ?? [])
+  expect(forms.length).toBeGreaterThan(10)
+  expect([...new Set(forms)].sort()).toEqual(['npx --no -- xkit-emulator', 'npx --no xkit'])
+})
+
 test('the commands take the options that the docs give them', () => {
   const lines = PAGES.flatMap(
-    page => read(page).match(/(?<=npx )xkit(?:-emulator| token| doctor)[^`\n]*/g) ?? [],
+    page => read(page).match(/(?<=npx --no (?:-- )?)xkit(?:-emulator| token| doctor)[^`\n]*/g) ?? [],
   )
   expect(lines.length).toBeGreaterThan(5)
   for (const line of lines) {

@@ -187,7 +187,7 @@ impl Error {
         let (what, todo) = match reason {
             Unavailable::NotProvisioned => (
                 "Xkit does not know this owner",
-                "check the id (for a group also its path, with npx xkit doctor), or have the owner set the connection up",
+                "check the id (for a group also its path, with npx --no xkit doctor), or have the owner set the connection up",
             ),
             Unavailable::NotEnabled => {
                 ("the owner has not enabled this connection", "have the owner enable it")
