@@ -3,7 +3,8 @@
 
 const { getEventListeners } = require('node:events')
 const { Readable } = require('node:stream')
-const { ConnectionUnavailableError, XkitApiError, XkitClient, XkitError, XkitNetworkError } = require('..')
+const { format, inspect } = require('node:util')
+const { ConnectionUnavailableError, XkitApiError, XkitClient, XkitNetworkError } = require('..')
 const { startEmulator } = require('../emulator')
 const { answer, startServer } = require('./support/http-rigs')
 const { failureOf, flat, gate, json, startPlatform } = require('./support/platform')
@@ -403,19 +404,57 @@ describe('a re-fetch that fails', () => {
     expect(error.cause).toBeInstanceOf(Error)
   })
 
-  test('because the client was closed says so', async () => {
-    const platform = await startScript(active(FIRST))
-    const xkit = platform.client()
-    const refusal = unauthorized()
-    const error = await failureOf(
-      xkit.withAccessToken('u1', 'slack', () => {
-        xkit.close()
-        return refusal
-      }),
-    )
+  describe('with the token in what `use` threw', () => {
+    const thrown = token =>
+      Object.assign(new Error(`no ${token}`), {
+        name: 'AxiosError',
+        status: 401,
+        config: { headers: { Authorization: `Bearer ${token}` } },
+      })
 
-    expect(error).toBeInstanceOf(XkitError)
-    expect(error).toMatchObject({ code: 'ERR_XKIT_CLOSED', cause: refusal })
+    test.each([
+      ['whose connection is gone', disabled],
+      ['that the platform cannot answer', json(503, {})],
+    ])('and %s keeps it as the cause, and prints it without the token', async (_what, answer) => {
+      const platform = await startScript(active(FIRST), answer)
+      const refusal = thrown(FIRST)
+      const call = platform
+        .client({ maxRetries: 0 })
+        .withAccessToken('u1', 'slack', () => Promise.reject(refusal))
+      const error = await failureOf(call)
+
+      expect(error.cause).toBe(refusal)
+      for (const options of [
+        {},
+        { showHidden: true },
+        { depth: null },
+        { customInspect: false, depth: null },
+      ]) {
+        expect(inspect(error, options)).not.toContain(FIRST)
+        expect(inspect({ error }, options)).not.toContain(FIRST)
+      }
+      for (const value of [
+        JSON.stringify(error),
+        JSON.stringify({ ...error }),
+        format('%o %O %j', error, error, error),
+      ]) {
+        expect(value).not.toContain(FIRST)
+      }
+      expect(inspect(error)).toContain('[cause]: [AxiosError: no [token]]')
+      expect(inspect(error)).toContain(error.stack)
+      expect(inspect(error)).toContain(error.code)
+    })
+
+    test.each([
+      ['a Response', unauthorized(), 'an answer with status 401'],
+      ['an answer', { statusCode: 401, headers: {} }, 'an answer with status 401'],
+    ])('or in %s, which it returned, prints the status', async (_what, value, text) => {
+      const platform = await startScript(active(FIRST), disabled)
+      const error = await failureOf(platform.client().withAccessToken('u1', 'slack', () => value))
+
+      expect(error.cause).toBe(value)
+      expect(inspect(error)).toContain(text)
+    })
   })
 
   test('is not remembered, and its error is nobody else’s', async () => {
@@ -433,6 +472,155 @@ describe('a re-fetch that fails', () => {
     late.release()
     expect((await late.outcome).status).toBe(200)
     expect(platform.requests).toHaveLength(3)
+  })
+})
+
+describe('a client that is closed meanwhile', () => {
+  const refusal = Object.assign(new Error('401 from the SDK'), { status: 401 })
+  const ways = [
+    ['withAccessToken', (xkit, use) => xkit.withAccessToken('u1', 'slack', use)],
+    [
+      'fetch',
+      async (xkit, use) => {
+        const service = await startScript(async () => {
+          await use()
+          return json(401, {})
+        })
+        return xkit.fetch('u1', 'slack', service.origin)
+      },
+    ],
+  ]
+
+  test.each(ways)('by the function itself ends a refused `%s` with the refusal', async (_name, call) => {
+    const platform = await startScript(active(FIRST))
+    const xkit = platform.client()
+    const response = await call(xkit, async () => {
+      await xkit.close()
+      return unauthorized()
+    })
+
+    expect(response.status).toBe(401)
+    expect(platform.requests).toHaveLength(1)
+  })
+
+  test('ends a call with what it threw', async () => {
+    const platform = await startScript(active(FIRST))
+    const xkit = platform.client()
+    const call = xkit.withAccessToken('u1', 'slack', async () => {
+      await xkit.close()
+      throw refusal
+    })
+
+    expect(await failureOf(call)).toBe(refusal)
+  })
+
+  test('lets a call that is answered end', async () => {
+    const platform = await startScript(active(FIRST))
+    const xkit = platform.client()
+    const use = async token => {
+      await xkit.close()
+      return token
+    }
+
+    expect(await xkit.withAccessToken('u1', 'slack', use)).toBe(FIRST)
+  })
+
+  test('lets a call that waits for its token, or for another one, have it', async () => {
+    const [first, second] = [gate(active(FIRST)), gate(active(SECOND))]
+    const platform = await startScript(first.step, second.step)
+    const xkit = platform.client()
+    const asked = platform.nextRequest()
+    const call = xkit.withAccessToken('u1', 'slack', taking(SECOND))
+    await asked
+    const again = platform.nextRequest()
+    first.open()
+    await again
+    const closed = xkit.close()
+    second.open()
+
+    expect((await call).status).toBe(200)
+    await closed
+  })
+
+  test('sends what can be sent once as it would otherwise', async () => {
+    const platform = await startScript(active(FIRST))
+    const xkit = platform.client()
+    const service = await startScript(async () => {
+      await xkit.close()
+      return json(401, {})
+    })
+    const body = new Blob(['once']).stream()
+    const response = await xkit.fetch('u1', 'slack', service.origin, { method: 'POST', body, duplex: 'half' })
+
+    expect(response.status).toBe(401)
+  })
+})
+
+test('a polluted Object.prototype changes no second try', async () => {
+  const pollution = {
+    isRejected: () => true,
+    judge: () => true,
+    isRepeatable: false,
+    timeoutMs: 1,
+    fresh: true,
+    signal: AbortSignal.abort(new Error('polluted')),
+    cause: 'polluted',
+  }
+  const held = gate(active(SECOND))
+  const platform = await startScript(active(FIRST), held.step, disabled)
+  const xkit = platform.client()
+  let outcomes
+  Object.assign(Object.prototype, pollution)
+  try {
+    const fine = await xkit.withAccessToken('u1', 'slack', () => new Response('fine'))
+    platform.replyWith(active(FIRST), held.step, active(FIRST), disabled)
+    const asked = platform.nextRequest()
+    const first = xkit.withAccessToken('u1', 'slack', taking(SECOND), {})
+    await asked
+    await platform.nextRequest()
+    // Longer than the inherited limit.
+    await new Promise(resolve => setTimeout(resolve, 20))
+    held.open()
+    const repaired = await first
+    outcomes = [await fine.text(), await repaired.text()]
+  } finally {
+    for (const name of Object.keys(pollution)) delete Object.prototype[name]
+  }
+  expect(outcomes).toEqual(['fine', SECOND])
+})
+
+describe('the stack of an error', () => {
+  const refused = Object.assign(new Error('from the SDK'), { status: 401 })
+
+  test.each([
+    ['withAccessToken', xkit => xkit.withAccessToken('u1', 'slack', () => Promise.reject(refused))],
+    ['fetch', xkit => xkit.fetch('u1', 'slack', 'https://service.example', { method: 'POST', body: 'x' })],
+  ])('of a second token that %s cannot have names the caller', async (name, call) => {
+    const platform = await startScript(active(FIRST), disabled)
+    if (name === 'fetch') jest.spyOn(globalThis, 'fetch').mockResolvedValue(unauthorized())
+    async function asTheUserCalls() {
+      await call(platform.client())
+    }
+    const error = await failureOf(asTheUserCalls())
+
+    expect(error).toBeInstanceOf(ConnectionUnavailableError)
+    expect(error.stack).toMatch(/at (?:async )?asTheUserCalls /)
+  })
+
+  test.each([
+    ['of the first use', FIRST],
+    ['of the second use', SECOND],
+  ])('that is thrown by %s names the caller', async (_which, culprit) => {
+    const platform = await startScript(active(FIRST), active(SECOND))
+    const use = async token => {
+      await platform
+      if (token === culprit) throw new Error('from the use')
+      return unauthorized()
+    }
+    async function asTheUserCalls() {
+      await platform.client().withAccessToken('u1', 'slack', use)
+    }
+    expect((await failureOf(asTheUserCalls())).stack).toMatch(/at (?:async )?asTheUserCalls /)
   })
 })
 

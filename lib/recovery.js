@@ -1,12 +1,16 @@
-// Owns the second try after a rejected token: when it is worth another call, and what its failure tells.
+// Owns the second try after a rejected token: when it is worth another call, and what its failure says.
 'use strict'
 
+const { inspect } = require('node:util')
 const { invalidType, ownFields } = require('./checks.js')
 const { copyError, isXkitError } = require('./errors.js')
 const { namedOwner } = require('./owner.js')
 const { isRejection } = require('./rejection/index.js')
+const { get, isError } = require('./rejection/parts.js')
 
 const OPTIONS = ['signal', 'timeoutMs', 'fresh', 'isRejected']
+const TRIAL = { __proto__: null, isRepeatable: true, judge: isRejection }
+const MAX_SHOWN = 300
 
 class Recovery {
   #client
@@ -19,18 +23,20 @@ class Recovery {
   }
 
   /**
-   * Gives what `use(accessToken)` gives. If that is a rejection of the token, it is called once more, with a new one.
-   * Without `isRepeatable` the rejected token is dropped all the same, for the sake of the next call. `judge` tells what
-   * a rejection is, by what was returned or thrown and by which of both; the caller's `isRejected` replaces it.
+   * Resolves with what `use(accessToken)` gives. If that is a rejection of the token, calls it once more, with a new one.
+   * Without `isRepeatable` it only drops the rejected token, for the sake of the next call. `judge` says what a rejection
+   * is, by what was returned or thrown and by which of both; the caller's `isRejected` replaces it.
    */
-  async run(owner, slug, use, options, { isRepeatable = true, judge = isRejection } = {}) {
-    const { isRejected, ...limits } = readOptions(use, options)
+  // Everything is awaited here, also what is returned: so the stack of an error names the caller.
+  async run(owner, slug, use, options, { isRepeatable, judge } = TRIAL) {
+    const { isRejected, signal, timeoutMs, fresh } = readOptions(use, options)
     const { kind, id } = namedOwner('owner', owner)
     // What the caller does to an object later changes nothing.
-    const same = typeof owner === 'string' ? owner : { [kind]: id }
+    const same = typeof owner === 'string' ? owner : { __proto__: null, [kind]: id }
 
     // Without options a cached token costs next to nothing.
-    const token = await this.#client.getAccessToken(same, slug, options === undefined ? undefined : limits)
+    const limits = options === undefined ? undefined : { __proto__: null, signal, timeoutMs, fresh }
+    const token = await this.#client.getAccessToken(same, slug, limits)
     const first = await attempt(use, token)
     const verdict = isRejected === undefined ? judge(first.value, first.isThrown) : isRejected(first.value)
     // What is plain is not waited for.
@@ -40,19 +46,24 @@ class Recovery {
       this.#client.invalidate(same, slug, token)
       return settle(first)
     }
-    const { signal, timeoutMs } = limits
-    const replacement = await this.#replace(token, same, slug, { signal, timeoutMs }).catch(error => {
-      throw withCause(error, signal, first.value)
-    })
+    let replacement
+    try {
+      replacement = await this.#replace(token, same, slug, { __proto__: null, signal, timeoutMs })
+    } catch (error) {
+      if (error === signal?.reason || !isXkitError(error)) throw error
+      // The client was closed meanwhile: then the first outcome is the last.
+      if (error.code === 'ERR_XKIT_CLOSED') return settle(first)
+      throw withCause(error, first.value, token)
+    }
     if (replacement === token) return settle(first)
     discard(first.value)
-    return use(replacement)
+    return await use(replacement)
   }
 }
 
 function readOptions(use, options) {
   if (typeof use !== 'function') throw invalidType('use must be a function that takes an access token')
-  const fields = options === undefined ? {} : ownFields('options', options, OPTIONS)
+  const fields = options === undefined ? Object.create(null) : ownFields('options', options, OPTIONS)
   if ('isRejected' in fields && typeof fields.isRejected !== 'function') {
     throw invalidType('options.isRejected must be a function')
   }
@@ -86,17 +97,31 @@ function discard(rejection) {
 }
 
 /**
- * The failure of a re-fetch as this caller's own error, since others may have got the same one and were refused in
- * another way. A signal's reason is handed out untouched: it is the caller's, and others may hold it too.
+ * The failure of a re-fetch as this caller's own error, with the rejection as its cause where it has none that says more.
+ * A rejection often holds the request with its `Authorization`: it is there to be read, and is not printed.
  */
-function withCause(error, signal, rejection) {
-  if (!isXkitError(error) || error === signal?.reason) return error
-  const cause = error.cause ?? rejection
-  return Object.defineProperty(copyError(error), 'cause', {
-    value: cause,
-    configurable: true,
-    writable: true,
-  })
+function withCause(error, rejection, token) {
+  const own = copyError(error)
+  if (error.cause !== undefined) return Object.defineProperty(own, 'cause', hidden(error.cause))
+  // What prints an error, or copies it, runs no getter.
+  Object.defineProperty(own, 'cause', { __proto__: null, get: () => rejection, configurable: true })
+  const print = (_depth, options) => {
+    const shown = copyError(own)
+    Object.defineProperties(shown, { stack: hidden(own.stack), cause: hidden(censored(rejection, token)) })
+    return inspect(shown, options)
+  }
+  return Object.defineProperty(own, inspect.custom, hidden(print))
+}
+
+const hidden = value => ({ __proto__: null, value, configurable: true, writable: true })
+
+/** A rejection by its name and message, or by its status. */
+function censored(rejection, token) {
+  const text = isError(rejection)
+    ? `${String(get(rejection, 'name'))}: ${get(rejection, 'message')}`
+    : `an answer with status ${String(get(rejection, 'status') ?? get(rejection, 'statusCode'))}`
+  const shown = text.replaceAll(token, '[token]').slice(0, MAX_SHOWN)
+  return Object.defineProperties(new Error(shown), { stack: hidden(shown) })
 }
 
 module.exports = { Recovery }
