@@ -95,6 +95,8 @@ describe('the code', () => {
     expect(await run(SNIPPETS[2], slackToken)).toEqual({ token: 'user-token' })
     emulator.failNext({ times: 3 })
     expect(await run(SNIPPETS[2], slackToken)).toEqual({ tryAgainLater: true })
+    emulator.setConnection('pending-user', 'slack', { status: 'awaiting_callback' })
+    expect(await run(SNIPPETS[2], "await slackToken('pending-user')")).toEqual({ tryAgainLater: true })
     expect(await run(SNIPPETS[2], "await slackToken('nobody')")).toEqual({
       redirectTo: `${emulator.catalogUrl}/connectors/slack`,
     })

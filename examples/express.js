@@ -1,46 +1,22 @@
-// Shows xkit-node in an Express app: a webhook route with a secret in its URL, and a page that needs a token.
+// Shows xkit-node in an Express app: a page that needs a token, what it answers where there is none, and a webhook route.
 'use strict'
 
-const { createHash, timingSafeEqual } = require('node:crypto')
 const express = require('express')
 const { ConnectionUnavailableError, isXkitError } = require('xkit-node')
+const { webhookRoute } = require('./webhook-express.js')
 
-/**
- * `xkit` is the XkitClient, `webhookSecret` what you put into the webhook's URL: make it with
- * `crypto.randomBytes(32).toString('base64url')`. `userOf(request)` gives the id of the user who is signed in.
- */
+/** `xkit` is the XkitClient. `userOf(request)` gives the id of the user who is signed in. */
 function createApp({ xkit, webhookSecret, userOf, githubUrl = 'https://api.github.com' }) {
   const app = express()
 
-  // The secret is checked before the body is read, and bytes are enough: handleWebhook parses them.
-  app.post(
-    '/webhooks/xkit/:secret',
-    (request, response, next) => {
-      if (isSame(request.params.secret, webhookSecret)) next()
-      else response.sendStatus(404)
-    },
-    express.raw({ type: () => true, limit: '64kb' }),
-    (request, response) => {
-      try {
-        xkit.handleWebhook(request.body)
-      } catch (error) {
-        if (!(error instanceof TypeError)) throw error
-        response.status(400).json({ error: error.message })
-        return
-      }
-      response.sendStatus(204)
-    },
-  )
+  app.use('/webhooks/xkit', webhookRoute({ xkit, secret: webhookSecret }))
 
   app.get('/repositories', async (request, response) => {
     try {
       response.json(await repositoriesOf(xkit, userOf(request), githubUrl))
     } catch (error) {
-      const isUnavailable = error instanceof ConnectionUnavailableError
-      if (isUnavailable && error.connectUrl) response.redirect(303, error.connectUrl)
-      else if (isUnavailable) response.status(409).json({ error: error.code })
-      else if (isXkitError(error)) answerFailure(response, error)
-      else throw error
+      if (!isXkitError(error)) throw error
+      answerFailure(response, error)
     }
   })
 
@@ -56,16 +32,19 @@ async function repositoriesOf(xkit, userId, githubUrl) {
   return answer.json()
 }
 
-/** Left to Express, the status that the platform gave would be the answer's own. */
-function answerFailure(response, { code, retryAfterMs }) {
+/**
+ * Sends the user to where the connection is made or mended; says 503 for what passes, and for what only we can mend. Never
+ * `next(error)`: Express would answer with `error.status`, which is what the platform told us, such as a 401 for our keys.
+ */
+function answerFailure(response, error) {
+  const { code, connectUrl, retryable, retryAfterMs } = error
+  if (error instanceof ConnectionUnavailableError && !retryable) {
+    if (connectUrl) response.redirect(303, connectUrl)
+    else response.status(409).json({ error: code })
+    return
+  }
   if (retryAfterMs !== undefined) response.set('retry-after', Math.ceil(retryAfterMs / 1000))
   response.status(503).json({ error: code })
-}
-
-/** Takes the same time for every guess. Digests, since only texts of one length can be compared in this way. */
-function isSame(guess, secret) {
-  const digest = text => createHash('sha256').update(text).digest()
-  return timingSafeEqual(digest(guess), digest(secret))
 }
 
 module.exports = { createApp }

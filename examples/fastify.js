@@ -1,43 +1,22 @@
-// Shows xkit-node in a Fastify app: a webhook route with a secret in its URL, and a page that needs a token.
+// Shows xkit-node in a Fastify app: a page that needs a token, what it answers where there is none, and a webhook route.
 'use strict'
 
-const { createHash, timingSafeEqual } = require('node:crypto')
 const fastify = require('fastify')
 const { ConnectionUnavailableError, isXkitError } = require('xkit-node')
+const { webhookRoute } = require('./webhook-fastify.js')
 
-/**
- * `xkit` is the XkitClient, `webhookSecret` what you put into the webhook's URL: make it with
- * `crypto.randomBytes(32).toString('base64url')`. `userOf(request)` gives the id of the user who is signed in.
- */
+/** `xkit` is the XkitClient. `userOf(request)` gives the id of the user who is signed in. */
 function createApp({ xkit, webhookSecret, userOf, githubUrl = 'https://api.github.com' }) {
   const app = fastify()
 
-  app.post('/webhooks/xkit/:secret', {
-    bodyLimit: 64 * 1024,
-    // Before the body is read.
-    onRequest: async (request, reply) => {
-      if (!isSame(request.params.secret, webhookSecret)) return reply.code(404).send()
-    },
-    handler: async (request, reply) => {
-      try {
-        xkit.handleWebhook(request.body)
-      } catch (error) {
-        if (!(error instanceof TypeError)) throw error
-        return reply.code(400).send({ error: error.message })
-      }
-      return reply.code(204).send()
-    },
-  })
+  app.register(webhookRoute, { prefix: '/webhooks/xkit', xkit, secret: webhookSecret })
 
   app.get('/repositories', async (request, reply) => {
     try {
       return await repositoriesOf(xkit, userOf(request), githubUrl)
     } catch (error) {
-      const isUnavailable = error instanceof ConnectionUnavailableError
-      if (isUnavailable && error.connectUrl) return reply.redirect(error.connectUrl, 303)
-      if (isUnavailable) return reply.code(409).send({ error: error.code })
-      if (isXkitError(error)) return answerFailure(reply, error)
-      throw error
+      if (!isXkitError(error)) throw error
+      return answerFailure(reply, error)
     }
   })
 
@@ -53,16 +32,17 @@ async function repositoriesOf(xkit, userId, githubUrl) {
   return answer.json()
 }
 
-/** Left to Fastify, the status that the platform gave would be the answer's own. */
-function answerFailure(reply, { code, retryAfterMs }) {
+/**
+ * Sends the user to where the connection is made or mended; says 503 for what passes, and for what only we can mend. Never
+ * thrown on: Fastify would answer with `error.status`, which is what the platform told us, such as a 401 for our keys.
+ */
+function answerFailure(reply, error) {
+  const { code, connectUrl, retryable, retryAfterMs } = error
+  if (error instanceof ConnectionUnavailableError && !retryable) {
+    return connectUrl ? reply.redirect(connectUrl, 303) : reply.code(409).send({ error: code })
+  }
   if (retryAfterMs !== undefined) reply.header('retry-after', Math.ceil(retryAfterMs / 1000))
   return reply.code(503).send({ error: code })
-}
-
-/** Takes the same time for every guess. Digests, since only texts of one length can be compared in this way. */
-function isSame(guess, secret) {
-  const digest = text => createHash('sha256').update(text).digest()
-  return timingSafeEqual(digest(guess), digest(secret))
 }
 
 module.exports = { createApp }

@@ -62,6 +62,13 @@ function testExample(startApp) {
     expect((await repositoriesOf('u1')).status).toBe(303)
   })
 
+  test('sends nobody there while the connection is under way', async () => {
+    emulator.setConnection('u2', 'github', { status: 'retrieving_tokens' })
+    const response = await repositoriesOf('u2')
+    expect(response.status).toBe(503)
+    expect(await response.json()).toEqual({ error: 'ERR_XKIT_PENDING' })
+  })
+
   test('says so where there is no such place', async () => {
     await app.close()
     await start()
@@ -85,11 +92,15 @@ function testExample(startApp) {
     expect(emulator.requests).toHaveLength(1)
   })
 
-  test('does not tell its users that they are not signed in because its keys are wrong', async () => {
-    emulator.failNext({ status: 401 })
+  test.each([
+    [401, 'ERR_XKIT_INVALID_API_KEY'],
+    [403, 'ERR_XKIT_FORBIDDEN'],
+    [410, 'ERR_XKIT_HTTP'],
+  ])('does not make a %d that the platform gave it its own answer', async (status, code) => {
+    emulator.failNext({ status })
     const response = await repositoriesOf('u1')
     expect(response.status).toBe(503)
-    expect(await response.json()).toEqual({ error: 'ERR_XKIT_INVALID_API_KEY' })
+    expect(await response.json()).toEqual({ error: code })
   })
 
   test('fails where GitHub refuses what the platform keeps handing out', async () => {

@@ -4,8 +4,9 @@ export async function slackToken(userId) {
   try {
     return { token: await getAccessToken(userId, 'slack') }
   } catch (error) {
-    if (error instanceof ConnectionUnavailableError) return { redirectTo: error.connectUrl }
+    // An outage, a limit, or a connection that is under way.
     if (isXkitError(error) && error.retryable) return { tryAgainLater: true }
+    if (error instanceof ConnectionUnavailableError) return { redirectTo: error.connectUrl }
     throw error
   }
 }

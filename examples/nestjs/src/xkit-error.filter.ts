@@ -1,4 +1,4 @@
-// Turns the failures of xkit-node into answers: to the catalog where a person can help, else 503.
+// Turns the failures of xkit-node into answers: to the catalog where a person has to act, else 503.
 import { type ArgumentsHost, Catch, type ExceptionFilter, HttpStatus } from '@nestjs/common'
 import { HttpAdapterHost } from '@nestjs/core'
 import { ConnectionUnavailableError, XkitApiError, XkitError } from 'xkit-node'
@@ -11,7 +11,8 @@ export class XkitErrorFilter implements ExceptionFilter<XkitError> {
     const { httpAdapter } = this.adapterHost
     const response = host.switchToHttp().getResponse()
     const body = { error: error.code }
-    if (error instanceof ConnectionUnavailableError) {
+    // A pending connection is retryable: it settles by itself.
+    if (error instanceof ConnectionUnavailableError && !error.retryable) {
       if (error.connectUrl) httpAdapter.redirect(response, HttpStatus.SEE_OTHER, error.connectUrl)
       else httpAdapter.reply(response, body, HttpStatus.CONFLICT)
       return
