@@ -568,3 +568,11 @@ export class XkitNetworkError extends XkitError {
  * error has lost these as well, and is not known: post the fields that you need.
  */
 export function isXkitError(value: unknown): value is XkitError
+
+/**
+ * The error of this package that a value is or holds: where an SDK was given `fetch`, `getAccessToken` or a handle, it wraps
+ * what that rejects with into an error of its own (`cause`, `detail`, `original`, `errors[]` and the like). The outermost
+ * one, across realms and duplicate installations; `undefined` where there is none, and where an SDK has kept the message
+ * alone. Never throws.
+ */
+export function xkitErrorOf(error: unknown): XkitError | undefined

@@ -10,6 +10,7 @@ const {
   getAccessToken,
   getGroupAccessToken,
   isXkitError,
+  xkitErrorOf,
 } = require('./lib/facade.js')
 
 module.exports = {
@@ -21,4 +22,5 @@ module.exports = {
   getAccessToken,
   getGroupAccessToken,
   isXkitError,
+  xkitErrorOf,
 }

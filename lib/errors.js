@@ -76,6 +76,54 @@ function isXkitError(value) {
   return value instanceof XkitError || load().isFailure(value)
 }
 
+/** Where SDKs keep what a function that they were given failed with. */
+const LINKS = [
+  ...[
+    'cause',
+    'original',
+    'originalError',
+    'detail',
+    'error',
+    'errors',
+    'innerError',
+    'inner',
+    'reason',
+    'raw',
+  ],
+  ...['networkError', 'graphQLErrors', 'response', 'data', 'body', 'source', 'info'],
+]
+const MAX_VISITED = 200
+
+/** The error of this package that `error` is or holds, the outermost one; `undefined` where there is none. */
+function xkitErrorOf(error) {
+  // What is added on the way is visited too, and nothing twice.
+  const found = new Set([error])
+  for (const value of found) {
+    if (isXkitError(value)) return value
+    for (const held of heldBy(value)) {
+      if (typeof held === 'object' && held !== null && found.size < MAX_VISITED) found.add(held)
+    }
+  }
+  return undefined
+}
+
+function heldBy(value) {
+  if (typeof value !== 'object' || value === null) return []
+  try {
+    if (Array.isArray(value)) return value.slice(0, MAX_VISITED)
+  } catch {
+    // A revoked proxy.
+    return []
+  }
+  return LINKS.map(name => {
+    try {
+      return value[name]
+    } catch {
+      return undefined
+    }
+  })
+}
+
 // The native side's own words for a defect, for the case that it has none to give.
 const INTERNAL = {
   className: 'XkitError',
@@ -109,4 +157,5 @@ module.exports = {
   copyError,
   isXkitError,
   toError,
+  xkitErrorOf,
 }

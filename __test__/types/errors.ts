@@ -14,6 +14,7 @@ import {
   type XkitErrorInit,
   XkitNetworkError,
   type XkitNetworkErrorCode,
+  xkitErrorOf,
 } from 'xkit-node'
 import { exactly } from './exactly.js'
 
@@ -70,6 +71,12 @@ export const init = {
 export function byBrand(error: unknown) {
   if (isXkitError(error)) exactly<XkitError>()(error)
   else exactly<unknown>()(error)
+}
+
+export function byHolder(error: unknown) {
+  exactly<XkitError | undefined>()(xkitErrorOf(error))
+  const found = xkitErrorOf(error)
+  return found instanceof ConnectionUnavailableError ? found.connectUrl : found?.code
 }
 
 /** Every code belongs to one class: a code that is added to one of them must be added here. */
