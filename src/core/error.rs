@@ -187,11 +187,12 @@ impl Error {
         let (what, todo) = match reason {
             Unavailable::NotProvisioned => (
                 "Xkit does not know this owner",
-                "check the id (for a group also its path, with npx --no xkit doctor), or have the owner set the connection up",
+                "check the id and the slug (for a group also its path, with npx --no xkit doctor), or have the owner set the connection up",
             ),
-            Unavailable::NotEnabled => {
-                ("the owner has not enabled this connection", "have the owner enable it")
-            }
+            Unavailable::NotEnabled => (
+                "the owner has not enabled this connection",
+                "check the slug, or have the owner enable the connection",
+            ),
             Unavailable::Pending => (
                 "the authorization of this connection is under way",
                 "call again later, or have the owner finish it",
@@ -200,7 +201,10 @@ impl Error {
                 ("the authorization of this connection broke", "have the owner connect again")
             }
         };
-        let place = connect_url.as_ref().map_or_else(String::new, |url| format!(" at {url}"));
+        let place = match connect_url {
+            Some(url) => format!(" at {url}"),
+            None => " (there is no link, since neither catalogUrl nor XKIT_CATALOG_URL is set)".to_owned(),
+        };
         let message = format!("No access token for {slug}: {what}; {todo}{place}");
         let error = Self::new(Kind::Unavailable(*reason), message);
         Some(if *reason == Unavailable::Pending { error.retryable() } else { error })

@@ -9,15 +9,12 @@ use std::borrow::Cow;
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use crate::core::connection::EpochMillis;
 use crate::core::json::Object;
+use crate::core::platform::moment;
 use crate::core::secret::Secret;
 
-/// Above this many, a number of an `expires_at` counts milliseconds, not seconds: as seconds it is the year 5138.
-const MILLIS_FROM: f64 = 1e11;
 /// The farthest moment that a JavaScript `Date` can hold.
 pub const MAX_DATE: EpochMillis = 8.64e15;
 
@@ -86,7 +83,7 @@ pub struct Authorization<'a> {
 impl Authorization<'_> {
     /// When the token ends: the earlier of what `expires_at` and `expires_in` say. Source: open.
     pub fn expiry(&self, now: EpochMillis) -> Option<EpochMillis> {
-        let at = self.expires_at.text().and_then(|at| moment(&at));
+        let at = self.expires_at.text().and_then(|at| moment::read(&at));
         let after = self.expires_in.text().and_then(|left| finite(&left)).map(|seconds| now + seconds * 1e3);
         [at, after].into_iter().flatten().filter(|millis| millis.abs() <= MAX_DATE).reduce(f64::min)
     }
@@ -115,15 +112,6 @@ impl<'a> Detail<'a> {
     /// Whether it is there and says something.
     pub fn says_something(&self) -> bool {
         self.0.is_some_and(|raw| !matches!(raw.get(), "null" | "false" | "\"\""))
-    }
-}
-
-/// A moment in the forms that are in use: RFC 3339, epoch seconds, epoch milliseconds. What cannot be read is unknown, not an
-/// error. Source: open.
-fn moment(text: &str) -> Option<EpochMillis> {
-    match OffsetDateTime::parse(text.trim(), &Rfc3339) {
-        Ok(time) => Some((time.unix_timestamp_nanos() / 1_000_000) as EpochMillis),
-        Err(_) => finite(text).map(|number| if number.abs() < MILLIS_FROM { number * 1e3 } else { number }),
     }
 }
 

@@ -21,6 +21,8 @@ pub const DEFAULT_CONTEXT_PATH: &str = "/contexts/{id}/connections/{slug}";
 /// A path below the base URL with one place for the id and one for the slug.
 #[derive(Clone, Debug)]
 struct Template {
+    /// The whole path, with its places for the id and the slug.
+    text: String,
     before: String,
     between: String,
     after: String,
@@ -57,6 +59,7 @@ impl Template {
             return refuse("must hold {id} and {slug} once each, as whole segments");
         };
         Ok(Self {
+            text: format!("{prefix}{text}"),
             before: format!("{prefix}{before}"),
             between: between.to_owned(),
             after: after.to_owned(),
@@ -120,15 +123,23 @@ impl Endpoint {
 
     /// The URL of one connection. Fails, rather than asks for another one, if parsing changed what was built.
     pub fn connection_url(&self, kind: OwnerKind, id: Segment<'_>, slug: Segment<'_>) -> Result<Url, Error> {
-        let path = match kind {
+        let path = self.template(kind).path(id, slug);
+        let mut url = self.base.clone();
+        url.set_path(&path);
+        if url.path() == path { Ok(url) } else { Err(Error::internal()) }
+    }
+
+    /// The path of such a connection, with `{id}` and `{slug}` in their places: safe to print.
+    pub fn path_template(&self, kind: OwnerKind) -> &str {
+        &self.template(kind).text
+    }
+
+    fn template(&self, kind: OwnerKind) -> &Template {
+        match kind {
             OwnerKind::User => &self.user,
             OwnerKind::Group => &self.group,
             OwnerKind::Context => &self.context,
         }
-        .path(id, slug);
-        let mut url = self.base.clone();
-        url.set_path(&path);
-        if url.path() == path { Ok(url) } else { Err(Error::internal()) }
     }
 
     /// Scheme, host and port: safe to print.
@@ -139,7 +150,7 @@ impl Endpoint {
     /// Tells this platform, by its address and paths, apart from others.
     pub fn scope(&self) -> String {
         let Self { base, user, group, context, .. } = self;
-        let text = |Template { before, between, after, slug_first }: &Template| {
+        let text = |Template { before, between, after, slug_first, .. }: &Template| {
             format!("{before}{}{between}{}{after}", u8::from(*slug_first), u8::from(!slug_first))
         };
         [base.origin().ascii_serialization(), text(user), text(group), text(context)].join(" ")

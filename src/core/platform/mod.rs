@@ -5,6 +5,7 @@
 mod answer;
 pub mod catalog;
 pub mod endpoint;
+mod moment;
 pub mod retry;
 pub mod verdict;
 
@@ -106,7 +107,12 @@ impl<T: Exchange> Platform<T> {
             }
 
             let fault = match exchange {
-                Ok(answer) => match verdict::judge(&answer, &self.origin, self.clock.now().wall) {
+                Ok(answer) => match verdict::judge(
+                    &answer,
+                    &self.origin,
+                    self.endpoint.path_template(key.kind),
+                    self.clock.now().wall,
+                ) {
                     Ok(connection) => {
                         self.quota.succeed(spent);
                         return Ok(self.with_connect_url(connection, key.slug()));

@@ -12,28 +12,20 @@ use crate::core::json::Object;
 use crate::core::platform::answer;
 use crate::core::text::is_blank;
 
-/// Judges one answer. `origin` is what messages call the platform; `now` is the wall clock, for `expires_in`.
-pub fn judge(answer: &Answer, origin: &str, now: EpochMillis) -> Result<Connection, Error> {
+/// Judges one answer. `origin` is what messages call the platform, `path` the template of the path that was asked for; `now`
+/// is the wall clock, for `expires_in`.
+pub fn judge(answer: &Answer, origin: &str, path: &str, now: EpochMillis) -> Result<Connection, Error> {
     #[cfg(feature = "panic-probe")]
     assert!(answer.status != 299, "provoked");
     match answer.status {
-        200..=299 => judge_success(&answer.body, now).map_err(|problem| {
-            with_answer(
-                Error::new(
-                    Kind::InvalidResponse,
-                    format!(
-                        "{origin} answered {} with {problem}: check that baseUrl is the Platform API",
-                        answer.status
-                    ),
-                ),
-                answer,
-            )
-        }),
+        206 => Err(with_answer(invalid("a part of an answer", 206, origin, path), answer)),
+        status @ 200..=299 => judge_success(&answer.body, now)
+            .map_err(|problem| with_answer(invalid(problem, status, origin, path), answer)),
         404 if answer::read::<answer::Any>(&answer.body).is_some() => Ok(Connection {
             state: State::Unavailable { reason: Unavailable::NotProvisioned, trouble: Box::default() },
             details: PackedDetails::default(),
         }),
-        status => Err(with_answer(judge_failure(status, origin), answer)),
+        status => Err(with_answer(judge_failure(status, origin, path), answer)),
     }
 }
 
@@ -44,14 +36,29 @@ fn with_answer(mut error: Error, answer: &Answer) -> Error {
     error
 }
 
-fn judge_failure(status: u16, origin: &str) -> Error {
+/// The `problem` completes the sentence "answered 200 with …".
+fn invalid(problem: &str, status: u16, origin: &str, path: &str) -> Error {
+    let message = format!(
+        "{origin} answered {status} with {problem}: check that baseUrl is the Platform API (the path was {path})"
+    );
+    Error::new(Kind::InvalidResponse, message)
+}
+
+/// What a status from 300 to 399 tells, and what to do about it.
+fn redirect(status: u16) -> &'static str {
     match status {
-        300..=399 => Error::new(
-            Kind::Redirect,
-            format!(
-                "{origin} answered {status}, a redirect, which is not followed: set baseUrl to the final address"
-            ),
-        ),
+        300 => "a choice between several addresses: set baseUrl to the right one",
+        304 => {
+            "\"not modified\", to a request that did not ask whether it was: check the cache in front of the platform"
+        }
+        305 | 306 => "a demand to use a proxy: set the option proxy, or HTTPS_PROXY",
+        _ => "a redirect, which is not followed: set baseUrl to the final address",
+    }
+}
+
+fn judge_failure(status: u16, origin: &str, path: &str) -> Error {
+    match status {
+        300..=399 => Error::new(Kind::Redirect, format!("{origin} answered {status}, {}", redirect(status))),
         401 => Error::new(
             Kind::InvalidApiKey,
             format!("{origin} answered 401: the publishable key and the secret key do not fit; check both"),
@@ -78,7 +85,9 @@ fn judge_failure(status: u16, origin: &str) -> Error {
         }
         404 => Error::new(
             Kind::Http,
-            format!("{origin} answered 404 without a body of the platform: check baseUrl and paths"),
+            format!(
+                "{origin} answered 404 without a body of the platform: check baseUrl and paths (the path was {path})"
+            ),
         ),
         _ => {
             let error = Error::new(Kind::Http, format!("{origin} answered {status}, which was not expected"));

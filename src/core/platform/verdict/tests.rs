@@ -11,6 +11,7 @@ use super::*;
 use crate::core::http::Body;
 use crate::core::platform::answer::MAX_DATE;
 
+const PATH: &str = "/api/connections/{id}/{slug}";
 const NOW: EpochMillis = 1_700_000_000_000.0;
 
 fn answer(status: u16, body: &str) -> Answer {
@@ -23,7 +24,7 @@ fn answer(status: u16, body: &str) -> Answer {
 }
 
 fn verdict(body: &str) -> Result<Connection, Error> {
-    judge(&answer(200, body), "https://p.test", NOW)
+    judge(&answer(200, body), "https://p.test", PATH, NOW)
 }
 
 fn reason(body: &str) -> Unavailable {
@@ -118,7 +119,8 @@ fn every_state_of_the_platform_has_its_status() {
     ] {
         assert_eq!(reason(body), Unavailable::NotEnabled);
     }
-    let unknown_owner = judge(&answer(404, r#" {"message":"not found"}"#), "https://p.test", NOW).unwrap();
+    let unknown_owner =
+        judge(&answer(404, r#" {"message":"not found"}"#), "https://p.test", PATH, NOW).unwrap();
     assert!(matches!(unknown_owner.state, State::Unavailable { reason: Unavailable::NotProvisioned, .. }));
 }
 
@@ -177,7 +179,7 @@ fn what_is_no_answer_of_the_platform_is_an_error_and_is_not_repeated() {
         body: Body::Received(b"{\"connection\":{\"enabled\":false},\"x\":\"\xff\"}"[..].into()),
         ..answer(200, "")
     };
-    assert!(judge(&invalid_utf8, "https://p.test", NOW).is_err());
+    assert!(judge(&invalid_utf8, "https://p.test", PATH, NOW).is_err());
 }
 
 #[test]
@@ -208,7 +210,7 @@ fn every_other_status_is_an_error_with_its_code() {
         (505, Kind::Server, false),
         (524, Kind::Server, true),
     ] {
-        let error = judge(&answer(status, "<html>"), "https://p.test", NOW).unwrap_err();
+        let error = judge(&answer(status, "<html>"), "https://p.test", PATH, NOW).unwrap_err();
         assert_eq!((error.kind, error.retryable), (kind, retryable), "{status}");
         assert_eq!(error.status, Some(status));
         assert_eq!(error.retry_after, Some(Duration::from_secs(7)));
@@ -315,7 +317,7 @@ proptest! {
     #[test]
     fn no_bytes_make_the_parser_panic(status in any::<u16>(), body in any::<Vec<u8>>()) {
         let answer = Answer { body: Body::Received(body.into()), ..answer(status, "") };
-        let _ = judge(&answer, "https://p.test", NOW);
+        let _ = judge(&answer, "https://p.test", PATH, NOW);
     }
 
     #[test]
@@ -351,5 +353,30 @@ proptest! {
                 prop_assert!(!error.message.contains("tok-"));
             }
         }
+    }
+}
+
+#[test]
+fn a_path_that_leads_elsewhere_is_told_without_the_owner() {
+    for (status, body) in [(404, "<html>"), (200, "<html>"), (206, r#"{"connection":{"enabled":false}}"#)] {
+        let error = judge(&answer(status, body), "https://p.test", PATH, NOW).unwrap_err();
+        assert!(error.message.contains(&format!("answered {status} with")), "{error:?}");
+        assert!(error.message.ends_with(&format!("(the path was {PATH})")), "{error:?}");
+    }
+}
+
+#[test]
+fn what_is_no_redirect_is_not_called_one() {
+    for (status, words) in [
+        (300, "several addresses"),
+        (301, "a redirect"),
+        (304, "not modified"),
+        (305, "a proxy"),
+        (308, "a redirect"),
+    ] {
+        let error = judge(&answer(status, ""), "https://p.test", PATH, NOW).unwrap_err();
+        assert_eq!((error.kind, error.status), (Kind::Redirect, Some(status)));
+        assert!(error.message.contains(words), "{error:?}");
+        assert_eq!(error.message.contains("redirect"), words.contains("redirect"), "{error:?}");
     }
 }
