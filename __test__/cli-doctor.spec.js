@@ -616,7 +616,7 @@ describe('credentials', () => {
 describe('an answer', () => {
   test.each([
     ['a page', html(200), /ERR_XKIT_INVALID_RESPONSE/],
-    ['a page that is not there', html(404), /404 .*check baseUrl and paths \(ERR_XKIT_HTTP/],
+    ['a page that is not there', html(404), /404 .*check baseUrl and paths .*\(ERR_XKIT_HTTP/],
     ['a redirect', { status: 302, headers: { location: 'https://h.invalid/' } }, /ERR_XKIT_REDIRECT/],
     ['an error', json(200, { error: TOKEN }), /ERR_XKIT_INVALID_RESPONSE/],
     ['an outage', json(503, {}), /answered 503.*ERR_XKIT_SERVER/],

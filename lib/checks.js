@@ -23,7 +23,7 @@ function isArray(value) {
 }
 
 function kindOf(value) {
-  if (value === null) return 'null'
+  if (value === null || value === undefined) return String(value)
   return isArray(value) ? 'an array' : `of type ${typeof value}`
 }
 
@@ -125,6 +125,7 @@ module.exports = {
   MAX_TIMER_MS,
   invalidType,
   invalidValue,
+  kindOf,
   ownFields,
   refuseNumber,
   requireBoolean,

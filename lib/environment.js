@@ -21,11 +21,12 @@ function currentFolder() {
 }
 
 /**
- * The variable's value; an empty one counts as unset, as it does for other tools. This is the only reader of the
+ * The variable's value; a blank one counts as unset, as an empty secret file leaves it. This is the only reader of the
  * environment, since `process.env[name]` also finds what somebody wrote to `Object.prototype`.
  */
 function variable(name) {
-  return Object.hasOwn(process.env, name) ? process.env[name] || undefined : undefined
+  const value = Object.hasOwn(process.env, name) ? process.env[name] : ''
+  return value.trim() === '' ? undefined : value
 }
 
 const CAP_NET_BIND_SERVICE = 1n << 10n

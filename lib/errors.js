@@ -1,7 +1,7 @@
 // Owns the error classes, and how data that the native side reports becomes one of them.
 'use strict'
 
-const { invalidValue, requireObject } = require('./checks.js')
+const { invalidValue } = require('./checks.js')
 
 let failures
 
@@ -40,7 +40,7 @@ class XkitNetworkError extends XkitError {}
 class ConnectionUnavailableError extends XkitError {
   constructor(failure, connection) {
     super(failure)
-    requireObject('connection', connection)
+    load().requireUnavailable(connection)
     assign(this, { connectUrl: connection.connectUrl })
     Object.defineProperty(this, 'connection', hidden(connection))
   }

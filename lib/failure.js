@@ -38,10 +38,12 @@ const ALL_CODES = [
   'ERR_XKIT_INTERNAL',
 ]
 
+const UNAVAILABLE = ['not_provisioned', 'not_enabled', 'pending', 'needs_reauthorization']
+
 /** What the constructor of the class of this name was given, checked, with its defaults. */
 function readFailure(failure, className) {
   requireObject('failure', failure)
-  const { message, code, retryable = false, attempts = 0, cause } = failure
+  const { message, code, retryable = false, attempts = 0, cause } = { __proto__: null, ...failure }
   return {
     message: requireString('failure.message', message),
     code: requireOneOf('failure.code', code, CODES[className] ?? ALL_CODES),
@@ -52,11 +54,17 @@ function readFailure(failure, className) {
 }
 
 /** The fields that an answer of the platform adds, each of which may be absent. */
-function readAnswer({ status, requestId, retryAfterMs }) {
+function readAnswer(failure) {
+  const { status, requestId, retryAfterMs } = { __proto__: null, ...failure }
   if (status !== undefined) requireNumber('failure.status', status)
   if (requestId !== undefined) requireString('failure.requestId', requestId)
   if (retryAfterMs !== undefined) requireNumber('failure.retryAfterMs', retryAfterMs)
   return { status, requestId, retryAfterMs }
+}
+
+function requireUnavailable(connection) {
+  requireObject('connection', connection)
+  requireOneOf('connection.status', connection.status, UNAVAILABLE)
 }
 
 /**
@@ -78,4 +86,4 @@ function isFailure(value) {
   }
 }
 
-module.exports = { isFailure, readAnswer, readFailure }
+module.exports = { isFailure, readAnswer, readFailure, requireUnavailable }

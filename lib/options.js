@@ -6,6 +6,7 @@ const {
   MAX_TIMER_MS,
   invalidType,
   invalidValue,
+  kindOf,
   ownFields,
   requireBoolean,
   requireInteger,
@@ -112,6 +113,17 @@ function readFields(name, value, readers) {
 function readCache(name, cache) {
   if (cache === false) return undefined
   if (cache === true) return Object.create(null)
+  if (typeof cache !== 'object' || cache === null) {
+    throw invalidType(
+      `${name} must be true, false, or an object such as { ttlMs: 60000 }, but is ${kindOf(cache)}`,
+    )
+  }
+  // A fleet that silently is none would ask the platform from every process.
+  if (Object.hasOwn(cache, 'redis') && cache.redis === undefined) {
+    throw invalidType(
+      `${name}.redis is undefined: is the variable set that it comes from? Without a Redis, leave it out`,
+    )
+  }
   const native = readFields(name, cache, CACHE)
   if (!('encryptionKey' in native)) return native
   if (!('redis' in native)) throw invalidValue(`${name}.encryptionKey is of use with ${name}.redis only`)

@@ -1,7 +1,7 @@
 // Owns what names an owner: a user, a group or a context, each with its own space of ids.
 'use strict'
 
-const { invalidValue, ownFields, refuseNumber, requireId } = require('./checks.js')
+const { invalidType, invalidValue, kindOf, ownFields, refuseNumber, requireId } = require('./checks.js')
 
 const OWNER_KINDS = ['user', 'group', 'context']
 
@@ -9,9 +9,17 @@ const OWNER_KINDS = ['user', 'group', 'context']
 function namedOwner(name, owner) {
   if (typeof owner === 'string') return { kind: 'user', id: owner }
   refuseNumber(name, owner)
+  if (typeof owner !== 'object' || owner === null) {
+    const forms = "a user's id as a string, or { user: id }, { group: id } or { context: id }"
+    throw invalidType(`${name} must be ${forms}, but is ${kindOf(owner)}`)
+  }
   const fields = ownFields(name, owner, OWNER_KINDS)
   const kinds = Object.keys(fields)
-  if (kinds.length !== 1) throw invalidValue(`${name} must name exactly one of: ${OWNER_KINDS.join(', ')}`)
+  if (kinds.length !== 1) {
+    throw invalidValue(
+      `${name} must name exactly one of: ${OWNER_KINDS.join(', ')}; what is undefined does not count`,
+    )
+  }
   const [kind] = kinds
   refuseNumber(`${name}.${kind}`, fields[kind])
   return { kind, id: fields[kind] }

@@ -8,6 +8,7 @@ const { invalidType, invalidValue, requireId, requireObject } = require('./check
 // Far above any event, which names three ids of 1,024 bytes at most.
 const MAX_BODY_BYTES = 64 * 1024
 const BYTE_ORDER_MARK = /^\uFEFF/
+const UNREADABLE = 'body must be an object whose fields can be read'
 
 /**
  * `{ type, ownerId, slug, connectionId? }` of a body, as a string, as bytes, or as the object that a framework has
@@ -16,12 +17,29 @@ const BYTE_ORDER_MARK = /^\uFEFF/
  */
 function readWebhook(body) {
   const event = typeof body === 'string' || types.isUint8Array(body) ? parse(body) : body
-  if (event === body) requireObject('body', body)
+  if (event === body) requireEvent(body)
   const type = nameAt(event, ['event_type'])
   const slug = nameAt(event, ['payload', 'connector', 'slug'])
   const ownerId = nameAt(event, ['payload', 'context', 'external_id'], digits)
   const connectionId = detailAt(event, ['payload', 'connection', 'external_id'])
   return connectionId === undefined ? { type, ownerId, slug } : { type, ownerId, slug, connectionId }
+}
+
+/** A framework without a parser for JSON leaves `undefined` or `{}`, and so looks a promise or a Request. */
+function requireEvent(body) {
+  const advice = 'let a parser for JSON run before this handler, or pass the text of the request'
+  if (body === undefined) throw invalidType(`body must be an event, but is undefined: ${advice}`)
+  requireObject('body', body)
+  if (fieldsOf(body).length === 0)
+    throw invalidValue(`body is no webhook event: event_type is missing, and so is all else; ${advice}`)
+}
+
+function fieldsOf(body) {
+  try {
+    return Object.keys(body)
+  } catch {
+    throw invalidType(UNREADABLE)
+  }
 }
 
 function parse(body) {
@@ -69,7 +87,7 @@ function valueAt(event, path) {
       value = value[name]
     }
   } catch {
-    throw invalidType('body must be an object whose fields can be read')
+    throw invalidType(UNREADABLE)
   }
   return value
 }

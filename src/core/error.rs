@@ -267,7 +267,7 @@ mod tests {
                 false,
                 "Xkit does not know this owner; check the id",
             ),
-            (NotEnabled, "ERR_XKIT_NOT_ENABLED", false, "has not enabled this connection; have the owner"),
+            (NotEnabled, "ERR_XKIT_NOT_ENABLED", false, "has not enabled this connection; check the slug"),
             (Pending, "ERR_XKIT_PENDING", true, "under way; call again later"),
             (NeedsReauthorization, "ERR_XKIT_NEEDS_REAUTHORIZATION", false, "broke; have the owner connect"),
         ] {
