@@ -13,6 +13,7 @@ const { closeRigs, closedPort, startRawServer } = require('./support/rigs')
 
 const COMMAND = path.join(__dirname, '..', 'bin', 'xkit.js')
 const KEYS = { publishableKey: 'pk_doctor_4d20b7', secretKey: 'sk_doctor_c83f1e' }
+const SHORT_KEY = 'sk_short-91ab'
 const TOKEN = 'xoxb-doctor-0a6c'
 const PROXY_PASSWORD = 'hunter2-77aa'
 const SECRETS = [
@@ -191,9 +192,37 @@ describe('what is set', () => {
     const { code, steps } = await doctor([], { XKIT_SECRET_KEY: `"${KEYS.secretKey}"\n` })
 
     expect(steps.keys).toContainEqual(
-      expect.stringMatching(/^note XKIT_SECRET_KEY begins or ends with .* quotation mark/),
+      expect.stringMatching(/^note XKIT_SECRET_KEY holds .* begins or ends with a quotation mark/),
     )
     expect(steps.credentials).toEqual(only(/^FAIL .*401/))
+    expect(code).toBe(1)
+  })
+
+  test.each([
+    ['at its end', `${SHORT_KEY} `],
+    ['within', SHORT_KEY.replace('_', ' ')],
+  ])('a key with a space %s is noted', async (_where, XKIT_SECRET_KEY) => {
+    const { steps } = await doctor([], { XKIT_SECRET_KEY })
+    expect(steps.keys).toContainEqual(expect.stringMatching(/^note XKIT_SECRET_KEY holds a space/))
+  })
+
+  test.each([
+    [
+      'a zero width space',
+      key => `${key.slice(0, 4)}\u200b${key.slice(4)}`,
+      5,
+      'U+200B (a zero width space)',
+    ],
+    ['a no-break space', key => `\u00a0${key}`, 1, 'U+00A0 (a no-break space)'],
+    ['a byte order mark', key => `${key}\ufeff`, 14, 'U+FEFF'],
+    ['a letter of another alphabet', key => key.replace('s', '\u0455'), 1, 'U+0455'],
+  ])('a key with %s fails by its place, without the key', async (_what, change, position, character) => {
+    const { code, steps } = await doctor([], { XKIT_SECRET_KEY: change(SHORT_KEY) })
+
+    const failures = steps.keys.filter(line => line.startsWith('FAIL'))
+    expect(failures).toEqual([expect.stringContaining(`character ${position} is ${character}`)])
+    expect(failures[0]).toContain('XKIT_SECRET_KEY')
+    expect(failures[0]).not.toContain(SHORT_KEY.slice(-4))
     expect(code).toBe(1)
   })
 

@@ -3,7 +3,11 @@
 
 const { execFile, spawn } = require('node:child_process')
 const { once } = require('node:events')
+const { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } = require('node:fs')
+const { tmpdir } = require('node:os')
 const path = require('node:path')
+const { promisify } = require('node:util')
+const { startEmulator } = require('../emulator')
 const { version } = require('../package.json')
 
 const COMMAND = path.join(__dirname, '..', 'bin', 'xkit.js')
@@ -88,4 +92,78 @@ test.each([
 
   expect(stderr).not.toMatch(/EPIPE|cannot write|at .*\.js/)
   expect({ code, signal }).toEqual({ code: expected, signal: null })
+})
+
+describe('--env-file', () => {
+  let emulator
+  let folder
+  let file
+
+  beforeAll(async () => {
+    emulator = await startEmulator({ users: { u1: { slack: { accessToken: 'xoxb-of-file' } } } })
+    folder = mkdtempSync(path.join(tmpdir(), 'xkit-env-file-'))
+    file = path.join(folder, '.env')
+    const { baseUrl, publishableKey, secretKey } = emulator
+    writeFileSync(
+      file,
+      `# of this project\nXKIT_BASE_URL=${baseUrl}\nXKIT_PUBLISHABLE_KEY="${publishableKey}"\nXKIT_SECRET_KEY=${secretKey}\n`,
+    )
+  })
+  afterAll(async () => {
+    rmSync(folder, { recursive: true })
+    await emulator.close()
+  })
+
+  const places = [
+    ['before the command', () => ['--env-file', file, 'token', 'u1', 'slack']],
+    ['before it with =', () => [`--env-file=${file}`, 'token', 'u1', 'slack']],
+    ['behind it', () => ['token', 'u1', 'slack', '--env-file', file]],
+  ]
+
+  test.each(places)('%s gives the command its keys', async (_where, args) => {
+    await expect(run(args())).resolves.toEqual({ code: 0, stdout: 'xoxb-of-file\n', stderr: '' })
+  })
+
+  test('leaves a variable that is set as it is', async () => {
+    const { code, stderr } = await run(['--env-file', file, 'token', 'u1', 'slack'], {
+      XKIT_SECRET_KEY: 'other',
+    })
+    expect([code, stderr]).toEqual([1, expect.stringContaining('ERR_XKIT_INVALID_API_KEY')])
+  })
+
+  test('may be repeated, and the first file that names a variable counts', async () => {
+    const second = path.join(folder, 'second.env')
+    writeFileSync(second, 'XKIT_SECRET_KEY=other\n')
+    const { code } = await run(['--env-file', file, '--env-file', second, 'token', 'u1', 'slack'])
+    expect(code).toBe(0)
+    const { stderr } = await run(['--env-file', second, `--env-file=${file}`, 'token', 'u1', 'slack'])
+    expect(stderr).toContain('ERR_XKIT_INVALID_API_KEY')
+  })
+
+  test('without a file is one line on stderr and code 1', async () => {
+    const { code, stdout, stderr } = await run(['--env-file'])
+    expect(stderr).toMatch(/^xkit: --env-file needs the name of a file [^\n]+\n$/)
+    expect([code, stdout]).toEqual([1, ''])
+  })
+
+  // Node itself may look for the file before the command does, and says so in its own words.
+  test.each([
+    ['before the command', ['--env-file', 'nowhere.env', 'token', 'u1', 'slack']],
+    ['behind it', ['token', 'u1', 'slack', '--env-file', 'nowhere.env']],
+  ])('with a file that is not there, %s, fails by one line', async (_where, args) => {
+    const { code, stdout, stderr } = await run(args)
+    expect(stderr).toMatch(/^[^\n]+\n$/)
+    expect(stderr).toMatch(/ENOENT|not found/)
+    expect([code > 0, stdout]).toEqual([true, ''])
+  })
+
+  test('reaches the command through npx too', async () => {
+    const bin = path.join(folder, 'node_modules', '.bin')
+    mkdirSync(bin, { recursive: true })
+    symlinkSync(COMMAND, path.join(bin, 'xkit'))
+    writeFileSync(path.join(folder, 'package.json'), '{}')
+    const args = ['--no', 'xkit', 'token', 'u1', 'slack', '--env-file', '.env']
+    const { stdout } = await promisify(execFile)('npx', args, { cwd: folder })
+    expect(stdout).toBe('xoxb-of-file\n')
+  })
 })

@@ -18,7 +18,11 @@ function readArguments(command, args, options) {
     return parseArgs({
       args,
       allowPositionals: true,
-      options: { ...options, help: { type: 'boolean', short: 'h' } },
+      options: {
+        ...options,
+        'env-file': { type: 'string', multiple: true },
+        help: { type: 'boolean', short: 'h' },
+      },
     })
   } catch (error) {
     const [, option] = /^Unknown option '([^']*)'/.exec(error.message) ?? []

@@ -23,10 +23,13 @@ the platform and nowhere else; prints neither keys nor tokens.
   --group <id>      ask for this group's connection, and find out by which path
   --context <id>    ask for this context's connection
   --slug <slug>     the connector to ask for (default ${DEFAULT_SLUG})
-  --redis <url>     look at this Redis too (default: that of XKIT_REDIS_URL, if it is set)
+  --redis <url>     check this Redis too (default: that of XKIT_REDIS_URL, if it is set)
+  --env-file <file> set the variables of this file first
   -h, --help        this text
 
 Without an owner it asks for a user that cannot exist: "not provisioned" then proves that keys and address are right.
+A Redis URL with a password is better given by XKIT_REDIS_URL: arguments are seen by every user of the machine in the list
+of processes, and kept in the shell's history.
 Each line begins with ok, FAIL, skip or note. Exit codes: 0 nothing failed, 1 otherwise.
 `
 

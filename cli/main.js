@@ -2,6 +2,7 @@
 'use strict'
 
 const { UsageError, readArguments } = require('./arguments.js')
+const { loadEnvironment, takeEnvironmentFiles } = require('./environment-file.js')
 const { describe, printError } = require('./output.js')
 const { version } = require('../package.json')
 
@@ -12,11 +13,14 @@ const HELP = `Usage: xkit <command> [options]
   xkit token <user> <slug>   prints a valid access token for a user's or a group's connection
   xkit doctor                checks a set-up step by step and says what to do
 
+  --env-file <file>          set the variables of this file first, as Node's own option does; may be repeated
   -h, --help, help           this text; \`xkit <command> --help\` for a command's options
   -v, --version, version     the version of this package
 
 Keys and addresses come from the environment: XKIT_PUBLISHABLE_KEY, XKIT_SECRET_KEY, XKIT_BASE_URL,
-XKIT_CATALOG_URL, XKIT_USER_PATH, XKIT_GROUP_PATH and XKIT_CONTEXT_PATH. To see it work without keys: xkit token u1 slack --emulator
+XKIT_CATALOG_URL, XKIT_USER_PATH, XKIT_GROUP_PATH and XKIT_CONTEXT_PATH, or from a file: xkit doctor --env-file .env.
+There are no options for keys, since every user of the machine sees the arguments of a process.
+To see it work without keys: xkit token u1 slack --emulator
 `
 
 // Loaded only when they are run, so that help and version work where the addon does not load.
@@ -30,13 +34,19 @@ const HELP_WORDS = ['help', '--help', '-h']
 const VERSION_WORDS = ['version', '--version', '-v']
 
 /** The exit code. */
-async function run([name, ...rest]) {
+async function run(args) {
+  const { files, rest } = takeEnvironmentFiles(args)
+  loadEnvironment(files)
+  return runCommand(rest)
+}
+
+async function runCommand([name, ...rest]) {
   if (name === undefined) {
     // Not on stdout, where a script would take it for a token.
     process.stderr.write(HELP)
     return FAILURE
   }
-  if (HELP_WORDS.includes(name) && COMMANDS[rest[0]] !== undefined) return run([rest[0], '--help'])
+  if (HELP_WORDS.includes(name) && COMMANDS[rest[0]] !== undefined) return runCommand([rest[0], '--help'])
   if (HELP_WORDS.includes(name) || VERSION_WORDS.includes(name)) {
     process.stdout.write(HELP_WORDS.includes(name) ? HELP : `${version}\n`)
     return 0
@@ -49,6 +59,7 @@ async function run([name, ...rest]) {
     process.stdout.write(command.help)
     return 0
   }
+  loadEnvironment(values['env-file'] ?? [])
   return command.run(values, positionals)
 }
 

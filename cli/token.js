@@ -22,6 +22,7 @@ Prints a valid access token for the user's connection, and nothing else, so that
   --json           print the connection as one JSON object; an active one holds accessToken
   --timeout <ms>   limit of the call in milliseconds (default 20000)
   --emulator       ask an embedded emulator that knows this owner: a made-up token, no keys needed
+  --env-file <f>   set the variables of this file first
   -h, --help       this text
 
 An argument that begins with a dash goes behind --.

@@ -48,9 +48,9 @@ function checkKeys(step, { XkitClient }) {
     step.ok(`${name} is set in the environment (not shown)`)
     // As the client trims it.
     const key = variable(name).replace(/\r?\n$/, '')
-    if (/^[\s"']|[\s"']$/.test(key)) {
+    if (/^["']|\s|["']$/.test(key)) {
       step.note(
-        `${name} begins or ends with a space or a quotation mark, which is sent as a part of it: check where it is set`,
+        `${name} holds a space, or begins or ends with a quotation mark, which is sent as a part of it: check where it is set`,
       )
     }
   }
