@@ -138,6 +138,31 @@ describe('a connection that the server ends in mid-run fails no call', () => {
   })
 })
 
+const TOO_LARGE = { code: 'ERR_XKIT_RESPONSE_TOO_LARGE', attempts: 1 }
+
+describe.each(['h2', 'http/1.1'])('over %s, the headers of an answer', protocol => {
+  test.each([
+    [99, 1, undefined],
+    [120, 1, TOO_LARGE],
+    [13, 1500, undefined],
+    [13, 1700, TOO_LARGE],
+  ])('may be 100 and 16 KiB: %i with values of %i bytes', async (count, bytes, failure) => {
+    const handler = (request, response, entry) => {
+      response.sendDate = false
+      // The answer adds one header, and Node over HTTP/1.1 two.
+      for (let i = 0; i < count - 3; i++) response.setHeader(`x-${i}`, 'x'.repeat(bytes))
+      answer(request, response, entry)
+    }
+    const server = await startServer({ identity, protocols: [protocol], handler })
+
+    const [{ value, reason }] = await Promise.allSettled([newClient(server).getAccessToken('u1', 'slack')])
+
+    if (failure) expect(reason).toMatchObject(failure)
+    else expect(value).toBe(tokenOf('u1'))
+    expect(server.handshakes.entries).toEqual([protocol])
+  })
+})
+
 describe('a stream', () => {
   const resetWith = code => reply => reply.reset(code)
   const GONE_WRONG = [

@@ -23,17 +23,8 @@ const isFailure = result => typeof result === 'object' && result !== null && Obj
 
 const isHit = result => Object.hasOwn(result, 'validForMs')
 
-const NOT_ASCII = /[^\0-\x7f]/
-
-/** Hosts are, with hardly an exception: then nothing more is loaded. */
-function inAscii(options) {
-  const { baseUrl, catalogUrl, proxy, cache } = options
-  const urls = `${baseUrl} ${catalogUrl} ${proxy?.url} ${cache?.redis?.url}`
-  return NOT_ASCII.test(urls) ? require('./hosts.js').withAsciiHosts(options) : options
-}
-
 function createCalls(options) {
-  const native = binding.createClient(inAscii(options), settled, setImmediate, binding.settle)
+  const native = binding.createClient(options, settled, setImmediate, binding.settle)
   if (isFailure(native)) throw toError(native)
   return new Calls(native)
 }

@@ -52,7 +52,8 @@ int getaddrinfo(const char *node, const char *service, const struct addrinfo *hi
   note('-', node);
   if (strcmp(address, "-") == 0) return EAI_AGAIN;
   struct addrinfo **end = result;
-  for (char *part = strtok(address, ","); part != NULL; part = strtok(NULL, ",")) {
+  char *rest = NULL;
+  for (char *part = strtok_r(address, ",", &rest); part != NULL; part = strtok_r(NULL, ",", &rest)) {
     int failure = next(part, service, hints, end);
     if (failure != 0) return failure;
     while (*end != NULL) end = &(*end)->ai_next;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
-use url::Url;
+use url::{Host, Url};
 
 use crate::core::error::Error;
 use crate::core::secret::Secret;
@@ -162,6 +162,8 @@ fn first_node(url: &Url, topology: &Topology) -> Result<Address, Error> {
     let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(|| refuse("must name a host"))?;
     let port = url.port().unwrap_or(default_port(topology));
     let host = percent_decode_str(host).decode_utf8().map_err(|_| refuse("must name a host"))?;
+    // A URL of this scheme keeps its host as it is written, so names of other scripts are put into ASCII here.
+    let host = Host::parse(&host).map_err(|_| refuse("must name a host"))?.to_string();
     let host = host.trim_start_matches('[').trim_end_matches(']');
     Ok(Address { host: host.to_owned(), port })
 }

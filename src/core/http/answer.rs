@@ -6,6 +6,13 @@ use std::time::{Duration, SystemTime};
 use bytes::Bytes;
 use zeroize::Zeroizing;
 
+/// Largest body that is read; a connection's is about 1 KiB.
+pub const MAX_BODY_BYTES: usize = 256 * 1024;
+/// Most headers of an answer, as many as hyper reads over HTTP/1.1.
+pub const MAX_HEADERS: usize = 100;
+/// Longest head of an answer, as in Node.
+pub const MAX_HEAD_BYTES: usize = 16 * 1024;
+
 /// What the platform answered, as far as anything depends on it.
 #[derive(Debug)]
 pub struct Answer {

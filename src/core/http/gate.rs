@@ -146,7 +146,7 @@ where
         let turns = Arc::clone(turns);
         async move {
             let turn = turns.wait().await?;
-            let connection = timeout(turns.limit, opening).await.map_err(|_| Overdue)??;
+            let connection = timeout(turns.limit, opening).await.map_err(|_| ConnectTimedOut)??;
             let connected = connection.connected();
             turns.served.forget(&connected);
             turns.opened(connected.is_negotiated_h2(), turn);
@@ -156,17 +156,17 @@ where
     }
 }
 
-/// Why a connection was not opened.
+/// A connection was not there within its limit.
 #[derive(Debug)]
-pub struct Overdue;
+pub struct ConnectTimedOut;
 
-impl fmt::Display for Overdue {
+impl fmt::Display for ConnectTimedOut {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("the connection was not there in time")
     }
 }
 
-impl error::Error for Overdue {}
+impl error::Error for ConnectTimedOut {}
 
 /// Nobody waits for the connection any more.
 #[derive(Debug)]
@@ -265,7 +265,12 @@ mod tests {
         let (mut connector, begun) = gated(false, Duration::from_secs(60));
         let started = Instant::now();
         let opened = join_all((0..3).map(|_| waiting(connector.call(()))));
-        assert!(opened.await.iter().all(|opened| opened.as_ref().is_err_and(|error| error.is::<Overdue>())));
+        assert!(
+            opened
+                .await
+                .iter()
+                .all(|opened| opened.as_ref().is_err_and(|error| error.is::<ConnectTimedOut>()))
+        );
         assert_eq!(started.elapsed(), Duration::from_secs(3) + MAX_WAIT);
         assert_eq!(begun.load(Ordering::Relaxed), 3);
     }

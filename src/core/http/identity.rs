@@ -11,7 +11,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 use rustls::{AlertDescription, SignatureScheme};
 
-use super::tls::{plain_pem, without_mark};
+use super::pem::{plain_pem, without_mark};
 use crate::core::error::Error;
 use crate::core::secret::Secret;
 

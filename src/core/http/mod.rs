@@ -4,15 +4,17 @@
 //! Turns whatever goes wrong below HTTP into a [`Fault`]. Decides on no retry.
 
 mod answer;
+mod causes;
 mod fault;
 mod gate;
 pub mod identity;
+mod pem;
 pub mod pool;
 pub mod proxy;
+mod refusal;
 mod resolver;
 mod signatures;
 pub mod tls;
-mod tunnel;
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
@@ -29,27 +31,28 @@ pub use self::answer::{Answer, Body, is_passing};
 pub use self::fault::{Class, Fault};
 pub use self::pool::PoolNumber;
 
+use self::answer::{MAX_BODY_BYTES, MAX_HEAD_BYTES, MAX_HEADERS};
+use self::causes::NoConnection;
 use self::fault::Peer;
 use self::gate::Gate;
 use self::identity::Identity;
 use self::pool::{Pool, Pools, Served};
 use self::proxy::Proxy;
+use self::refusal::Inquiry;
 use self::resolver::Names;
 use self::tls::Trust;
-use self::tunnel::{Nearby, Tunnels};
 use crate::core::error::Error;
 use crate::core::resolver::Resolver;
 
 const AGENT: &str = concat!("xkit-node/", env!("CARGO_PKG_VERSION"));
-/// Largest body that is read; a connection's is about 1 KiB.
-pub const MAX_BODY_BYTES: usize = 256 * 1024;
-/// Longest head of an answer, as in Node. reqwest itself takes some 400 KiB over HTTP/1.1.
-const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// What is read of a body that nobody needs, so that its connection can be used again, and how long that may take.
 const MAX_DRAINED_BYTES: usize = 64 * 1024;
 const MAX_DRAINING: Duration = Duration::from_millis(100);
 /// Idle connections are closed before common servers and balancers close theirs.
 const POOL_IDLE: Duration = Duration::from_secs(15);
+/// What h2 reads of the headers of an answer, so that [`MAX_HEAD_BYTES`] is what an answer meets first: h2 only says that the
+/// stream is wrong, and counts 32 bytes besides for each header.
+const MAX_HEADER_LIST_BYTES: u32 = 256 * 1024;
 /// Pings on HTTP/2 connections in use: one that a middlebox froze is left after interval and timeout.
 const PING_INTERVAL: Duration = Duration::from_secs(3);
 const PING_TIMEOUT: Duration = Duration::from_secs(3);
@@ -103,6 +106,7 @@ impl Transport {
             headers,
             trust,
             tls: OnceLock::new(),
+            inquiry: OnceLock::new(),
             resolver: Resolver::system(),
         };
         Self { pools: Pools::new(max_connection_age), route }
@@ -118,41 +122,45 @@ struct Route {
     headers: HeaderMap,
     trust: Trust,
     tls: OnceLock<ClientConfig>,
+    inquiry: OnceLock<Inquiry>,
     resolver: Resolver,
 }
 
 impl Route {
-    /// The client of a new pool. The TLS configuration outlives it, and with it the tickets that shorten handshakes.
+    /// Outlives each pool, and with it the tickets that shorten handshakes.
+    fn tls(&self) -> Option<&ClientConfig> {
+        if self.tls.get().is_none() {
+            let tls = self.trust.client_config(Arc::clone(&self.peer.identity)).ok()?;
+            return Some(self.tls.get_or_init(|| tls));
+        }
+        self.tls.get()
+    }
+
+    /// The client of a new pool.
     fn build(&self, served: Served) -> Option<reqwest::Client> {
-        let tls = match self.tls.get() {
-            Some(tls) => tls,
-            None => {
-                let tls = self.trust.client_config(Arc::clone(&self.peer.identity)).ok()?;
-                self.tls.get_or_init(|| tls)
-            }
-        };
         let limit = self.peer.connect_timeout;
         let mut builder = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls.clone())
+            .tls_backend_preconfigured(self.tls()?.clone())
             .default_headers(self.headers.clone())
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
             // Its own retries are for what HTTP/2 refused. None per request spares a copy of each.
             .retry(reqwest::retry::never().max_retries_per_request(0))
             .no_proxy()
+            .dns_resolver(Names(self.resolver.clone()))
             // Shared out among the addresses of a name.
             .connect_timeout(limit)
             .pool_idle_timeout(POOL_IDLE)
+            .http2_max_header_list_size(MAX_HEADER_LIST_BYTES)
             .http2_keep_alive_interval(PING_INTERVAL)
             .http2_keep_alive_timeout(PING_TIMEOUT);
-        builder = match &self.proxy {
-            None => builder.dns_resolver(Names(self.resolver.clone())),
-            Some(proxy) => {
-                let resolver = self.resolver.clone();
-                let tunnels = Tunnels::new(proxy.clone(), tls.clone(), self.peer.target()?, resolver, limit)?;
-                builder.dns_resolver(Nearby).proxy(tunnels.relay()?).connector_layer(tunnels)
+        if let Some(proxy) = &self.proxy {
+            let mut tunnel = reqwest::Proxy::https(proxy.url.clone()).ok()?;
+            if let Some(authorization) = proxy.authorization() {
+                tunnel = tunnel.custom_http_auth(authorization);
             }
-        };
+            builder = builder.proxy(tunnel);
+        }
         if self.is_https {
             // The gate has the limit itself, which leaves out the wait there. In clear a connection costs little and is
             // not shared.
@@ -175,11 +183,11 @@ impl Route {
                 }
                 Ok(response)
             }
-            Err(error) if error.is_connect() => Err(self.peer.unreachable(&error)),
+            Err(error) if error.is_connect() => Err(self.unreachable(&error).await),
             Err(error) => {
                 let mut fault = self.peer.lost(&error);
-                let had_served =
-                    fault::connection_of(&error).is_some_and(|connection| pool.served.is_marked(&connection));
+                let had_served = causes::connection_of(&error)
+                    .is_some_and(|connection| pool.served.is_marked(&connection));
                 if had_served && fault.class.is_some() {
                     fault.stale = Some(pool.number);
                 }
@@ -188,12 +196,31 @@ impl Route {
         }
     }
 
-    async fn travel(&self, pool: &Pool, url: Url) -> Result<Answer, Fault> {
+    async fn unreachable(&self, error: &reqwest::Error) -> Fault {
+        let cause = NoConnection::read(error, self.proxy.is_some());
+        let refusal = match (&cause, self.inquiry()) {
+            (NoConnection::TunnelRefused, Some(inquiry)) => {
+                timeout(self.peer.connect_timeout, inquiry.ask()).await.ok().flatten()
+            }
+            _ => None,
+        };
+        self.peer.unreachable(error, &cause, refusal)
+    }
+
+    fn inquiry(&self) -> Option<&Inquiry> {
+        if self.inquiry.get().is_none() {
+            let (proxy, tls, resolver) = (self.proxy.clone()?, self.tls()?.clone(), self.resolver.clone());
+            let inquiry = Inquiry::new(proxy, tls, self.peer.target()?, resolver, AGENT);
+            return Some(self.inquiry.get_or_init(|| inquiry));
+        }
+        self.inquiry.get()
+    }
+
+    async fn round_trip(&self, pool: &Pool, url: Url) -> Result<Answer, Fault> {
         let response = self.send(pool, url).await?;
         let headers = response.headers();
-        if headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum::<usize>()
-            > MAX_HEAD_BYTES
-        {
+        let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        if headers.len() > MAX_HEADERS || bytes > MAX_HEAD_BYTES {
             return Err(self.peer.oversized_head());
         }
         let status = response.status().as_u16();
@@ -204,7 +231,7 @@ impl Route {
         );
         let request_id = headers.get("x-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
         let body = match status {
-            200..=299 => self.read(response).await?.ok_or_else(|| self.peer.too_large(status))?,
+            200..=299 => self.read(response).await?.ok_or_else(|| self.peer.oversized_body(status))?,
             404 => self.read(response).await?.unwrap_or_default(),
             _ => {
                 drain(response).await;
@@ -253,10 +280,10 @@ async fn drain(mut response: Response) {
 impl Exchange for Transport {
     async fn exchange(&self, url: Url, limit: Duration, avoid: Option<PoolNumber>) -> Result<Answer, Fault> {
         let build = |served| self.route.build(served);
-        let travel = |pool: Arc<Pool>| async move { self.route.travel(&pool, url).await };
-        match self.pools.exchange(avoid, limit, build, travel).await {
+        let round_trip = |pool: Arc<Pool>| async move { self.route.round_trip(&pool, url).await };
+        match self.pools.exchange(avoid, limit, build, round_trip).await {
             None => Err(Fault::lasting(Error::internal())),
-            Some(answered) => answered.unwrap_or_else(|_| Err(self.route.peer.overdue(limit))),
+            Some(answered) => answered.unwrap_or_else(|_| Err(self.route.peer.timed_out(limit))),
         }
     }
 }

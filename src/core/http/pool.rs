@@ -11,7 +11,6 @@ use rustc_hash::FxHashSet;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout};
 
-use super::fault::Fault;
 use crate::core::mutation::{self, Mutation};
 
 /// Most connections of a pool that are remembered. Beyond them all are forgotten, which costs each that still lives a free
@@ -54,7 +53,7 @@ impl<C> Pools<C> {
 
     /// Has a request travel over the pool in use, or over a new one if it has to avoid that, and waits up to `limit` for its
     /// answer. `None` if no pool can be built.
-    pub async fn exchange<T, F: Future<Output = Result<T, Fault>>>(
+    pub async fn exchange<T, E, F: Future<Output = Result<T, E>>>(
         &self,
         avoid: Option<PoolNumber>,
         limit: Duration,

@@ -17,6 +17,7 @@ use rustls::{
 };
 
 use super::identity::Identity;
+use super::pem::plain_pem;
 use super::signatures::ALGORITHMS;
 use crate::core::certificate;
 use crate::core::error::Error;
@@ -90,18 +91,6 @@ impl Trust {
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(config)
     }
-}
-
-/// As the parser takes it: without the byte order mark, and by the label that has replaced the old one. Node takes both.
-pub fn plain_pem(pem: &str) -> String {
-    without_mark(pem)
-        .replace("-----BEGIN X509 CERTIFICATE-----", "-----BEGIN CERTIFICATE-----")
-        .replace("-----END X509 CERTIFICATE-----", "-----END CERTIFICATE-----")
-}
-
-/// The mark is three characters where bytes were read one by one.
-pub fn without_mark(pem: &str) -> &str {
-    pem.strip_prefix('\u{feff}').or_else(|| pem.strip_prefix("\u{ef}\u{bb}\u{bf}")).unwrap_or(pem)
 }
 
 /// The chain of trust, and one case more: a server whose own certificate is one of those that the user trusts, as
