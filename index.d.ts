@@ -561,13 +561,24 @@ export class XkitNetworkError extends XkitError {
   readonly code: XkitNetworkErrorCode
 }
 
+/** An {@link XkitError} that is none of its subclasses. */
+export interface XkitClientError extends XkitError {
+  readonly code: XkitClientErrorCode
+}
+
+/**
+ * Any error of this package. Its `code` tells which, and so which fields there are:
+ * `error.code === 'ERR_XKIT_RATE_LIMITED'` is an {@link XkitApiError} with `retryAfterMs`.
+ */
+export type AnyXkitError = ConnectionUnavailableError | XkitApiError | XkitNetworkError | XkitClientError
+
 /**
  * Whether a value is an error of this package, also across realms and duplicate installations. An error with which a
  * worker thread ended is known too: it has lost its class (so `instanceof` does not know it) and its prototype, and is
  * told by its fields, one of the codes with a boolean `retryable` and a number `attempts`. What `postMessage` makes of an
  * error has lost these as well, and is not known: post the fields that you need.
  */
-export function isXkitError(value: unknown): value is XkitError
+export function isXkitError(value: unknown): value is AnyXkitError
 
 /**
  * The error of this package that a value is or holds: where an SDK was given `fetch`, `getAccessToken` or a handle, it wraps
@@ -575,4 +586,4 @@ export function isXkitError(value: unknown): value is XkitError
  * one, across realms and duplicate installations; `undefined` where there is none, and where an SDK has kept the message
  * alone. Never throws.
  */
-export function xkitErrorOf(error: unknown): XkitError | undefined
+export function xkitErrorOf(error: unknown): AnyXkitError | undefined

@@ -1,6 +1,7 @@
 // Owns what the compiler knows of an error, once it is told apart by class, by code or by `isXkitError`.
 
 import {
+  type AnyXkitError,
   ConnectionUnavailableError,
   type ConnectionUnavailableErrorCode,
   isXkitError,
@@ -8,6 +9,7 @@ import {
   XkitApiError,
   type XkitApiErrorCode,
   type XkitApiErrorInit,
+  type XkitClientError,
   type XkitClientErrorCode,
   XkitError,
   type XkitErrorCode,
@@ -69,12 +71,38 @@ export const init = {
 } satisfies XkitApiErrorInit & XkitErrorInit
 
 export function byBrand(error: unknown) {
-  if (isXkitError(error)) exactly<XkitError>()(error)
-  else exactly<unknown>()(error)
+  if (isXkitError(error)) {
+    exactly<AnyXkitError>()(error)
+    exactly<XkitErrorCode>()(error.code)
+    exactly<XkitError>()(error satisfies XkitError as XkitError)
+  } else {
+    exactly<unknown>()(error)
+  }
+}
+
+/** The code tells the class, and so the fields. */
+export function byItsCode(error: unknown) {
+  if (!isXkitError(error)) return
+  switch (error.code) {
+    case 'ERR_XKIT_RATE_LIMITED':
+      exactly<XkitApiError>()(error)
+      exactly<number | undefined>()(error.retryAfterMs)
+      return
+    case 'ERR_XKIT_NEEDS_REAUTHORIZATION':
+      exactly<ConnectionUnavailableError>()(error)
+      exactly<UnavailableConnection>()(error.connection)
+      return
+    case 'ERR_XKIT_TIMEOUT':
+      exactly<XkitNetworkError>()(error)
+      return
+    case 'ERR_XKIT_CLOSED':
+      exactly<XkitClientError>()(error)
+      return
+  }
 }
 
 export function byHolder(error: unknown) {
-  exactly<XkitError | undefined>()(xkitErrorOf(error))
+  exactly<AnyXkitError | undefined>()(xkitErrorOf(error))
   const found = xkitErrorOf(error)
   return found instanceof ConnectionUnavailableError ? found.connectUrl : found?.code
 }

@@ -131,6 +131,8 @@ export function errors(error: unknown, unavailable: ConnectionUnavailableError) 
   new ConnectionUnavailableError({ message: 'm', code: 'ERR_XKIT_PENDING' }, active)
   // @ts-expect-error: there is no such code
   if (isXkitError(error) && error.code === 'ERR_XKIT_OFFLINE') return
+  // @ts-expect-error: the code is of another class than the field
+  if (isXkitError(error) && error.code === 'ERR_XKIT_CLOSED') error.retryAfterMs
   // @ts-expect-error: an outage is another class
   if (unavailable.code === 'ERR_XKIT_SERVER') return
   // @ts-expect-error: a base error has no HTTP status
