@@ -9,6 +9,7 @@ const lock = require('../package-lock.json')
 const manifest = require('../package.json')
 const { MAX_ADDON_BYTES, addonProblems, buildPaths } = require('../scripts/addons.js')
 const { outdated } = require('../scripts/manifests.js')
+const { standInAddon } = require('./support/stand-in-addon.js')
 
 const ROOT = path.join(__dirname, '..')
 
@@ -109,27 +110,6 @@ describe('a path of the machine that built it', () => {
 })
 
 describe('before a release', () => {
-  const HEADER = 64
-
-  /** The least that tells what an addon is for. */
-  function addon(os, cpu) {
-    const bytes = Buffer.alloc(2 * HEADER)
-    const isArm = cpu === 'arm64'
-    if (os === 'linux') {
-      bytes.write('\x7fELF', 'latin1')
-      bytes.writeUInt16LE(isArm ? 0xb7 : 0x3e, 18)
-    } else if (os === 'darwin') {
-      bytes.writeUInt32LE(0xfeedfacf, 0)
-      bytes.writeUInt32LE(isArm ? 0x0100000c : 0x01000007, 4)
-    } else {
-      bytes.write('MZ', 'latin1')
-      bytes.writeUInt32LE(HEADER, 0x3c)
-      bytes.write('PE', HEADER, 'latin1')
-      bytes.writeUInt16LE(isArm ? 0xaa64 : 0x8664, HEADER + 4)
-    }
-    return bytes
-  }
-
   function write(name, ...parts) {
     writeFileSync(
       path.join(folder, `xkit-node.${name}.node`),
@@ -138,7 +118,7 @@ describe('before a release', () => {
   }
 
   beforeEach(() => {
-    for (const [, name, { os, cpu }] of PLATFORMS) write(name, addon(os[0], cpu[0]))
+    for (const [, name, { os, cpu }] of PLATFORMS) write(name, standInAddon(os[0], cpu[0]))
   })
 
   test('eight addons that fit their names pass', () => {
@@ -153,7 +133,7 @@ describe('before a release', () => {
   test.each(PLATFORMS)(
     'another addon in the place of that for %s is found out',
     (_triple, name, { os, cpu }) => {
-      write(name, addon(os[0], cpu[0] === 'x64' ? 'arm64' : 'x64'))
+      write(name, standInAddon(os[0], cpu[0] === 'x64' ? 'arm64' : 'x64'))
       expect(addonProblems(folder)).toEqual([expect.stringContaining(`xkit-node.${name}.node is built for`)])
       write(name, 'no addon')
       expect(addonProblems(folder)).toEqual([`xkit-node.${name}.node is built for nothing known`])
@@ -161,10 +141,10 @@ describe('before a release', () => {
   )
 
   test('so is one that needs too new a system, is too large, or tells of its origin', () => {
-    write('linux-x64-gnu', addon('linux', 'x64'), 'GLIBC_2.17\0GLIBC_2.34\0')
-    write('linux-x64-musl', addon('linux', 'x64'), 'GLIBC_2.17\0')
-    write('darwin-x64', addon('darwin', 'x64'), '/Users/builder/lib.rs\0')
-    write('win32-x64-msvc', addon('win32', 'x64'), Buffer.alloc(MAX_ADDON_BYTES))
+    write('linux-x64-gnu', standInAddon('linux', 'x64'), 'GLIBC_2.17\0GLIBC_2.34\0')
+    write('linux-x64-musl', standInAddon('linux', 'x64'), 'GLIBC_2.17\0')
+    write('darwin-x64', standInAddon('darwin', 'x64'), '/Users/builder/lib.rs\0')
+    write('win32-x64-msvc', standInAddon('win32', 'x64'), Buffer.alloc(MAX_ADDON_BYTES))
     expect(addonProblems(folder)).toEqual([
       'xkit-node.darwin-x64.node holds a path of the machine that built it: /Users/builder/lib.rs',
       'xkit-node.linux-x64-gnu.node needs glibc 2.34',

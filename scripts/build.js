@@ -28,7 +28,7 @@ function targetTriple() {
 
 /** Panics name lines of source files, and these are in more places than one. Rustc takes the last that fits. */
 function remappings(triple) {
-  const metadata = run('cargo', 'metadata', '--format-version', '1', '--filter-platform', triple)
+  const metadata = run('cargo', 'metadata', '--locked', '--format-version', '1', '--filter-platform', triple)
   const { packages, target_directory: targetFolder } = JSON.parse(metadata)
   const dependencies = packages.filter(({ source }) => source !== null)
   const folders = new Set(dependencies.map(({ manifest_path: file }) => path.dirname(path.dirname(file))))
@@ -67,7 +67,7 @@ function releaseEnvironment() {
   return { ...process.env, CARGO_ENCODED_RUSTFLAGS: flags.filter(flag => flag !== '').join(SEPARATOR) }
 }
 
-/** A development build has cargo's own flags, so that `cargo test` and it share what they compile. */
+/** A development build takes the flags of the environment as they are: its paths may be those of this machine. */
 const [profile, env] = isDevelopment ? [[], process.env] : [['--release'], releaseEnvironment()]
 const options = ['--platform', ...profile, '--no-js', '--dts', 'binding.d.ts', ...ARGUMENTS]
 const { status } = spawnSync(process.execPath, [NAPI, 'build', ...options, '--', '--locked'], {

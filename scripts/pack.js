@@ -53,21 +53,35 @@ function packFolder(source, folder) {
 
 /**
  * Writes the package into a folder as it is published: without what builds and tests it, without an addon, and with the
- * facade as one file, since each file costs a start. It asks for the packages of `targets`, which are the names of the
- * folders in `npm/`.
+ * facade as one file, since each file costs a start. `dependencies` are the fields of the manifest by which it finds one.
  */
-function stageMain(folder, targets = platforms().map(platform => platform.folder)) {
+function stageMain(folder, dependencies = publishedDependencies()) {
   const files = manifest.files.filter(name => name !== ADDONS)
   for (const name of ['README.md', 'LICENSE', ...files]) {
     cpSync(path.join(ROOT, name), path.join(folder, name), { recursive: true })
   }
-  const { scripts, jest, napi, devDependencies, overrides, ...published } = manifest
+  const { scripts, jest, napi, devDependencies, overrides, optionalDependencies, ...published } = manifest
   const exports = { ...manifest.exports, '.': { ...manifest.exports['.'], default: `./${FACADE}` } }
-  const names = targets.map(target => `${manifest.name}-${target}`)
-  const optionalDependencies = Object.fromEntries(names.map(name => [name, manifest.version]))
-  const staged = { ...published, main: FACADE, exports, files, optionalDependencies }
+  const staged = { ...published, main: FACADE, exports, files, ...dependencies }
   writeFileSync(path.join(folder, 'package.json'), `${JSON.stringify(staged, null, 2)}\n`)
   bundleFacade(path.join(folder, FACADE))
+}
+
+/** Of these a package manager installs the one that fits. */
+function publishedDependencies() {
+  return { optionalDependencies: manifest.optionalDependencies }
+}
+
+/**
+ * For the tarball of a platform package that the same project installs. An optional peer is the one kind of dependency that
+ * npm, pnpm and Yarn take from the project and never look up in a registry, where anybody may own its name by now.
+ */
+function dependenciesBesideTarball(platform) {
+  const name = `${manifest.name}-${platform}`
+  return {
+    peerDependencies: { [name]: manifest.version },
+    peerDependenciesMeta: { [name]: { optional: true } },
+  }
 }
 
 /**
@@ -87,10 +101,10 @@ function bundleFacade(outfile) {
   })
 }
 
-function packMain(folder, targets) {
+function packMain(folder, dependencies) {
   const staging = mkdtempSync(path.join(tmpdir(), 'xkit-node-pack-'))
   try {
-    stageMain(staging, targets)
+    stageMain(staging, dependencies)
     return packFolder(staging, folder)
   } finally {
     rmSync(staging, { recursive: true })
@@ -113,13 +127,10 @@ function packPlatform(platform, folder, addons = ROOT) {
   }
 }
 
-/**
- * The two tarballs for this machine. The package asks for nothing but the platform package beside it: a registry that does
- * not know the others could offer somebody else's under their names.
- */
+/** The two tarballs that a project on a machine like this one installs. */
 function packForThisMachine(folder) {
   const own = ownPlatform()
-  return [packMain(folder, [own]).path, packPlatform(own, folder).path]
+  return [packMain(folder, dependenciesBesideTarball(own)).path, packPlatform(own, folder).path]
 }
 
 module.exports = { ownPlatform, packForThisMachine, packMain, packPlatform, stageMain }

@@ -1,11 +1,14 @@
-// Owns `npm run test:install`: the three ways to the package while no registry has it, each into an empty project.
-'use strict'
+// Owns `npm run test:install`: the ways to the package while no registry has it, and the rehearsal of a release, each into
+// an empty project.
 
 const { execFileSync } = require('node:child_process')
 const { cpSync, existsSync, writeFileSync } = require('node:fs')
 const path = require('node:path')
 const { pathToFileURL } = require('node:url')
 const { INSTALL_ENV, pack, report, run, temporaryFolder } = require('../support/packed.js')
+const { runDockerfile } = require('./docker.js')
+const { MANAGERS, TOKEN, checkManager, createProject } = require('./managers.js')
+const { rehearse } = require('./release.js')
 
 const ROOT = path.join(__dirname, '..', '..')
 const BUILD_LIMIT_MS = 30 * 60_000
@@ -18,6 +21,9 @@ const QUICK_BUILD = {
 }
 // The level of messages is not the one of the command that runs this.
 const QUIETLY = ['--no-audit', '--no-fund', '--no-update-notifier', '--loglevel=notice']
+
+/** A closed port: nothing that tarballs hold is asked of a registry. */
+const NO_REGISTRY = 'http://127.0.0.1:9/'
 
 /** A repository with what this one would commit now. */
 function cloneOfHere() {
@@ -33,7 +39,7 @@ function cloneOfHere() {
   git('init', '--quiet')
   git('add', '--all')
   git('commit', '--quiet', '--message', 'as it is here')
-  return `git+${pathToFileURL(clone)}`
+  return clone
 }
 
 function project() {
@@ -75,11 +81,41 @@ async function checkRefusal(title, what) {
   report(title, isClear ? undefined : 'did not fail with the reason', output)
 }
 
+/** A project that commits its tarballs and its lockfile, built as docs/deployment.md shows. */
+async function checkDockerfiles(tarballs) {
+  const context = createProject(MANAGERS[0], NO_REGISTRY)
+  for (const tarball of tarballs) cpSync(tarball, path.join(context, path.basename(tarball)))
+  const names = tarballs.map(tarball => `./${path.basename(tarball)}`)
+  const installed = await run('npm', ['install', ...QUIETLY, ...names], {
+    cwd: context,
+    limitMs: LIMIT_MS,
+    env: INSTALL_ENV,
+  })
+  for (const name of ['slim.Dockerfile', 'alpine.Dockerfile']) {
+    const file = path.join(ROOT, 'docs', 'snippets', name)
+    const { problem, output } = installed.problem
+      ? installed
+      : await runDockerfile(file, context, NO_REGISTRY)
+    report(name, problem ?? (output.includes(TOKEN) ? undefined : 'printed no token'), output)
+  }
+}
+
+async function checkTarballs(tarballs) {
+  for (const manager of MANAGERS) {
+    const { problem, output } = await checkManager(manager, NO_REGISTRY, tarballs)
+    report(`two tarballs of \`npm run pack\`, with ${manager.name}`, problem, output)
+  }
+}
+
 async function main() {
-  await check('two tarballs of `npm run pack`', ['--offline', ...pack()])
+  const tarballs = pack()
+  await check('two tarballs of `npm run pack`', ['--offline', ...tarballs])
+  await checkTarballs(tarballs)
+  await checkDockerfiles(tarballs)
   await check('a folder that was built', ['--offline', ROOT])
+  await rehearse(cloneOfHere(), report)
   // The tools for the build come from npm's cache, where they are there.
-  const repository = ['--prefer-offline', cloneOfHere()]
+  const repository = ['--prefer-offline', `git+${pathToFileURL(cloneOfHere())}`]
   await checkRefusal('a git repository, without Rust', repository)
   await check('a git repository', repository, {
     limitMs: BUILD_LIMIT_MS,
