@@ -9,9 +9,12 @@ const { announceKeys, announcePassword, announceToken, findKeys, findSecrets } =
 const { renderings } = require('./secrets.js')
 
 let seen = new Map()
+/** A child process may end after jest has taken the file's globals down. */
+let isOver = false
 
 /** Keeps one of each: a loop of a thousand calls makes a thousand errors that read the same. */
 function note(what, value, find = findSecrets) {
+  if (isOver) return
   seen.set(`${what} ${summary(value)}`, { what, value, find, test: expect.getState().currentTestName })
 }
 
@@ -147,6 +150,7 @@ function patch(object, name, patched) {
 }
 
 function stop() {
+  isOver = true
   for (const restore of restored.splice(0)) restore()
 }
 
