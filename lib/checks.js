@@ -125,6 +125,7 @@ module.exports = {
   MAX_TIMER_MS,
   invalidType,
   invalidValue,
+  isArray,
   kindOf,
   ownFields,
   refuseNumber,

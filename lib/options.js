@@ -6,6 +6,7 @@ const {
   MAX_TIMER_MS,
   invalidType,
   invalidValue,
+  isArray,
   kindOf,
   ownFields,
   requireBoolean,
@@ -118,13 +119,13 @@ function readCache(name, cache) {
       `${name} must be true, false, or an object such as { ttlMs: 60000 }, but is ${kindOf(cache)}`,
     )
   }
+  const native = readFields(name, cache, CACHE)
   // A fleet that silently is none would ask the platform from every process.
   if (Object.hasOwn(cache, 'redis') && cache.redis === undefined) {
     throw invalidType(
       `${name}.redis is undefined: is the variable set that it comes from? Without a Redis, leave it out`,
     )
   }
-  const native = readFields(name, cache, CACHE)
   if (!('encryptionKey' in native)) return native
   if (!('redis' in native)) throw invalidValue(`${name}.encryptionKey is of use with ${name}.redis only`)
   native.redis.encryptionKey = native.encryptionKey
@@ -154,7 +155,7 @@ function readEncryptionKey(name, key) {
 function readHosts(name, hosts) {
   const bySlug = Object.create(null)
   for (const [slug, list] of Object.entries(ownFields(name, hosts))) {
-    if (!Array.isArray(list)) throw invalidType(`${name}.${slug} must be an array of hosts`)
+    if (!isArray(list)) throw invalidType(`${name}.${slug} must be an array of hosts`)
     bySlug[slug] = list.map(host => readHost(`${name}.${slug}`, host))
   }
   return bySlug
@@ -176,7 +177,7 @@ function readProxy(name, proxy) {
 }
 
 function readCertificates(name, ca) {
-  return (Array.isArray(ca) ? ca : [ca]).map(pem => readPem(name, pem))
+  return (isArray(ca) ? ca : [ca]).map(pem => readPem(name, pem))
 }
 
 function readPem(name, pem) {
