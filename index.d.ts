@@ -329,6 +329,31 @@ export interface CallTrace {
 }
 
 /**
+ * One owner's connection to one service: what {@link XkitClient.for} binds. It holds no token and asks nobody by itself. Its
+ * methods need no `this`, so that they can be handed to an SDK, and ignore what an SDK passes along that is no option of
+ * theirs. Otherwise they are the client's.
+ */
+export interface ConnectionHandle<Slug extends string = string> {
+  readonly owner: ConnectionOwner
+  readonly slug: Slug
+  /** {@link XkitClient.getAccessToken} */
+  getAccessToken(options?: CallOptions): Promise<string>
+  /** As an SDK calls it: what is no option is ignored. */
+  getAccessToken(...ignored: unknown[]): Promise<string>
+  /** {@link XkitClient.getConnection} */
+  getConnection(options?: CallOptions): Promise<Connection>
+  /** {@link XkitClient.withAccessToken} */
+  withAccessToken<Result>(
+    use: (accessToken: string) => Result,
+    options?: WithAccessTokenOptions,
+  ): Promise<Awaited<Result>>
+  /** {@link XkitClient.fetch} */
+  fetch(input: string | URL | Request, init?: RequestInit): Promise<Response>
+  /** {@link XkitClient.invalidate}. What is no string counts as no token. */
+  invalidate(rejectedToken?: string): void
+}
+
+/**
  * One client serves every user and group of a backend. It holds the keys and the connection pool, so make one and
  * keep it. An idle client never keeps the process alive.
  *
@@ -397,6 +422,13 @@ export class XkitClient<Slug extends string = string> {
     input: string | URL | Request,
     init?: RequestInit,
   ): Promise<Response>
+
+  /**
+   * The owner's connection to a service, bound: for a job or an SDK that gets this one and nothing more, such as
+   * `ky.create({ fetch: xkit.for('some-user-id', 'github').fetch })`.
+   * @throws {TypeError} for wrong arguments
+   */
+  for<Bound extends Slug>(owner: ConnectionOwner, slug: Bound): ConnectionHandle<Bound>
 
   /**
    * Reads a webhook of the platform, as text, bytes or parsed JSON, and drops what is cached of the connection that it

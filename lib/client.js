@@ -9,6 +9,7 @@ const binding = require('./native.js')
 const { refuseNumber, requireText } = require('./checks.js')
 const { follow, isFollowed, noteAbort, noteOutcome } = require('./diagnostics.js')
 const { toError } = require('./errors.js')
+const { bindConnection } = require('./handle.js')
 const { hasKeys, readCallOptions, readClientOptions } = require('./options.js')
 const { namedOwner } = require('./owner.js')
 
@@ -105,6 +106,10 @@ class XkitClient {
     const { bearerFetch } = require('./bearer-fetch.js')
     const { use, options, ...trial } = bearerFetch(slug, input, init, this.#fetchLimits)
     return this.#recover().run(owner, slug, use, options, trial)
+  }
+
+  for(owner, slug) {
+    return bindConnection(this, owner, slug)
   }
 
   invalidate(owner, slug, rejectedToken) {

@@ -15,6 +15,11 @@ const common = {
   },
   alive: {
     200: json(200, { error: null, id: 1 }),
+    '200 with failed parts': json(200, { created: 98, errors: [{ row: 7, code: 'invalid_token' }] }),
+    '403 Authentication error': json(403, {
+      success: false,
+      errors: [{ code: 10000, message: 'Authentication error' }],
+    }),
     403: json(403, { message: 'Forbidden' }),
     '403 for a scope': json(403, { error: 'insufficient_scope' }),
     404: json(404, { message: 'Not found' }),
@@ -29,6 +34,11 @@ const told = {
     ...common.dead,
     '200 that is not ok': json(200, { ok: false, error: 'token_expired' }),
     '403 with a code': json(403, { error: 'token_expired' }),
+    '403 with a flag': json(403, { error: { code: 'forbidden', message: 'no', invalidToken: true } }),
+    '403 with a sentence': json(403, { errors: [{ code: 9109, message: 'Invalid access token' }] }),
+    '403 with a weak word that is explained': json(403, {
+      errors: [{ code: 'Unauthorized', message: 'no', details: 'The access token has expired.' }],
+    }),
   },
 }
 
@@ -121,6 +131,15 @@ module.exports = [
       const { getClient } = require('@azure-rest/core-client')
       const client = getClient('https://api.example.com', { retryOptions: { maxRetries: 0 } })
       return client.path('/me').get({ headers: bearer(token) })
+    },
+  },
+  {
+    sdk: 'openai',
+    ...common,
+    fine: json(200, { object: 'list', data: [] }),
+    call: token => {
+      const { OpenAI } = require('openai')
+      return new OpenAI({ apiKey: token, baseURL: 'https://api.example.com', maxRetries: 0 }).models.list()
     },
   },
   {

@@ -12,7 +12,9 @@ const URL = 'https://api.example.com/me'
 /** By file: the connector, the SDK whose service answers, what is called, and what that is answered in the end. */
 const SNIPPETS = {
   slack: ['slack', '@slack/web-api', ({ channels }, user) => channels(user)],
+  'slack-plug': ['slack', '@slack/web-api', ({ slack }, user) => slack(user).auth.test()],
   github: ['github', 'octokit', ({ user }, id) => user(id)],
+  'github-fetch': ['github', 'octokit', ({ github }, user) => github(user).rest.users.getAuthenticated()],
   'github-hook': ['github', 'octokit', ({ github }, user) => github(user).rest.users.getAuthenticated()],
   'google-drive': ['google-drive', '@googleapis/drive', ({ files }, user) => files(user)],
   'google-hook': [
@@ -43,6 +45,7 @@ const SNIPPETS = {
   x: ['twitter', 'twitter-api-v2', ({ me }, user) => me(user)],
   airtable: ['airtable', 'airtable', ({ record }, user) => record(user, 'rec1')],
   microsoft: ['microsoft', '@microsoft/microsoft-graph-client', ({ me }, user) => me(user)],
+  'microsoft-hook': ['microsoft', '@microsoft/microsoft-graph-client', ({ me }, user) => me(user)],
   figma: ['figma', 'figma-api', ({ me }, user) => me(user)],
   notion: ['notion', '@notionhq/client', ({ notion }, user) => notion(user).users.me({})],
   'box-hook': ['box', 'box-node-sdk', ({ box }, user) => box(user).users.getUserMe()],
@@ -50,6 +53,19 @@ const SNIPPETS = {
   intercom: ['intercom', 'intercom-client', ({ intercom }, user) => intercom(user).admins.identify()],
   stripe: ['stripe', 'stripe', ({ stripe }, user) => stripe(user).balance.retrieve()],
   'graphql-request': ['example', 'graphql-request', ({ graphql }, user) => graphql(user).request('{ me }')],
+  'token-first': [
+    'stripe',
+    'stripe',
+    ({ customers }, user) => customers(user),
+    json(200, { object: 'list', data: [] }),
+  ],
+  'connect-first': [
+    'stripe',
+    'stripe',
+    ({ customersOrConnect }, user) => customersOrConnect(user),
+    json(200, { object: 'list', data: [] }),
+  ],
+  openai: ['example', 'openai', ({ openai }, user) => openai(user).models.list()],
   ky: ['example', 'ky', ({ client }, user) => client(user).get(URL).json()],
   ofetch: ['example', 'ofetch', ({ client }, user) => client(user)(URL)],
   axios: ['example', 'axios', ({ client }, user) => client(user).get(URL)],

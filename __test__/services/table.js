@@ -8,11 +8,13 @@ const { inspect } = require('node:util')
 const { XkitClient } = require('../..')
 const { startEmulator } = require('../../emulator')
 const descriptions = require('./descriptions.js')
+const { runPlugs } = require('./plugs.js')
 const { startService } = require('./service.js')
 const { FOLDER, NAMES, SNIPPETS } = require('./snippets.js')
 
 const PAGE = path.join(__dirname, '..', '..', 'docs', 'services.md')
-const [BEGIN, END] = ['<!-- table: npm run test:services -->\n', '\n<!-- end of the table -->']
+const END = '\n<!-- end of the table -->'
+const beginOf = name => `<!-- ${name}: npm run test:services -->\n`
 const isWriting = process.argv.includes('--write')
 const chosen = process.argv.slice(2).filter(argument => argument !== '--write')
 
@@ -86,10 +88,12 @@ async function main() {
       }
     }
   }
+  const isChosen = sdk => chosen.length === 0 || chosen.includes(sdk)
+  const plugs = await runPlugs(emulator, xkit, versionOf, isChosen)
   await xkit.close()
   await emulator.close()
   service.close()
-  return rows
+  return { rows, plugs }
 }
 
 /** One line for each SDK and result, with the answers that had it. */
@@ -109,16 +113,30 @@ function tableOf(rows) {
   return ['| SDK | version | answers | result |', '| --- | --- | --- | --- |', ...body].join('\n')
 }
 
-/** Whether the page holds the table; puts it there when asked to. */
-function isKept(table) {
+function plugTableOf(rows) {
+  const head = [
+    'SDK',
+    'version',
+    'asks',
+    'ends',
+    'the error is in',
+    '`xkitErrorOf`',
+    'what stops it from asking again',
+  ]
+  const line = cells => `| ${cells.join(' | ')} |`
+  return [head, head.map(() => '---'), ...rows].map(line).join('\n')
+}
+
+/** Whether the page holds the table of this name; puts it there when asked to. */
+function isKept(name, table) {
   const page = readFileSync(PAGE, 'utf8')
-  const begin = page.indexOf(BEGIN) + BEGIN.length
-  const end = page.indexOf(END)
+  const begin = page.indexOf(beginOf(name)) + beginOf(name).length
+  const end = page.indexOf(END, begin)
   if (isWriting) writeFileSync(PAGE, page.slice(0, begin) + table + page.slice(end))
   return isWriting || page.slice(begin, end) === table
 }
 
-main().then(rows => {
+main().then(({ rows, plugs }) => {
   const isSnippet = ([sdk]) => sdk.endsWith('.mjs')
   const table = tableOf(rows.filter(row => !isSnippet(row)))
   console.log(table)
@@ -127,9 +145,12 @@ main().then(rows => {
   if (unproven.length > 0) throw new Error(`no test runs ${unproven}`)
   const wrong = rows.filter(([, , , result]) => result === 'WRONG')
   console.log(`${rows.length} answers, ${wrong.length} taken wrongly`)
-  if (wrong.length > 0) process.exit(1)
-  if (chosen.length === 0 && !isKept(table)) {
-    console.error('The table in docs/services.md is another one: node __test__/services/run.js --write')
+  const plugTable = plugTableOf(plugs.rows)
+  console.log(plugTable)
+  for (const fault of plugs.faults) console.error('WRONG', ...fault)
+  if (wrong.length > 0 || plugs.faults.length > 0) process.exit(1)
+  if (chosen.length === 0 && ![isKept('table', table), isKept('plugs', plugTable)].every(Boolean)) {
+    console.error('A table in docs/services.md is another one: node __test__/services/run.js --write')
     process.exit(1)
   }
   // Some SDKs keep connections for longer.

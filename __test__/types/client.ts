@@ -4,6 +4,7 @@ import {
   type CallOptions,
   type ClientStats,
   type Connection,
+  type ConnectionHandle,
   type ConnectionOwner,
   type ConnectionPaths,
   getAccessToken,
@@ -62,6 +63,29 @@ export async function tokens(xkit: XkitClient<'github'>) {
   )
   const { type, ownerId, slug, connectionId } = xkit.handleWebhook(new Uint8Array(2))
   exactly<string[]>()([type, ownerId, slug, connectionId ?? ''])
+}
+
+/** As the clients of services declare what they take. */
+interface AuthenticationProvider {
+  getAccessToken: (options?: { scopes?: string[] }) => Promise<string>
+}
+type AuthCallback = (auth: { type: 'http'; scheme?: string }) => Promise<string> | string
+
+export async function handles(xkit: XkitClient<'github' | 'slack'>) {
+  const github = xkit.for('u', 'github')
+  exactly<ConnectionHandle<'github'>>()(github)
+  exactly<'github'>()(github.slug)
+  exactly<ConnectionOwner>()(github.owner)
+  exactly<string>()(await github.getAccessToken({ fresh: true, signal }))
+  exactly<Connection>()(await github.getConnection({ timeoutMs: 5 }))
+  exactly<Promise<number>>()(github.withAccessToken(async token => token.length, { isRejected: () => true }))
+  exactly<void>()(github.invalidate('rejected-token'))
+  const plugs: [typeof fetch, AuthenticationProvider, AuthCallback] = [
+    github.fetch,
+    github,
+    github.getAccessToken,
+  ]
+  return plugs
 }
 
 export async function disposedAtTheEndOfItsBlock() {

@@ -25,6 +25,10 @@ export async function slugs(xkit: XkitClient<'slack' | 'github'>, anySlug: strin
   xkit.connectorUrl('')
   // @ts-expect-error: a string may be any slug
   await xkit.getAccessToken('some-user-id', anySlug)
+  // @ts-expect-error: the slug is mistyped
+  xkit.for('some-user-id', 'slak')
+  // @ts-expect-error: a handle is one connection's, and takes no other owner
+  await xkit.for('some-user-id', 'slack').getConnection('another-user-id', 'slack')
   // @ts-expect-error: a slug is a string
   new XkitClient<7>()
 }

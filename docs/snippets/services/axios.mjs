@@ -5,8 +5,5 @@ const xkit = new XkitClient({ cache: true })
 
 // #region use
 export const client = userId =>
-  axios.create({
-    adapter: 'fetch',
-    env: { fetch: (input, init) => xkit.fetch(userId, 'example', input, init) },
-  })
+  axios.create({ adapter: 'fetch', env: { fetch: xkit.for(userId, 'example').fetch } })
 // #endregion use

@@ -5,13 +5,14 @@ const xkit = new XkitClient({ cache: true })
 
 // #region use
 export function box(userId) {
+  const connection = xkit.for(userId, 'box')
   let token
   const auth = {
     async retrieveAuthorizationHeader() {
-      token = await xkit.getAccessToken(userId, 'box')
+      token = await connection.getAccessToken()
       return `Bearer ${token}`
     },
-    refreshToken: async () => xkit.invalidate(userId, 'box', token),
+    refreshToken: async () => connection.invalidate(token),
   }
   return new BoxClient({ auth })
 }

@@ -5,5 +5,5 @@ const xkit = new XkitClient({ cache: true })
 
 // #region use
 export const dropbox = userId =>
-  new Dropbox({ accessToken: 'by xkit', fetch: (input, init) => xkit.fetch(userId, 'dropbox', input, init) })
+  new Dropbox({ accessToken: 'by xkit', fetch: xkit.for(userId, 'dropbox').fetch })
 // #endregion use

@@ -5,10 +5,11 @@ const xkit = new XkitClient({ cache: true })
 
 // #region use
 export function googleDrive(userId) {
+  const connection = xkit.for(userId, 'google-drive')
   const client = new auth.OAuth2()
   client.refreshHandler = async () => {
     const fresh = client.credentials.access_token !== undefined
-    return { access_token: await xkit.getAccessToken(userId, 'google-drive', { fresh }) }
+    return { access_token: await connection.getAccessToken({ fresh }) }
   }
   return drive({ version: 'v3', auth: client })
 }

@@ -5,7 +5,5 @@ const xkit = new XkitClient({ cache: true })
 
 // #region use
 export const graphql = userId =>
-  new GraphQLClient('https://api.example.com/graphql', {
-    fetch: (input, init) => xkit.fetch(userId, 'example', input, init),
-  })
+  new GraphQLClient('https://api.example.com/graphql', { fetch: xkit.for(userId, 'example').fetch })
 // #endregion use

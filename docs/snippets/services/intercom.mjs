@@ -5,8 +5,5 @@ const xkit = new XkitClient({ cache: true })
 
 // #region use
 export const intercom = userId =>
-  new IntercomClient({
-    token: 'by xkit',
-    fetch: (input, init) => xkit.fetch(userId, 'intercom', input, init),
-  })
+  new IntercomClient({ token: 'by xkit', fetch: xkit.for(userId, 'intercom').fetch })
 // #endregion use

@@ -4,6 +4,5 @@ import { XkitClient } from 'xkit-node'
 const xkit = new XkitClient({ cache: true })
 
 // #region use
-export const client = userId =>
-  ky.create({ fetch: (input, init) => xkit.fetch(userId, 'example', input, init) })
+export const client = userId => ky.create({ fetch: xkit.for(userId, 'example').fetch, retry: 0 })
 // #endregion use

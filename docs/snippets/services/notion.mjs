@@ -4,6 +4,5 @@ import { XkitClient } from 'xkit-node'
 const xkit = new XkitClient({ cache: true })
 
 // #region use
-export const notion = userId =>
-  new Client({ auth: 'by xkit', fetch: (input, init) => xkit.fetch(userId, 'notion', input, init) })
+export const notion = userId => new Client({ auth: 'by xkit', fetch: xkit.for(userId, 'notion').fetch })
 // #endregion use

@@ -5,5 +5,5 @@ const xkit = new XkitClient({ cache: true })
 
 // #region use
 export const client = userId =>
-  createFetch({ fetch: (input, init) => xkit.fetch(userId, 'example', input, init) })
+  createFetch({ fetch: xkit.for(userId, 'example').fetch, defaults: { retry: 0 } })
 // #endregion use

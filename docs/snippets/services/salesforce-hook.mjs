@@ -4,13 +4,15 @@ import { XkitClient } from 'xkit-node'
 const xkit = new XkitClient({ cache: true })
 
 // #region use
-export const salesforce = async userId =>
-  new Connection({
+export async function salesforce(userId) {
+  const connection = xkit.for(userId, 'salesforce')
+  return new Connection({
     instanceUrl: 'https://acme.my.salesforce.com',
-    accessToken: await xkit.getAccessToken(userId, 'salesforce'),
+    accessToken: await connection.getAccessToken(),
     refreshFn: ({ accessToken }, done) => {
-      xkit.invalidate(userId, 'salesforce', accessToken)
-      xkit.getAccessToken(userId, 'salesforce').then(token => done(null, token), done)
+      connection.invalidate(accessToken)
+      connection.getAccessToken().then(token => done(null, token), done)
     },
   })
+}
 // #endregion use

@@ -10,8 +10,10 @@ export const shopify = userId =>
     apiVersion: '2026-10',
     accessToken: 'by xkit',
     customFetchApi: (url, init) =>
-      xkit.withAccessToken(userId, 'shopify', token =>
-        fetch(url, { ...init, headers: { ...init.headers, 'X-Shopify-Access-Token': token } }),
-      ),
+      xkit
+        .for(userId, 'shopify')
+        .withAccessToken(token =>
+          fetch(url, { ...init, headers: { ...init.headers, 'X-Shopify-Access-Token': token } }),
+        ),
   })
 // #endregion use

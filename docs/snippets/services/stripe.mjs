@@ -6,6 +6,7 @@ const xkit = new XkitClient({ cache: true })
 // #region use
 export const stripe = userId =>
   new Stripe('by xkit', {
-    httpClient: Stripe.createFetchHttpClient((input, init) => xkit.fetch(userId, 'stripe', input, init)),
+    httpClient: Stripe.createFetchHttpClient(xkit.for(userId, 'stripe').fetch),
+    maxNetworkRetries: 0,
   })
 // #endregion use
