@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Owns nothing but the name `xkit-emulator`: the command itself is in cli/.
+// Owns the name `xkit-emulator`; cli/ has the command.
 'use strict'
 
 const { main } = require('../cli/emulator.js')

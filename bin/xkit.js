@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Owns nothing but the name `xkit`: the command itself is in cli/.
+// Owns the name `xkit`; cli/ has the command.
 'use strict'
 
 const { main } = require('../cli/main.js')

@@ -1,4 +1,4 @@
-// Owns how a command line is read, and what is said of one that is wrong.
+// Owns reading a command line, and the messages about a wrong one.
 'use strict'
 
 const { parseArgs } = require('node:util')
@@ -12,7 +12,7 @@ class UsageError extends Error {
   }
 }
 
-/** `options` as node:util takes them. Values are never repeated in a message: one may be a key that went astray. */
+/** Takes `options` as node:util does. Messages never repeat a value, which may be a key in the wrong place. */
 function readArguments(command, args, options) {
   try {
     return parseArgs({
@@ -34,7 +34,7 @@ function readArguments(command, args, options) {
   }
 }
 
-/** The one owner kind among the flags that are set, or undefined. */
+/** The owner kind whose flag is set, or undefined. */
 function onlyKind(command, values) {
   const kinds = OWNER_KINDS.filter(kind => values[kind] !== undefined)
   if (kinds.length > 1) {
@@ -43,7 +43,7 @@ function onlyKind(command, values) {
   return kinds[0]
 }
 
-/** An owner's id or a slug, refused here where the client would refuse it, under the name that the user knows. */
+/** Checks an owner's id or a slug as the client does, and names it in messages as the user knows it. */
 function readId(command, name, text) {
   try {
     return requireId(name, text)

@@ -1,4 +1,4 @@
-// Owns `xkit doctor`: the order of the steps, and which of them build upon which.
+// Owns `xkit doctor`: the steps, their order, and which of them need which.
 'use strict'
 
 const { UsageError, onlyKind, readId } = require('./arguments.js')
@@ -57,7 +57,7 @@ const STEPS = [
 const REDIS_STEP = { name: 'Redis', needs: ['package'], check: checkRedis }
 const GROUP_STEP = { name: 'group path', needs: ['credentials'], check: checkGroupPath }
 
-/** What a client cannot be constructed without. */
+/** Without these no client can be constructed. */
 const CLIENT_NEEDS = ['keys', 'base URL', 'paths', 'catalog URL']
 
 function readOwner(values) {
@@ -75,7 +75,7 @@ async function run(values, positionals) {
     ...(owner?.group === undefined ? [] : [GROUP_STEP]),
     ...(redis === undefined ? [] : [REDIS_STEP]),
   ]
-  // Nothing is to be said of the paths that nobody has changed.
+  // The step about paths would have nothing to report if nobody changed them.
   const steps = settings.setPaths().length > 0 ? all : all.filter(({ name }) => name !== 'paths')
   const state = { owner, slug, redis }
   const failed = new Set()

@@ -1,4 +1,4 @@
-// Owns the command `xkit-emulator`: flags, environment and seed file in, the emulator's addresses out, a clean end on a signal.
+// Owns the command `xkit-emulator`: it reads flags, environment and seed file, prints the addresses, and ends on a signal.
 'use strict'
 
 const { parseArgs } = require('node:util')
@@ -14,9 +14,9 @@ const { LOOPBACK, isLoopback } = require('../emulator/server.js')
 const { variable } = require('../lib/environment.js')
 
 const DEFAULT_PORT = 4010
-/** What the system says of a host that it cannot listen on. */
+/** Codes of the system for a host that it cannot listen on. */
 const HOST_ERRORS = ['EADDRNOTAVAIL', 'ENOTFOUND', 'EAI_AGAIN']
-/** Variables of their own: those of a client may hold real keys, which an emulator must never ask for. */
+/** Not a client's variables, which may hold real keys: nobody should send those to an emulator. */
 const KEY_VARIABLES = {
   publishableKey: 'XKIT_EMULATOR_PUBLISHABLE_KEY',
   secretKey: 'XKIT_EMULATOR_SECRET_KEY',
@@ -65,7 +65,7 @@ function readFlags(args) {
       },
     }).values
   } catch (error) {
-    // A stray argument may be a key that lost its flag, so it is not repeated.
+    // The message does not repeat a stray argument, which may be a key that lost its flag.
     const reason =
       error.code === 'ERR_PARSE_ARGS_UNEXPECTED_POSITIONAL'
         ? 'it takes no arguments but flags'
@@ -94,7 +94,7 @@ function readKey(flag, given, option) {
   return key
 }
 
-/** The value of a flag that the emulator itself can read. */
+/** Reads a flag's value as the emulator reads the option. */
 function readBy(read, flag, text) {
   if (text === undefined) return undefined
   try {
@@ -117,7 +117,7 @@ function reasonOf({ code, message }, port) {
     return `the host of --host is none of this machine (${code}); 0.0.0.0 is all of it`
   if (code === 'EADDRINUSE') return `port ${port} is in use; choose another with --port, or 0 for a free one`
   if (code === 'EACCES') return `port ${port} may not be used by this account`
-  // Flags and keys have been checked, so an argument refused by the emulator stands in the seed file.
+  // Flags and keys are checked already, so the emulator can only refuse an argument that comes from the seed file.
   return code?.startsWith('ERR_INVALID_ARG')
     ? `the seed file: ${message.replaceAll('options.', '')}`
     : message
@@ -142,14 +142,14 @@ async function run(args) {
   }
   const seed = readSeed(flags.seed)
   const emulator = await start({ ...seed, ...options })
-  // Only close: with nothing left open the process ends by itself, with code 0.
+  // Closing is enough: with nothing left open, the process ends with code 0.
   for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => emulator.close())
   if (!isLoopback(flags.host ?? LOOPBACK)) process.stderr.write(`xkit-emulator: ${EXPOSED}\n`)
   process.stdout.write(summary(emulator, seed, keys))
 }
 
 async function main(args) {
-  // A reader such as `head` may leave early; the emulator goes on without it.
+  // The reader of stdout, such as `head`, may leave early; the emulator goes on.
   process.stdout.on('error', () => {})
   try {
     await run(args)

@@ -1,4 +1,4 @@
-// Owns `--env-file`: variables from a file, as Node's own option of that name sets them; those that are set already stay.
+// Owns `--env-file`, which works as Node's own option: it sets the variables of a file that are not set yet.
 'use strict'
 
 const { UsageError } = require('./arguments.js')

@@ -1,4 +1,4 @@
-// Owns the command `xkit` as a whole: picks the subcommand, and turns whatever it throws into clear lines and a code.
+// Owns the command `xkit`: it runs the subcommand, and prints an error as clear lines with an exit code.
 'use strict'
 
 const { UsageError, readArguments } = require('./arguments.js')
@@ -23,7 +23,7 @@ There are no options for keys, since every user of the machine sees the argument
 To see it work without keys: xkit token u1 slack --emulator
 `
 
-// Loaded only when they are run, so that help and version work where the addon does not load.
+// Loaded on use, so that help and version work where the addon does not load.
 const COMMANDS = {
   __proto__: null,
   token: () => require('./token.js'),
@@ -33,7 +33,7 @@ const COMMANDS = {
 const HELP_WORDS = ['help', '--help', '-h']
 const VERSION_WORDS = ['version', '--version', '-v']
 
-/** The exit code. */
+/** Resolves with the exit code. */
 async function run(args) {
   const { files, rest } = takeEnvironmentFiles(args)
   loadEnvironment(files)
@@ -42,7 +42,7 @@ async function run(args) {
 
 async function runCommand([name, ...rest]) {
   if (name === undefined) {
-    // Not on stdout, where a script would take it for a token.
+    // On stderr, since a script takes stdout for a token.
     process.stderr.write(HELP)
     return FAILURE
   }
@@ -51,7 +51,7 @@ async function runCommand([name, ...rest]) {
     process.stdout.write(HELP_WORDS.includes(name) ? HELP : `${version}\n`)
     return 0
   }
-  // What was given in a command's place is not repeated: it may be a key that went astray.
+  // The message does not repeat the argument, which may be a key in the wrong place.
   if (!(name in COMMANDS)) throw new UsageError('no such command')
   const command = COMMANDS[name]()
   const { values, positionals } = readArguments(`xkit ${name}`, rest, command.options)
@@ -65,14 +65,14 @@ async function runCommand([name, ...rest]) {
 
 async function main(args) {
   process.stdout.on('error', error => {
-    // A reader such as `head` may leave early, which is its right.
+    // The reader, such as `head`, may leave early.
     if (error.code === 'EPIPE') return
     printError(`cannot write the output: ${error.code}`)
     process.exitCode = FAILURE
   })
   process.stderr.on('error', () => {})
   try {
-    // Never process.exit(): what is still on its way through a pipe would be lost.
+    // process.exit() would lose output that is still in a pipe.
     const exitCode = await run(args)
     process.exitCode ||= exitCode
   } catch (error) {

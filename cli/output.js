@@ -3,15 +3,15 @@
 
 const { isXkitError } = require('../lib/errors.js')
 
-/** What a terminal acts upon instead of showing it: controls, line breaks, and marks that change the direction of text. */
+/** Characters that a terminal obeys instead of showing: controls, line breaks, and marks that change the direction of text. */
 const INVISIBLE = /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]+/gu
 
-/** One line that a terminal shows as it is, whatever a server or a file put into the text. */
+/** Makes one line that is safe to print of any text, whoever wrote it. */
 function clean(text) {
   return text.replace(INVISIBLE, ' ').trim()
 }
 
-/** JSON that a terminal shows as it is: the same value, with every invisible character escaped. */
+/** JSON that is safe to print: the same value, with every invisible character escaped. */
 function toJson(value) {
   const escaped = codeUnit => `\\u${codeUnit.charCodeAt(0).toString(16).padStart(4, '0')}`
   return JSON.stringify(value).replace(INVISIBLE, run => run.split('').map(escaped).join(''))
@@ -21,14 +21,14 @@ function hasInvisible(text) {
   return text.search(INVISIBLE) !== -1
 }
 
-/** What happened and what to do, then what to search and to quote: code, cause, request id. */
+/** An error's message, then its code, cause and request id, for a search or a report. */
 function describe(error) {
   const details = [error.code]
   if (isXkitError(error)) {
     details.push(error.cause?.message, error.requestId && `request id ${error.requestId}`)
   }
   const known = details.filter(Boolean)
-  // Errors of Node and of the addon's loader may go on for lines; the first says it.
+  // Errors of Node and of the addon's loader may have many lines; the first one says what happened.
   const [message] = String(error.message).split('\n', 1)
   return clean(known.length === 0 ? message : `${message} (${known.join('; ')})`)
 }

@@ -1,4 +1,4 @@
-// Owns the paths of the client, as documented.
+// Owns the client's default paths, as documented.
 'use strict'
 
 const DEFAULT_PATHS = {

@@ -1,4 +1,4 @@
-// Owns `xkit token`: one connection asked for, its token on stdout, or the reason why there is none on stderr.
+// Owns `xkit token`: it prints a connection's token on stdout, or on stderr why there is none.
 'use strict'
 
 const { UsageError, onlyKind, readId } = require('./arguments.js')
@@ -47,7 +47,7 @@ function readTimeout(text) {
   return ms
 }
 
-/** The whole connection, with the token, which no copy takes along by itself and which is the point of asking here. */
+/** The connection with its token, which is not enumerable and would be missing from a copy. */
 function wholeJson(connection) {
   return toJson({ ...connection, accessToken: connection.accessToken })
 }
@@ -68,7 +68,7 @@ function explainFailure(error) {
   printError(...lines)
 }
 
-/** The environment's client, or one for the emulator alone. The cache is for the second look at a connection. */
+/** A client by the environment, or for the emulator. The cache answers the second question about the connection. */
 function createClient(emulator) {
   if (emulator === undefined) return new XkitClient({ cache: true })
   const { baseUrl, catalogUrl, publishableKey, secretKey } = emulator

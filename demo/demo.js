@@ -1,10 +1,10 @@
-// Owns the demo: each situation that a backend meets, shown against the embedded emulator as code and result.
+// Owns the demo: it shows each situation of a backend against the embedded emulator, as code and result.
 'use strict'
 
 const { XkitClient, getAccessToken, getGroupAccessToken } = require('..')
 const { startEmulator } = require('../emulator')
 
-/** What an outage lasts: the first request of a call and both of its retries. */
+/** The requests of one call in an outage: the first one and both retries. */
 const WHOLE_CALL = 3
 const LABEL_WIDTH = 10
 
@@ -31,7 +31,7 @@ async function main() {
 }
 
 async function show(emulator) {
-  // What a deployment sets: the functions and `new XkitClient()` read it.
+  // A deployment sets these; the functions and `new XkitClient()` read them.
   Object.assign(process.env, {
     XKIT_PUBLISHABLE_KEY: emulator.publishableKey,
     XKIT_SECRET_KEY: emulator.secretKey,
@@ -95,7 +95,7 @@ async function show(emulator) {
   print('\nEverything went as expected.')
 }
 
-/** Runs the call, and prints the code that ran next to what came of it. */
+/** Runs the call, and prints its code and its result. */
 async function step(call, expected) {
   print(`  > await ${String(call).replace('() => ', '')}`)
   const result = await outcome(call)

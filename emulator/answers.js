@@ -1,4 +1,4 @@
-// Owns the platform's JSON: what the two documented shapes of an answer look like.
+// Owns the platform's JSON, in both documented shapes.
 'use strict'
 
 const clock = require('./clock.js')
@@ -48,7 +48,7 @@ function authorizationBody(slug, connection, tokenField) {
   return body
 }
 
-/** The body for a known owner; `connection` is undefined if that owner has not set the connector up. */
+/** The body for an owner whom the emulator knows; `connection` is undefined if the owner has not set up the connector. */
 function connectionBody(shape, slug, connection) {
   const nested = shape === 'nested'
   const enabled = connection?.enabled === true

@@ -1,4 +1,4 @@
-// Owns one API request from its arrival to its answer: record, fault, delay, route, authenticate, look up.
+// Owns one API request from arrival to answer: it records, plans a fault, delays, authenticates and looks up the connection.
 'use strict'
 
 const { connectionBody } = require('./answers.js')
@@ -21,7 +21,7 @@ function json(status, value, headers = {}) {
   }
 }
 
-/** The owner kind and the still encoded id and slug of a path, or undefined for a path that the API does not have. */
+/** The owner's kind and the percent-encoded id and slug of a path, or undefined for a path that the API does not have. */
 function matchRoute(path) {
   const parts = path.split('?', 1)[0].slice(API_PREFIX.length).split('/').slice(1)
   if (parts.includes('')) return undefined
@@ -33,7 +33,7 @@ function matchRoute(path) {
   return undefined
 }
 
-/** The owner and slug that a route asks for, or undefined if it is none or is not valid percent-encoded UTF-8. */
+/** The owner and slug of a route, or undefined if there is no route or its encoding is invalid. */
 function decodeRoute(route) {
   if (route === undefined) return undefined
   try {
@@ -58,7 +58,7 @@ function createApi({ store, faults, keys, shape, requests, latencyMs }) {
 
   function answer(request, route, asked) {
     if (route === undefined) {
-      // Plain text on purpose: the platform's own 404, an unknown owner, is JSON.
+      // Plain text, since a JSON 404 means that the owner is unknown.
       const body = 'No such path in the Platform API\n'
       return { status: 404, headers: { 'content-type': 'text/plain; charset=utf-8' }, body }
     }

@@ -1,4 +1,4 @@
-// Owns how the catalog looks: plain HTML without scripts or outside assets, every value escaped, no token shown.
+// Owns the catalog's HTML: no scripts, no outside assets, every value escaped, no token shown.
 'use strict'
 
 const { createHash } = require('node:crypto')
@@ -50,7 +50,7 @@ span::before { content: ''; display: inline-block; width: .6em; height: .6em; ma
 .wait { color: var(--wait); }
 `
 
-// No script can run even if an id were to break out of its place; the one style is named by its hash.
+// Even if an id escaped from its place in the markup, no script could run. The hash allows our one style.
 const CATALOG_CSP = [
   "default-src 'none'",
   `style-src 'sha256-${createHash('sha256').update(STYLE).digest('base64')}'`,
@@ -62,7 +62,7 @@ const CATALOG_CSP = [
 
 const ESCAPES = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' }
 
-/** Markup that is done: what `html` puts in unescaped. */
+/** Finished markup, which `html` inserts without escaping. */
 class Markup {
   constructor(text) {
     this.text = text
@@ -75,7 +75,7 @@ function render(value) {
   return String(value).replace(/[&<>"']/g, character => ESCAPES[character])
 }
 
-/** A template whose values are escaped, unless they are markup from another such template. */
+/** A template tag that escapes its values, except markup that another such template made. */
 function html(strings, ...values) {
   return new Markup(String.raw({ raw: strings }, ...values.map(render)))
 }
@@ -101,7 +101,7 @@ ${content}
 `.text
 }
 
-/** How a person reads a connection's state. */
+/** A connection's state in words, and the tone in which the page shows it. */
 function describeState(connection) {
   if (connection === undefined) return { label: 'not set up', tone: 'soft' }
   if (!connection.enabled) return { label: 'not enabled', tone: 'soft' }
@@ -165,7 +165,7 @@ function actionButton(action, what) {
   return html`<button type="submit" name="action" value="${action}"${look} aria-label="${action} ${what}">${label}</button>\n`
 }
 
-/** A page without a script cannot announce a change by itself: it is loaded with the focus on what to announce. */
+/** Without a script the page cannot announce a change, so it loads with the focus on this line and screen readers read it. */
 function newsOf(slug, { kind, id, connection }) {
   return html`<p role="status" tabindex="-1" autofocus>${connectorName(slug)} for ${kind} <bdi>${id}</bdi>: now ${
     describeState(connection).label
@@ -185,7 +185,7 @@ ${actionsFor(connection).map(action => actionButton(action, `${slug} for ${kind}
 `
 }
 
-/** `narrowed` tells an empty page because of its query from one because there is no owner at all. */
+/** `narrowed`: the query names owners, so that an empty page means that none of them is known. */
 function connectorPage({ slug, owners, narrowed, action }) {
   const name = connectorName(slug)
   const nobody = narrowed

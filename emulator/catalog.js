@@ -1,4 +1,4 @@
-// Owns what the catalog does: which page a path shows, which clicks change a connection, and which are refused.
+// Owns the catalog's routes: which page a path shows, and which clicks may change a connection.
 'use strict'
 
 const { CATALOG_CSP, connectorPage, homePage } = require('./catalog-page.js')
@@ -7,7 +7,7 @@ const { OWNER_KINDS } = require('../lib/owner.js')
 
 const MAX_FORM_BYTES = 16 * 1024
 
-/** What each button does to a connection's state; the token that it held stays, unless a new one is the point. */
+/** What each button does to a connection's state. The token stays, except that a repair brings a new one. */
 const ACTIONS = new Map([
   ['enable', state => ({ ...healthy(state), accessToken: state.accessToken })],
   ['disable', state => ({ ...state, enabled: false })],
@@ -51,16 +51,16 @@ function redirect(response, location) {
   response.writeHead(303, { location, 'content-length': 0 }).end()
 }
 
-/** A page elsewhere can post a form to this host too, but the browser then names that page's origin. */
+/** A page of another origin can post a form to this host, but the browser then names that origin. */
 function isOwnPost({ headers: { host, origin } }) {
   return origin === undefined || origin === new URL(`http://${host}`).origin
 }
 
-/** The fields of a posted form, or undefined if it is longer than any that the pages hold. */
+/** The fields of a posted form, or undefined if it is longer than any form of these pages. */
 async function readForm(request) {
   const chunks = []
   let length = 0
-  // Read to its end in any case: to stop early would take the connection away from the answer.
+  // Reads to the end even if the form is too long: breaking off would close the connection before the answer.
   for await (const chunk of request) {
     length += chunk.length
     if (length <= MAX_FORM_BYTES) chunks.push(chunk)
@@ -91,7 +91,7 @@ function createCatalog({ store, layout }) {
     sendPage(response, homePage(owners))
   }
 
-  /** `changed` names the owner whose button led here. What the page then says of it is how it is, not what was asked. */
+  /** `changed` names the owner whose button was clicked. The page announces its current state, not the click. */
   function showConnector(response, slug, filters, changed) {
     const wanted = owner => filters.some(({ kind, id }) => kind === owner.kind && id === owner.id)
     const owners = store
@@ -159,7 +159,7 @@ function createCatalog({ store, layout }) {
     }
     if (encodedSlug !== undefined) return handleConnector(request, response, encodedSlug, query)
     const slug = query.get('slug')?.trim()
-    // The form on the first page cannot put its field into the path by itself.
+    // An HTML form cannot put a field into the path, so the first page's form posts here and is redirected.
     if (isForm) return redirect(response, slug ? connectorPath(slug, []) : '/')
     return showHome(response)
   }
@@ -168,7 +168,7 @@ function createCatalog({ store, layout }) {
     try {
       await route(request, response)
     } catch (error) {
-      // A browser that leaves in the middle of its form also ends here, and needs no answer.
+      // The browser may have left in the middle of its form; then nobody waits for an answer.
       if (request.socket.destroyed || response.headersSent) return
       sendText(response, 500, `The emulator failed: ${error.message}`, { connection: 'close' })
     }

@@ -1,4 +1,4 @@
-// Owns the emulator's time: real time, whatever a test made of its own clock, since the native client lives in real time too.
+// Owns the emulator's time: real time even where a test fakes its clock, since the native client runs on real time too.
 'use strict'
 
 const { Socket } = require('node:net')

@@ -1,7 +1,7 @@
-// Owns which request meets which planned failure, and how a connection is broken on the wire.
+// Owns planned failures: which request gets which, and how a connection is broken on the wire.
 'use strict'
 
-/** Whether a plan is for this request; `asked` is the owner and slug that it asks for, undefined for any other path. */
+/** Whether a plan applies to a request; `asked` holds its owner and slug, and is undefined for any other path. */
 function meets({ owner, slug }, asked) {
   if (owner !== undefined && !(owner.kind === asked?.owner.kind && owner.id === asked.owner.id)) return false
   return slug === undefined || slug === asked?.slug
@@ -13,7 +13,7 @@ function createFaultQueue() {
     add(plan) {
       plans.push({ ...plan })
     },
-    /** The oldest plan for the request that has just arrived, or undefined; counts as one of its `times`. */
+    /** The oldest plan that applies to the request that has just arrived, or undefined. Uses up one of its `times`. */
     take(asked) {
       const index = plans.findIndex(plan => meets(plan, asked))
       if (index === -1) return undefined
@@ -32,7 +32,7 @@ function reset(request) {
   request.socket.resetAndDestroy()
 }
 
-/** Announces the whole body, sends half of it, and ends the connection. */
+/** Announces the whole body, sends half of it and ends the connection. */
 function truncate(request, response, { status, headers, body }) {
   const bytes = Buffer.from(body)
   response.writeHead(status, { ...headers, 'content-length': bytes.length })

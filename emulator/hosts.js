@@ -1,5 +1,5 @@
-// Owns which hosts the emulator answers for. A browser names the host of the page's URL, so a page whose name was rebound to
-// this address is refused here; an IP address cannot be rebound.
+// Owns which hosts the emulator answers for. It defends against DNS rebinding: the browser sends the name in the page's URL,
+// so a page whose own name resolves to this address is refused here. An IP address cannot be rebound.
 'use strict'
 
 const { isIP } = require('node:net')
@@ -11,7 +11,7 @@ const REFUSAL = JSON.stringify({
 })
 const MAX_WARNINGS = 10
 
-/** The host of a `Host` header or of a setting as a URL spells it, without port and final dot, or undefined if it is none. */
+/** A host as URLs spell it, without port and final dot; undefined if `host` is not one. */
 function hostnameOf(host) {
   if (host === undefined) return undefined
   let url
@@ -20,7 +20,7 @@ function hostnameOf(host) {
   } catch {
     return undefined
   }
-  // Neither a user, a path, a query nor a fragment stood in it.
+  // Otherwise it held more than a host: a user, a path, a query or a fragment.
   return url.href === `http://${url.host}/` ? url.hostname.replace(/\.$/, '') : undefined
 }
 
@@ -41,7 +41,7 @@ function readAllowedHosts(name, value) {
   return value.map((host, index) => readAllowedHost(`${name}[${index}]`, host))
 }
 
-/** Returns a function that tells whether a request is for one of the emulator's own hosts, and refuses it if it is not. */
+/** Returns a function that returns true for a request to one of the emulator's own hosts, and answers any other with 421. */
 function createHostCheck(allowed) {
   const warned = new Set()
 

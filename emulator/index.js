@@ -1,4 +1,4 @@
-// Owns the emulator's face: reads the arguments, puts the parts together, and hands out the running whole.
+// Owns the emulator's public object: reads the arguments, puts the parts together and starts them.
 'use strict'
 
 const { API_PREFIX, createApi, isApiPath } = require('./api.js')
@@ -91,7 +91,7 @@ async function startEmulator(options) {
       await server.close()
     },
   }
-  // Absent before Node 20.4.
+  // Node has it since 20.4.
   if (Symbol.asyncDispose) emulator[Symbol.asyncDispose] = emulator.close
   return emulator
 }

@@ -1,15 +1,15 @@
-// Owns where the catalog's pages are: the hosted catalog's own layout, or that of an application that hosts it itself.
+// Owns the catalog's paths: the hosted catalog's, or those of an application that hosts the catalog itself.
 'use strict'
 
 const { invalidValue, requireText } = require('../lib/checks.js')
 const { isApiPath } = require('./api.js')
 const { isServicePath } = require('./service.js')
 
-/** That of the hosted catalog. */
+/** The hosted catalog's. */
 const DEFAULT_TEMPLATE = '/connectors/{slug}'
 const PLACE = '{slug}'
 
-/** `{ path, query, fragment }` of a template, the place of the slug being a whole segment, a whole value, or in the fragment. */
+/** `{ path, query, fragment }` of a template. The slug's place is a whole segment, a whole value, or in the fragment. */
 function parts(template) {
   const [, path, query, fragment] = /^([^?#]*)(?:\?([^#]*))?(?:#(.*))?$/s.exec(template)
   return { path, query: new URLSearchParams(query), fragment: fragment ?? '' }
@@ -29,7 +29,7 @@ function readCatalogPath(name, template) {
   return template
 }
 
-/** Whether a browser would ask for just this, whatever host it is of. */
+/** Whether a browser would request exactly this path, on any host. */
 function isPath(text) {
   try {
     return new URL(text, 'http://host').href === `http://host${text}`
@@ -38,14 +38,14 @@ function isPath(text) {
   }
 }
 
-/** The way from a slug to its page and back, for the server: without a fragment, which no browser sends. */
+/** Maps a slug to its page's path and back, as the server sees it: browsers send no fragment. */
 function createLayout(template = DEFAULT_TEMPLATE) {
   const { path, query, fragment } = parts(template)
   if (fragment.includes(PLACE)) return { ...createLayout(), isFirstPage: asked => asked === path }
   const field = [...query.keys()].find(key => query.get(key) === PLACE)
   const [before, after] = path.split(PLACE)
 
-  /** `more` are the pairs of the page's own query. */
+  /** `more` holds the pairs of the page's own query. */
   function pathOf(slug, more) {
     const whole = new URLSearchParams([...query, ...more])
     if (field !== undefined) whole.set(field, slug)
@@ -53,7 +53,7 @@ function createLayout(template = DEFAULT_TEMPLATE) {
     return `${path.replace(PLACE, () => encodeURIComponent(slug))}${search}`
   }
 
-  /** As it stands in the URL, encoded, or undefined for a page of no connector. */
+  /** The percent-encoded slug of a URL, or undefined if the page belongs to no connector. */
   function slugAt(asked, askedQuery) {
     if (field !== undefined) {
       const slug = asked === path ? askedQuery.get(field) : null

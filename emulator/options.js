@@ -1,4 +1,4 @@
-// Owns how the arguments of the public functions are read: own fields only, defaults, and a reason for each refusal.
+// Owns reading the arguments of the public functions: own fields only, defaults, and a reason for each refusal.
 'use strict'
 
 const { randomBytes } = require('node:crypto')
@@ -33,7 +33,7 @@ const MAX_DELIVERY_ATTEMPTS = 10
 // A hundred years: far above any real token, and small enough that a date can still hold the end.
 const MAX_EXPIRES_IN_SECONDS = 100 * 365 * 86_400
 
-/** A name or an address to listen on; which of them there are, the system knows. */
+/** A name or an address to listen on. The system decides whether this machine has it. */
 function readHost(name, value) {
   checks.requireString(name, value)
   if (!/^[\w.:-]+$/.test(value)) throw invalidValue(`${name} must be an address or a name, without a port`)
@@ -61,7 +61,7 @@ function readPublishableKey(value) {
   return value
 }
 
-/** One connection's state with its defaults. `name` tells the reader of an error where it stood. */
+/** One connection's state with its defaults. `name` is the argument's name in error messages. */
 function readState(name, state) {
   const fields = ownFields(name, state, STATE_FIELDS)
   const { enabled = true, status = 'active', accessToken, errorCode, errorMessage, expiresIn } = fields

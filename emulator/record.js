@@ -1,4 +1,4 @@
-// Owns how many requests are remembered: all of a test's, but not all of an emulator's that runs for days.
+// Owns the limit of recorded requests: enough for any test, and bounded for an emulator that runs for days.
 'use strict'
 
 const MAX_RECORDED_REQUESTS = 100_000

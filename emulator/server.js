@@ -1,17 +1,17 @@
-// Owns the sockets: one listener for the API and the catalog, and an end that leaves none of them open.
+// Owns the sockets: one listener for all routes, and a close that leaves no connection open.
 'use strict'
 
 const { createServer } = require('node:http')
 const { isIPv4, isIPv6 } = require('node:net')
 
-/** Where nobody but this machine reaches it. */
+/** Only this machine can reach it. */
 const LOOPBACK = '127.0.0.1'
-/** Addresses that stand for all of the machine, which no URL can name: with the one that can. */
+/** Wildcard addresses cannot stand in a URL; these can, in their place. */
 const EVERYWHERE = { __proto__: null, '0.0.0.0': LOOPBACK, '::': '::1' }
-// Above the idle time of common client pools: with Node's 5 s, a client would meet resets that nobody asked for.
+// Longer than common client pools keep idle connections: with Node's 5 s, clients would see resets that no test planned.
 const KEEP_ALIVE_MS = 65_000
 
-/** As a URL names the host. */
+/** The host as it stands in a URL. */
 function nameOf(host) {
   const name = EVERYWHERE[host] ?? host
   return isIPv6(name) ? `[${name}]` : name
@@ -31,7 +31,7 @@ function listen(server, port, host) {
   })
 }
 
-/** Rejects with Node's own error (`EADDRINUSE`, `EACCES`, `ENOTFOUND`) if the port or the host cannot be had. */
+/** Rejects with Node's own error (`EADDRINUSE`, `EACCES`, `ENOTFOUND`) if it cannot listen on the port or the host. */
 async function startServer({ port, host }, handle) {
   const sockets = new Set()
   const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, handle)
@@ -45,7 +45,7 @@ async function startServer({ port, host }, handle) {
   function close() {
     closed ??= new Promise(resolve => {
       server.close(() => resolve())
-      // All of them, whatever they are doing: Node's own list leaves out a socket that left HTTP.
+      // Our own list, since `closeAllConnections` misses sockets that no longer speak HTTP.
       for (const socket of sockets) socket.destroy()
     })
     return closed

@@ -1,4 +1,4 @@
-// Owns the pretended third-party APIs: each takes the tokens that are valid now and refuses every other, as its service would.
+// Owns the pretended third-party APIs: each accepts the tokens that are valid now and rejects others as its service does.
 'use strict'
 
 const { record } = require('./record.js')
@@ -63,7 +63,7 @@ function createService({ store, requests }) {
   return function handleService(request, response) {
     const entry = { method: request.method, path: request.url, status: 0 }
     record(requests, entry)
-    // A service reads the whole request before it answers; a client that leaves before gets no answer.
+    // Services read the whole request before they answer.
     request.resume().once('end', () => {
       const { status, body, headers } = answer(request)
       const bytes = Buffer.from(JSON.stringify(body))

@@ -1,4 +1,4 @@
-// Owns who is known to the emulator, what each owner has set up, and which token is the valid one now.
+// Owns the owners, their connections, and which token of each is valid now.
 'use strict'
 
 const { randomBytes } = require('node:crypto')
@@ -6,14 +6,14 @@ const clock = require('./clock.js')
 const { OWNER_KINDS } = require('../lib/owner.js')
 
 function createStore(seeds) {
-  // Maps all the way down: an id such as `__proto__` is an id like any other.
+  // Maps, not objects, since an id may be `__proto__`.
   const owners = new Map(OWNER_KINDS.map(kind => [kind, new Map()]))
   let lastConnection
   let lastToken = 0
 
   function inventToken() {
     lastToken += 1
-    // The random half keeps the tokens of two emulators apart, so that a token kept from an earlier one shows.
+    // The random part makes tokens of two emulators differ, so that a test notices a token kept from another one.
     return `emulated-token-${lastToken}-${randomBytes(6).toString('hex')}`
   }
 
@@ -54,7 +54,7 @@ function createStore(seeds) {
     connections.set(slug, connection)
   }
 
-  /** The connection as of now, or undefined. The platform refreshes by itself, so an old token is replaced here. */
+  /** The connection as of now, or undefined. The platform refreshes tokens by itself, so this replaces an expired one. */
   function findConnection(owner, slug) {
     const connection = connectionsOf(owner)?.get(slug)
     const isOver = connection?.expiresAt <= clock.now() || connection?.isHandedOut === false
@@ -81,7 +81,7 @@ function createStore(seeds) {
     connection.isHandedOut = keepHandingOut
   }
 
-  /** Whose token it is, if the service of that connector would take it now. */
+  /** The owner of a token that is valid now for this connector, or undefined. */
   function findOwnerOfToken(slug, token) {
     const isValid = connection =>
       isUsable(connection) &&
@@ -102,7 +102,7 @@ function createStore(seeds) {
     )
   }
 
-  /** Back to the seed. A token that the seed does not name is a new one. */
+  /** Restores the seed, with new tokens where it names none. */
   function reset() {
     for (const connections of owners.values()) connections.clear()
     lastConnection = 0

@@ -1,4 +1,4 @@
-// Owns the delivery of a webhook as the platform would do it: repeated until it is taken, bounded in time and number.
+// Owns the delivery of webhooks as the platform does it: repeated until a 2xx, limited in time and number.
 'use strict'
 
 const http = require('node:http')
@@ -6,7 +6,7 @@ const https = require('node:https')
 const { after } = require('./clock.js')
 
 const TIMEOUT_MS = 10_000
-// Short for the sake of tests; the platform's own are not known.
+// Short, for tests; the platform's own delays are not known.
 const FIRST_BACKOFF_MS = 20
 const MAX_BACKOFF_MS = 500
 
@@ -22,7 +22,7 @@ function failure(reason, cause) {
   return Object.assign(error, { code: 'ERR_EMULATOR_WEBHOOK' })
 }
 
-/** `wait` is how it waits before it sends again; a test passes its own. */
+/** Tests pass their own `wait`, which delays the next attempt. */
 function createWebhookSender({ timeoutMs = TIMEOUT_MS, wait = after } = {}) {
   const underWay = new Set()
   let closed = false
@@ -32,7 +32,7 @@ function createWebhookSender({ timeoutMs = TIMEOUT_MS, wait = after } = {}) {
       if (closed) throw failure('the emulator is closed')
       const body = webhookBody(event)
       const { request: open } = url.protocol === 'https:' ? https : http
-      // No shared agent: a connection kept for later would outlive close().
+      // No shared agent, which would keep the connection open beyond close().
       const request = open(url, {
         agent: false,
         method: 'POST',
@@ -48,7 +48,7 @@ function createWebhookSender({ timeoutMs = TIMEOUT_MS, wait = after } = {}) {
         cancelTimeout()
         underWay.delete(stop)
       })
-      // Kept for the whole life of the request: an answer may also break off after its status has come.
+      // Stays for the whole request: the answer may break off after its status arrived.
       request.on('error', cause => reject(failure(cause.code ?? cause.message, cause)))
       request.once('response', response => {
         response.on('error', () => {})
@@ -59,7 +59,7 @@ function createWebhookSender({ timeoutMs = TIMEOUT_MS, wait = after } = {}) {
     })
   }
 
-  /** Waits before the next attempt, unless the sender is closed. */
+  /** Delays the next attempt; rejects once the sender is closed. */
   function pause(ms) {
     return new Promise((resolve, reject) => {
       const cancel = wait(ms, () => {
@@ -74,7 +74,7 @@ function createWebhookSender({ timeoutMs = TIMEOUT_MS, wait = after } = {}) {
     })
   }
 
-  /** Resolves to the last answer; rejects if the last attempt got none, or once the sender is closed. */
+  /** Resolves with the last answer; rejects if the last attempt got none, or once the sender is closed. */
   async function deliver(url, event, maxAttempts) {
     for (let attempts = 1; ; attempts += 1) {
       const isLast = attempts === maxAttempts

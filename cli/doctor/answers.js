@@ -1,4 +1,4 @@
-// Owns the steps that read the platform's answers: are the keys taken, is it a connection, which path has groups.
+// Owns the steps about the platform's answers: does it accept the keys, is there a connection, which path is the groups'.
 'use strict'
 
 const { randomUUID } = require('node:crypto')
@@ -7,19 +7,19 @@ const { DEFAULT_PATHS } = require('../paths.js')
 const { PATH_VARIABLES, variable } = require('../../lib/environment.js')
 const { isXkitError } = require('../../lib/errors.js')
 
-// The client's limit for one attempt: an answer may take as long as the refresh of a token does.
+// The client's limit for one attempt. An answer may include the refresh of a token, which takes seconds.
 const CALL_MS = 8000
 const NETWORK_CODES = ['ERR_XKIT_CONNECT', 'ERR_XKIT_PROXY', 'ERR_XKIT_TIMEOUT', 'ERR_XKIT_TLS']
 const REFUSAL_CODES = ['ERR_XKIT_INVALID_API_KEY', 'ERR_XKIT_FORBIDDEN']
 
-/** The client's own first, then those that the platform's pages suggest. */
+/** The client's default first, then those that the platform's pages suggest. */
 const GROUP_PATHS = [DEFAULT_PATHS.group, DEFAULT_PATHS.user, DEFAULT_PATHS.context]
-/** Where an id may be both a user's and a group's. */
+/** On this path an id may be a user's or a group's. */
 const SHARED_PATH = DEFAULT_PATHS.user
 
 /**
- * Asks each question once, however many steps want the answer: `{ path?, connection }` or `{ path?, error }`.
- * Without an owner it asks for one that cannot exist.
+ * Asks the platform once for each path, however many steps need the answer: `{ path?, connection }` or `{ path?, error }`.
+ * Without an owner it asks for a user that cannot exist.
  */
 class Questions {
   #XkitClient
@@ -33,12 +33,12 @@ class Questions {
     this.#slug = slug
   }
 
-  /** As every call of the client goes. */
+  /** By the path that the client uses. */
   first() {
     return this.#ask(undefined)
   }
 
-  /** For a group also by the other paths, unless the first answer says that this is pointless. */
+  /** For a group also by the other known paths, unless the first answer refuses the keys. */
   async all() {
     const first = await this.first()
     if (this.#owner.group === undefined || REFUSAL_CODES.includes(first.error?.code)) return [first]
@@ -59,7 +59,7 @@ class Questions {
     const client = new this.#XkitClient({
       timeoutMs: CALL_MS,
       attemptTimeoutMs: CALL_MS,
-      // A fault that a retry would hide is what is looked for.
+      // A retry would hide the fault that the doctor looks for.
       maxRetries: 0,
       ...(path === undefined ? {} : { paths: { group: path } }),
     })
@@ -74,7 +74,7 @@ class Questions {
   }
 }
 
-/** The error of an answer that is none: nothing came, or nothing that is HTTP. */
+/** The error if there was no answer, or none in HTTP. */
 function networkFailure({ error }) {
   const isNoHttp = error?.code === 'ERR_XKIT_INVALID_RESPONSE' && error.status === undefined
   return isNoHttp || NETWORK_CODES.includes(error?.code) ? error : undefined
@@ -83,7 +83,7 @@ function networkFailure({ error }) {
 const isUnknown = ({ connection }) => connection?.status === 'not_provisioned'
 const isKnown = answer => answer.connection !== undefined && !isUnknown(answer)
 
-/** The answer that tells most. */
+/** The most informative answer. */
 function bestOf(answers) {
   return answers.find(isKnown) ?? answers.find(isUnknown) ?? answers[0]
 }

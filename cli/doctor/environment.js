@@ -1,12 +1,12 @@
-// Owns looking at the environment through the client's own eyes, so that the doctor has no rules of its own.
+// Owns reading the environment by constructing a client, so that the doctor has no rules of its own.
 'use strict'
 
 const { DEFAULT_PATHS } = require('../paths.js')
 
-/** As documented; shown where the environment names no other. */
+/** As documented. */
 const DEFAULT_BASE_URL = 'https://app.xkit.co/api/platform'
 
-// Nothing is ever sent with these.
+// No request is sent with these.
 const PLACEHOLDERS = {
   publishableKey: 'placeholder',
   secretKey: 'placeholder',
@@ -16,12 +16,12 @@ const PLACEHOLDERS = {
   proxy: false,
 }
 
-/** Constructs a client that takes the named options from the environment; what it throws is about those alone. */
+/** Constructs a client that reads only the named options from the environment, so that an error is about them. */
 function construct(XkitClient, ...names) {
   return new XkitClient({ ...PLACEHOLDERS, ...Object.fromEntries(names.map(name => [name, undefined])) })
 }
 
-/** What `ask` returns while a variable has another value, or none. Synchronous, so that nobody else sees it. */
+/** Returns what `ask` returns while a variable has another value, or none. Synchronous, so that no other code sees it. */
 function withVariable(name, value, ask) {
   const before = Object.hasOwn(process.env, name) ? process.env[name] : undefined
   const set = text => {

@@ -1,4 +1,4 @@
-// Owns one DNS lookup in a process of its own: Node cannot give one up, and would wait for it before it ends.
+// Owns one DNS lookup, in a process of its own: Node cannot cancel a lookup, and waits for it before it exits.
 'use strict'
 
 const { lookup } = require('node:dns')

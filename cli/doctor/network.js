@@ -1,4 +1,4 @@
-// Owns the steps between here and the platform: proxy, DNS, TCP and TLS. Whether it works is what the client says.
+// Owns the steps on the way to the platform: proxy, DNS, TCP and TLS. The client's own request decides whether it works.
 'use strict'
 
 const { execFile } = require('node:child_process')
@@ -27,7 +27,7 @@ async function checkProxy(step, state) {
     step.ok(`NO_PROXY exempts ${url.host} from the one in ${proxy.variable}`)
     return
   }
-  // Throws for a proxy that cannot be one.
+  // Throws if the proxy's URL is invalid.
   construct(XkitClient, 'baseUrl', 'proxy')
   state.proxy = proxy
   const shown = `${describeProxy(proxy.url)} (from ${proxy.variable})`
@@ -40,7 +40,7 @@ async function checkProxy(step, state) {
   else step.ok(`an answer came through ${shown}`)
 }
 
-/** The client looks at a proxy's URL only if it is to use it: if it takes one that cannot be, the host is exempt. */
+/** A client checks a proxy's URL only if it will use the proxy: if it accepts an invalid one, NO_PROXY exempts the host. */
 function isExempt(XkitClient, variable) {
   return withVariable(variable, 'none://proxy', () => {
     try {
@@ -52,7 +52,7 @@ function isExempt(XkitClient, variable) {
   })
 }
 
-/** Without user name and password. */
+/** The proxy's URL without user name and password. */
 function describeProxy(text) {
   const { protocol, host, username, password } = new URL(text.includes('://') ? text : `http://${text}`)
   const access = username === '' && password === '' ? 'without' : 'with'
@@ -83,7 +83,7 @@ async function checkDns(step, state) {
 
 function lookup(host) {
   const script = path.join(__dirname, 'lookup.js')
-  // Without NODE_OPTIONS, since what is preloaded by them might print.
+  // Without NODE_OPTIONS, since a preloaded module might print.
   const options = { timeout: STEP_MS, killSignal: 'SIGKILL', env: { ...process.env, NODE_OPTIONS: '' } }
   return new Promise((resolve, reject) => {
     execFile(process.execPath, [script, host], options, (error, stdout) => {
@@ -115,7 +115,7 @@ async function checkConnection(step, state) {
   if (state.canAsk && seen.problem) step.note(`only Node itself is not content: ${seen.problem}`)
 }
 
-/** What a plain TCP or TLS connection shows: `text` if there is one, `problem` if it is none to trust. Sends nothing. */
+/** Opens a TCP or TLS connection and sends nothing: `text` describes it, `problem` says why it cannot be trusted or made. */
 function inspect({ url, addresses }, secure) {
   const host = hostOf(url)
   const port = Number(url.port) || (url.protocol === 'https:' ? 443 : 80)
@@ -125,9 +125,9 @@ function inspect({ url, addresses }, secure) {
     port,
     servername: net.isIP(host) === 0 ? host : '',
     ALPNProtocols: ['h2', 'http/1.1'],
-    // To see a certificate that is not trusted, too.
+    // To describe a certificate that is not trusted, too.
     rejectUnauthorized: false,
-    // The addresses are known, and a lookup could not be given up.
+    // The addresses are known already, and a lookup cannot be cancelled.
     lookup: (_host, { all }, done) =>
       all ? done(null, addresses) : done(null, addresses[0].address, addresses[0].family),
   }

@@ -1,5 +1,4 @@
-// Owns the step that looks at the Redis of a fleet, as the client would use it. Nothing goes to the platform for it: its part is
-// taken by an emulator.
+// Owns the step about the Redis of a fleet. It uses the Redis as a client does, with an emulator in place of the platform.
 'use strict'
 
 const { setTimeout: delay } = require('node:timers/promises')
@@ -9,12 +8,12 @@ const { startEmulator } = require('../../emulator/index.js')
 const { variable } = require('../../lib/environment.js')
 
 const VARIABLE = 'XKIT_REDIS_URL'
-// As long as for the other steps: what takes longer is of no use to a client either.
+// The same limit as for the other steps; a client could not use a Redis that takes longer.
 const COMMAND_MS = 5000
-/** What is written is there at once, or within this. */
+/** An entry is readable at once, or within this time. */
 const WRITTEN_MS = 2000
 const PAUSE_MS = 50
-/** How long what is written stays. */
+/** The life of an entry. */
 const TTL_MS = 10_000
 const OWNER = 'xkit-doctor'
 const SLUG = 'redis'
@@ -22,7 +21,7 @@ const SLUG = 'redis'
 const RIGHTS =
   '~xkit:* &xkit:* +@connection +eval +get +set +setrange +del +pttl +pexpire +subscribe +publish'
 
-/** What to do about what the client tells of Redis (`lastError`). */
+/** What to do about a `lastError` of the client. */
 const ADVICE = [
   [
     /^WRONGPASS/,
@@ -57,14 +56,14 @@ const ADVICE = [
 
 const adviceFor = problem => ADVICE.find(([pattern]) => pattern.test(problem))[1]
 
-/** The URL to look at, and where it comes from; undefined where there is none. */
+/** The Redis URL and where it comes from; undefined if there is none. */
 function redisOf(option) {
   if (option !== undefined) return { url: option, source: 'from --redis' }
   const url = variable(VARIABLE)
   return url === undefined ? undefined : { url, source: `from ${VARIABLE}` }
 }
 
-/** Without user name, password, and what else it may hold. */
+/** The URL without user name, password, path and query. */
 function shownUrl(text) {
   const { protocol, host } = new URL(text)
   return `${protocol}//${host}`
@@ -73,7 +72,7 @@ function shownUrl(text) {
 async function checkRedis(step, { XkitClient, redis: { url, source } }) {
   const emulator = await startEmulator({ users: { [OWNER]: { [SLUG]: {} } } })
   const clients = []
-  /** What a client that begins anew finds in Redis. */
+  /** Asks for the token with a new client, whose own cache is empty. */
   const look = async () => {
     const { baseUrl, publishableKey, secretKey } = emulator
     const cache = { ttlMs: TTL_MS, redis: { url, commandTimeoutMs: COMMAND_MS } }
@@ -102,7 +101,7 @@ async function checkRedis(step, { XkitClient, redis: { url, source } }) {
   }
 }
 
-/** What stands in the way of it, or undefined. It is written in the background. */
+/** Why no new client finds the entry, or undefined if one does. The client writes it in the background. */
 async function findsWhatWasWritten(fleetOf, look) {
   for (const end = performance.now() + WRITTEN_MS; performance.now() < end; await delay(PAUSE_MS)) {
     if (fleetOf().lastError !== undefined) return fleetOf().lastError

@@ -1,11 +1,11 @@
-// Owns how the doctor speaks: one line at a time, each with a plain mark, the step's name and clean text.
+// Owns the doctor's output: lines with a mark, the step's name and clean text.
 'use strict'
 
 const { clean } = require('../output.js')
 
 const NAME_WIDTH = 'catalog URL'.length
 
-/** What one step has to say. A step that failed holds back those that build upon it. */
+/** One step's output. The doctor skips the steps that need one that failed. */
 class Step {
   failed = false
   #name

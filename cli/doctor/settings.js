@@ -1,4 +1,4 @@
-// Owns the steps that look at what is set: keys, addresses, trusted roots. They send nothing.
+// Owns the steps about settings: keys, addresses, trusted roots. They send nothing.
 'use strict'
 
 const { X509Certificate } = require('node:crypto')
@@ -10,7 +10,7 @@ const { PATH_VARIABLES, nodeRoots, variable } = require('../../lib/environment.j
 const CERTIFICATE = /-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----/gs
 const KEYS = { publishableKey: 'XKIT_PUBLISHABLE_KEY', secretKey: 'XKIT_SECRET_KEY' }
 
-/** Why the client refuses what an environment variable says, or undefined. */
+/** Why the client refuses the value of an environment variable, or undefined if it accepts it. */
 function refusal(XkitClient, option, name) {
   try {
     construct(XkitClient, option)
@@ -27,7 +27,7 @@ function checkPackage(step, state) {
   try {
     state.XkitClient = require('../../index.js').XkitClient
   } catch (error) {
-    // Its own message says why, and what to do about that.
+    // The loader's message says why, and what to do.
     step.fail(`the addon does not load with ${platform}: ${describe(error)}`)
     return
   }
@@ -36,7 +36,7 @@ function checkPackage(step, state) {
 
 function checkKeys(step, { XkitClient }) {
   for (const [option, name] of Object.entries(KEYS)) {
-    // The client misses one that is not set at the first call only.
+    // A client notices a missing key at the first call only.
     const problem =
       variable(name) === undefined
         ? `${name} is missing: set it in the environment`
@@ -46,7 +46,7 @@ function checkKeys(step, { XkitClient }) {
       continue
     }
     step.ok(`${name} is set in the environment (not shown)`)
-    // As the client trims it.
+    // The client trims one line break too.
     const key = variable(name).replace(/\r?\n$/, '')
     if (/^["']|\s|["']$/.test(key)) {
       step.note(
