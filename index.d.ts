@@ -170,6 +170,14 @@ export interface CallOptions {
   fresh?: boolean | undefined
 }
 
+/** Options of `waitForConnection`. */
+export interface WaitOptions {
+  /** Ends the wait with `signal.reason` itself. Other waits go on. */
+  signal?: AbortSignal | undefined
+  /** Limit of the wait in milliseconds, 1 to 2147483647. @default 300000 */
+  timeoutMs?: number | undefined
+}
+
 export interface WithAccessTokenOptions extends CallOptions {
   /**
    * Whether an outcome says that the token is no good, in the place of the test that {@link XkitClient.withAccessToken}
@@ -431,6 +439,16 @@ export class XkitClient<Slug extends string = string> {
   for<Bound extends Slug>(owner: ConnectionOwner, slug: Bound): ConnectionHandle<Bound>
 
   /**
+   * Waits until a connection is `active`, for "connect, then go on". Resolves with it, or with the last state at
+   * `timeoutMs`: no other state ends the wait, since an old `needs_reauthorization` is what the owner is about to mend.
+   *
+   * It polls past the cache, at once and then 1 s to 5 s apart; waits for one connection share the polls. A webhook about
+   * the connection that `handleWebhook` of any client in this process reads makes it poll at once. Failures that may pass
+   * (`retryable`) are waited out; any other rejects. If there was no state at the limit, it rejects with the last failure.
+   */
+  waitForConnection(owner: ConnectionOwner, slug: Slug, options?: WaitOptions): Promise<Connection>
+
+  /**
    * Reads a webhook of the platform, as text, bytes or parsed JSON, and drops what is cached of the connection that it
    * names. The platform signs nothing, so a webhook is a hint: it grants nothing and marks nothing. Protect the route.
    * @throws {TypeError} `ERR_INVALID_ARG_VALUE` for what is no such event, `ERR_INVALID_ARG_TYPE` for a wrong type
@@ -469,6 +487,27 @@ export function getAccessToken(owner: ConnectionOwner, slug: string, options?: C
 
 /** `XkitClient.getGroupAccessToken` on the default client. */
 export function getGroupAccessToken(groupId: string, slug: string, options?: CallOptions): Promise<string>
+
+/** `XkitClient.getConnection` on the default client. */
+export function getConnection(
+  owner: ConnectionOwner,
+  slug: string,
+  options?: CallOptions,
+): Promise<Connection>
+
+/** `XkitClient.withAccessToken` on the default client. */
+export function withAccessToken<Result>(
+  owner: ConnectionOwner,
+  slug: string,
+  use: (accessToken: string) => Result,
+  options?: WithAccessTokenOptions,
+): Promise<Awaited<Result>>
+
+/**
+ * Closes the default client, as `XkitClient.close` does; does nothing if there is none. The next call of a function builds
+ * another one, from the environment as it is then.
+ */
+export function closeDefaultClient(): Promise<void>
 
 /** Codes of {@link ConnectionUnavailableError}, one per state. */
 export type ConnectionUnavailableErrorCode =

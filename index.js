@@ -7,9 +7,12 @@ const {
   XkitClient,
   XkitError,
   XkitNetworkError,
+  closeDefaultClient,
   getAccessToken,
+  getConnection,
   getGroupAccessToken,
   isXkitError,
+  withAccessToken,
   xkitErrorOf,
 } = require('./lib/facade.js')
 
@@ -19,8 +22,11 @@ module.exports = {
   XkitClient,
   XkitError,
   XkitNetworkError,
+  closeDefaultClient,
   getAccessToken,
+  getConnection,
   getGroupAccessToken,
   isXkitError,
+  withAccessToken,
   xkitErrorOf,
 }

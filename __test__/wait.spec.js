@@ -1,8 +1,9 @@
-// Owns the proof of waiting for a connection: when the platform is asked, what wakes and ends a wait, and who shares it.
+// Owns the proof of waitForConnection: when it polls the platform, what wakes and ends a wait, and who shares a poll.
 'use strict'
 
+const { XkitApiError, XkitClient, XkitNetworkError } = require('..')
+const { startEmulator } = require('../emulator')
 const { Waits, wakeWaits } = require('../lib/wait.js')
-const { XkitApiError, XkitNetworkError } = require('..')
 const { deferred } = require('./support/rigs')
 
 const OWNER = { kind: 'user', id: 'u1' }
@@ -12,6 +13,8 @@ const pending = { status: 'pending' }
 const broken = { status: 'needs_reauthorization' }
 const outage = new XkitApiError({ message: 'out', code: 'ERR_XKIT_SERVER', status: 503, retryable: true })
 const refused = new XkitApiError({ message: 'no', code: 'ERR_XKIT_INVALID_API_KEY', status: 401 })
+
+const facts = ({ message, code, status, retryable }) => ({ message, code, status, retryable })
 
 /** Lets everything that is ready run. */
 const settle = () => new Promise(resolve => setImmediate(resolve))
@@ -51,7 +54,12 @@ function startWorld() {
     polls,
     waits,
     timers,
-    wait: (options = {}, owner = OWNER, slug = SLUG) => waits.until(owner, slug, options, ask),
+    wait(options = {}, owner = OWNER, slug = SLUG) {
+      const waiting = waits.until(owner, slug, options, ask)
+      // Each test awaits it later, or never; until then a failure must not end the process.
+      waiting.catch(() => {})
+      return waiting
+    },
     /** Answers the poll under way: with a state, or with an error. */
     async answer(outcome) {
       const poll = polls.at(-1)
@@ -87,7 +95,7 @@ test('asks at once, and again after 1, 1.5, 2.25, 3.375 and then 5 s, until the 
   const times = world.times()
   expect(times.slice(1).map((at, index) => at - times[index])).toEqual([1000, 1500, 2250, 3375, 5000, 5000])
   await world.answer(active)
-  expect(await waiting).toEqual({ connection: active })
+  expect(await waiting).toBe(active)
   expect(world.timers.size).toBe(0)
 })
 
@@ -99,7 +107,7 @@ test('an old error that is seen at the start is no end', async () => {
   await world.answer(pending)
   await world.advance(1500)
   await world.answer(active)
-  expect(await waiting).toEqual({ connection: active })
+  expect(await waiting).toBe(active)
 })
 
 describe('at its limit', () => {
@@ -110,7 +118,7 @@ describe('at its limit', () => {
     await world.advance(1000)
     await world.answer(pending)
     await world.advance(200)
-    expect(await waiting).toEqual({ connection: pending })
+    expect(await waiting).toBe(pending)
     expect(world.timers.size).toBe(0)
   })
 
@@ -123,14 +131,14 @@ describe('at its limit', () => {
     await world.advance(299_999)
     expect(over).not.toHaveBeenCalled()
     await world.advance(1)
-    expect(over).toHaveBeenCalledWith({ connection: pending })
+    expect(over).toHaveBeenCalledWith(pending)
   })
 
   test('ends a poll under way, and says so if there never was an answer', async () => {
     const world = startWorld()
     const waiting = world.wait({ timeoutMs: 500 })
     await world.advance(500)
-    const { error } = await waiting
+    const error = await waiting.catch(reason => reason)
     expect(error).toBeInstanceOf(XkitNetworkError)
     expect(error).toMatchObject({ code: 'ERR_XKIT_TIMEOUT', retryable: true, attempts: 1 })
     expect(world.polls[0].signal.aborted).toBe(true)
@@ -143,7 +151,7 @@ describe('at its limit', () => {
     await world.advance(1000)
     await world.answer(outage)
     await world.advance(500)
-    expect(await waiting).toEqual({ error: outage })
+    await expect(waiting).rejects.toMatchObject(facts(outage))
   })
 })
 
@@ -160,7 +168,7 @@ describe('a failure', () => {
     expect(world.polls).toHaveLength(2)
     await world.advance(1)
     await world.answer(active)
-    expect(await waiting).toEqual({ connection: active })
+    expect(await waiting).toBe(active)
   })
 
   test('that does not pass ends the wait at once', async () => {
@@ -169,11 +177,9 @@ describe('a failure', () => {
     await world.answer(pending)
     await world.advance(1000)
     await world.answer(refused)
-    expect(await waiting).toEqual({ error: refused })
+    await expect(waiting).rejects.toMatchObject(facts(refused))
     expect(world.timers.size).toBe(0)
   })
-
-  const facts = ({ message, code, status, retryable }) => ({ message, code, status, retryable })
 })
 
 describe('a webhook', () => {
@@ -190,7 +196,7 @@ describe('a webhook', () => {
     await settle()
     expect(world.times()).toEqual([0, 10])
     await world.answer(active)
-    expect(await waiting).toEqual({ connection: active })
+    expect(await waiting).toBe(active)
   })
 
   test('while the platform answers has it asked once more, never twice at once', async () => {
@@ -240,8 +246,8 @@ describe('callers that wait for one connection', () => {
     await world.answer(pending)
     await world.advance(1000)
     await world.answer(active)
-    expect(await first).toEqual({ connection: pending })
-    expect(await second).toEqual({ connection: active })
+    expect(await first).toBe(pending)
+    expect(await second).toBe(active)
     expect(world.times()).toEqual([0, 0, 1000])
   })
 
@@ -251,10 +257,10 @@ describe('callers that wait for one connection', () => {
     const first = world.wait({ signal: one.signal })
     const second = world.wait({ signal: two.signal })
     one.abort('no longer')
-    expect(await first).toEqual({ reason: 'no longer' })
+    await expect(first).rejects.toBe('no longer')
     expect(world.polls[0].signal.aborted).toBe(false)
     two.abort('neither')
-    expect(await second).toEqual({ reason: 'neither' })
+    await expect(second).rejects.toBe('neither')
     expect(world.polls[0].signal.aborted).toBe(true)
     expect(world.timers.size).toBe(0)
   })
@@ -277,13 +283,13 @@ describe('callers that wait for one connection', () => {
     const next = world.wait()
     await settle()
     await world.answer(active)
-    expect(await next).toEqual({ connection: active })
+    expect(await next).toBe(active)
   })
 })
 
 test('an aborted signal asks nobody', async () => {
   const world = startWorld()
-  expect(await world.wait({ signal: AbortSignal.abort('before') })).toEqual({ reason: 'before' })
+  await expect(world.wait({ signal: AbortSignal.abort('before') })).rejects.toBe('before')
   expect(world.polls).toEqual([])
 })
 
@@ -294,5 +300,108 @@ test('the end of the client has the platform asked at once, which then says so',
   world.waits.end()
   expect(world.polls).toHaveLength(2)
   await world.answer(refused)
-  expect(await waiting).toEqual({ error: refused })
+  await expect(waiting).rejects.toMatchObject(facts(refused))
+})
+
+describe('of a client', () => {
+  let emulator
+  let xkit
+  const event = (owner = 'u1', slug = SLUG) =>
+    JSON.stringify({
+      event_type: 'connection.enabled',
+      payload: { connector: { slug }, context: { external_id: owner } },
+    })
+
+  /** Resolves once the emulator has answered so many requests. */
+  async function answered(count) {
+    while (emulator.requests.filter(({ status }) => status !== 0).length < count) await settle()
+    // The client has its answer too once another one of the same connection came after it.
+    await xkit.getConnection('bystander', SLUG)
+  }
+
+  beforeEach(async () => {
+    emulator = await startEmulator({ users: { u1: {} } })
+    const { baseUrl, publishableKey, secretKey } = emulator
+    xkit = new XkitClient({ baseUrl, publishableKey, secretKey, cache: true, maxRetries: 0 })
+  })
+  afterEach(async () => {
+    await xkit.close()
+    await emulator.close()
+  })
+
+  test('resolves at once with a connection that is active, past the cache', async () => {
+    emulator.setConnection('u1', SLUG, { accessToken: 'xoxb-1' })
+    await xkit.getAccessToken('u1', SLUG)
+    emulator.rotateToken('u1', SLUG)
+    const connection = await xkit.waitForConnection('u1', SLUG)
+    expect(connection.status).toBe('active')
+    expect(connection.accessToken).not.toBe('xoxb-1')
+    expect(emulator.requests).toHaveLength(2)
+  })
+
+  test.each([
+    ['the same client', () => xkit],
+    ['another client of the process', () => new XkitClient({ publishableKey: 'pk', secretKey: 'sk' })],
+  ])('is woken by a webhook that %s reads', async (_which, receiver) => {
+    const waiting = xkit.waitForConnection({ user: 'u1' }, SLUG)
+    await answered(1)
+    emulator.setConnection('u1', SLUG, { accessToken: 'xoxb-1' })
+    receiver().handleWebhook(event('u1', 'github'))
+    receiver().handleWebhook(event())
+    expect(await waiting).toMatchObject({ status: 'active', slug: SLUG })
+    expect(emulator.requests.filter(({ path }) => path.includes('/u1/'))).toHaveLength(2)
+  })
+
+  test('resolves with the last state at its limit', async () => {
+    const connection = await xkit.waitForConnection('u1', SLUG, { timeoutMs: 300 })
+    expect(connection.status).toBe('not_enabled')
+  })
+
+  test('rejects with the stack of its caller, for each caller an error of its own', async () => {
+    emulator.failNext({ status: 401, times: 2 })
+    async function namedCaller() {
+      await xkit.waitForConnection('u1', SLUG)
+    }
+    const errors = await Promise.all([namedCaller(), namedCaller()].map(call => call.catch(error => error)))
+    expect(errors[0]).not.toBe(errors[1])
+    for (const error of errors) {
+      expect(error).toBeInstanceOf(XkitApiError)
+      expect(error).toMatchObject({ code: 'ERR_XKIT_INVALID_API_KEY', status: 401, retryable: false })
+      expect(error.stack).toContain('namedCaller')
+    }
+    expect(emulator.requests).toHaveLength(1)
+  })
+
+  test('ends at once when the client is closed', async () => {
+    const waiting = xkit.waitForConnection('u1', SLUG)
+    await answered(1)
+    const rejection = expect(waiting).rejects.toMatchObject({ code: 'ERR_XKIT_CLOSED' })
+    await xkit.close()
+    await rejection
+  })
+
+  test('ends with the reason of its signal, and the request with it', async () => {
+    emulator.failNext({ fault: 'stall' })
+    const controller = new AbortController()
+    const waiting = xkit.waitForConnection('u1', SLUG, { signal: controller.signal })
+    while (emulator.requests.length === 0) await settle()
+    const reason = new Error('changed my mind')
+    controller.abort(reason)
+    await expect(waiting).rejects.toBe(reason)
+    expect(xkit.stats().inFlight).toBe(0)
+  })
+
+  test.each([
+    ['ERR_INVALID_ARG_TYPE', [undefined, SLUG]],
+    ['ERR_INVALID_ARG_TYPE', [{ group: 1 }, SLUG]],
+    ['ERR_INVALID_ARG_VALUE', ['..', SLUG]],
+    ['ERR_INVALID_ARG_TYPE', ['u1', undefined]],
+    ['ERR_INVALID_ARG_TYPE', ['u1', SLUG, null]],
+    ['ERR_INVALID_ARG_VALUE', ['u1', SLUG, { timeoutMs: 0 }]],
+    ['ERR_INVALID_ARG_VALUE', ['u1', SLUG, { fresh: true }]],
+    ['ERR_INVALID_ARG_TYPE', ['u1', SLUG, { signal: 1 }]],
+  ])('rejects with %s for %j', async (code, args) => {
+    await expect(xkit.waitForConnection(...args)).rejects.toMatchObject({ name: 'TypeError', code })
+    expect(emulator.requests).toEqual([])
+  })
 })

@@ -10,8 +10,9 @@ const { refuseNumber, requireText } = require('./checks.js')
 const { follow, isFollowed, noteAbort, noteOutcome } = require('./diagnostics.js')
 const { toError } = require('./errors.js')
 const { bindConnection } = require('./handle.js')
-const { hasKeys, readCallOptions, readClientOptions } = require('./options.js')
+const { hasKeys, readCallOptions, readClientOptions, readWaitOptions } = require('./options.js')
 const { namedOwner } = require('./owner.js')
+const { Waits, wakeWaits } = require('./wait.js')
 
 const { User, Group, Context } = binding.BindingOwnerKind
 const { Fresh, WholeConnection } = binding.BindingCallFlag
@@ -48,6 +49,7 @@ class XkitClient {
   #leases
   #leaseHits = 0
   #recovery
+  #waits = new Waits()
   /** Where `fetch` may send a token. */
   #fetchLimits
 
@@ -112,6 +114,14 @@ class XkitClient {
     return bindConnection(this, owner, slug)
   }
 
+  async waitForConnection(owner, slug, options) {
+    const { kind, id } = namedOwner('owner', owner)
+    requireText('owner', id)
+    requireText('slug', slug)
+    const ask = signal => this.getConnection({ [kind]: id }, slug, { signal, fresh: true })
+    return this.#waits.until({ kind, id }, slug, readWaitOptions(options), ask)
+  }
+
   invalidate(owner, slug, rejectedToken) {
     const { kind, id } = namedOwner('owner', owner)
     requireText('owner', id)
@@ -125,6 +135,7 @@ class XkitClient {
     const event = readWebhook(body)
     // The payload does not tell a user from a group.
     this.#invalidate(undefined, event.ownerId, event.slug)
+    wakeWaits(event.ownerId, event.slug)
     return event
   }
 
@@ -145,7 +156,9 @@ class XkitClient {
     this.#leases?.clear()
     this.#leases = undefined
     this.#keyless = undefined
-    await resultOf(binding.close(this.#calls.native))
+    const closed = resultOf(binding.close(this.#calls.native))
+    this.#waits.end()
+    await closed
   }
 
   #recover() {

@@ -5,14 +5,32 @@ const { XkitClient } = require('./client.js')
 
 let client
 
-async function getAccessToken(owner, slug, options) {
+function defaultClient() {
   client ??= new XkitClient()
-  return client.getAccessToken(owner, slug, options)
+  return client
+}
+
+async function getAccessToken(owner, slug, options) {
+  return defaultClient().getAccessToken(owner, slug, options)
 }
 
 async function getGroupAccessToken(groupId, slug, options) {
-  client ??= new XkitClient()
-  return client.getGroupAccessToken(groupId, slug, options)
+  return defaultClient().getGroupAccessToken(groupId, slug, options)
 }
 
-module.exports = { getAccessToken, getGroupAccessToken }
+async function getConnection(owner, slug, options) {
+  return defaultClient().getConnection(owner, slug, options)
+}
+
+async function withAccessToken(owner, slug, use, options) {
+  return defaultClient().withAccessToken(owner, slug, use, options)
+}
+
+/** The next call builds another client, by the environment as it is then. */
+async function closeDefaultClient(options) {
+  const closing = client
+  client = undefined
+  await closing?.close(options)
+}
+
+module.exports = { closeDefaultClient, getAccessToken, getConnection, getGroupAccessToken, withAccessToken }

@@ -63,6 +63,8 @@ const CALL = {
   signal: requireSignal,
 }
 
+const WAIT = { timeoutMs: CALL.timeoutMs, signal: CALL.signal }
+
 // The variable that stands in for an option that is not given.
 
 const VARIABLES = {
@@ -100,6 +102,10 @@ const hasKeys = ({ publishableKey, secretKey }) => publishableKey !== undefined 
 
 function readCallOptions(options) {
   return readFields('options', options, CALL)
+}
+
+function readWaitOptions(options = {}) {
+  return readFields('options', options, WAIT)
 }
 
 /** What is read is on an object without a prototype, since the native side reads inherited fields too. */
@@ -200,4 +206,4 @@ function requireSignal(name, value) {
   throw invalidType(`${name} must be an AbortSignal`)
 }
 
-module.exports = { hasKeys, readCallOptions, readClientOptions }
+module.exports = { hasKeys, readCallOptions, readClientOptions, readWaitOptions }

@@ -1,4 +1,4 @@
-// Owns waiting until an owner has connected: when the platform is asked, who waits for the same connection, and what ends it.
+// Owns waiting until an owner has connected: when to poll the platform, who shares a poll, and what ends a wait.
 'use strict'
 
 // Not the globals, which tests replace by fakes.
@@ -153,9 +153,9 @@ class Waits {
     this.#after = afterMs
   }
 
-  /** What `join` resolves with, once the connection is active, nothing more can come, or the time is over. */
+  /** Resolves once the connection is active, or with its last state when the time is over. `ask(signal)` polls it. */
   async until({ kind, id }, slug, { signal, timeoutMs = DEFAULT_TIMEOUT_MS }, ask) {
-    if (signal?.aborted) return { reason: signal.reason }
+    if (signal?.aborted) throw signal.reason
     const key = JSON.stringify([kind, id, slug])
     let wait = this.#byKey.get(key)?.wait
     if (wait === undefined) {
@@ -163,12 +163,11 @@ class Waits {
       this.#byKey.set(key, { id, slug, wait })
       waitingClients.add(this)
     }
-    try {
-      return await wait.join(signal, timeoutMs)
-    } finally {
-      if (wait.isIdle && this.#byKey.get(key)?.wait === wait) this.#byKey.delete(key)
-      if (this.#byKey.size === 0) waitingClients.delete(this)
-    }
+    const outcome = await wait.join(signal, timeoutMs)
+    if (wait.isIdle && this.#byKey.get(key)?.wait === wait) this.#byKey.delete(key)
+    if (this.#byKey.size === 0) waitingClients.delete(this)
+    if (outcome.connection !== undefined) return outcome.connection
+    throw 'reason' in outcome ? outcome.reason : renewed(outcome.error)
   }
 
   wake(id, slug) {
@@ -181,7 +180,7 @@ class Waits {
   }
 }
 
-/** The same failure with a stack of its own: several callers may wait for one answer. Anything else as it is. */
+/** The same failure with the caller's own stack, since several callers may share a poll. */
 function renewed(error) {
   if (!isXkitError(error)) return error
   const { message, code, retryable, attempts, cause, status, requestId, retryAfterMs } = error
@@ -193,4 +192,4 @@ function wakeWaits(id, slug) {
   for (const waits of waitingClients) waits.wake(id, slug)
 }
 
-module.exports = { Waits, renewed, wakeWaits }
+module.exports = { Waits, wakeWaits }

@@ -7,8 +7,12 @@ import {
   type ConnectionHandle,
   type ConnectionOwner,
   type ConnectionPaths,
+  closeDefaultClient,
   getAccessToken,
+  getConnection,
   getGroupAccessToken,
+  type WaitOptions,
+  withAccessToken,
   XkitClient,
   type XkitClientOptions,
 } from 'xkit-node'
@@ -21,12 +25,18 @@ export async function functions() {
   exactly<string>()(await getAccessToken({ context: 'c1' }, 'slack', { signal, timeoutMs: 500 }))
   exactly<string>()(await getGroupAccessToken('acme', 'slack'))
   exactly<string>()(await getGroupAccessToken('acme', 'slack', { signal }))
+  exactly<Connection>()(await getConnection({ group: 'acme' }, 'slack', { fresh: true }))
+  exactly<number>()(await withAccessToken('u', 'slack', async accessToken => accessToken.length))
+  exactly<Promise<void>>()(closeDefaultClient())
 }
 
 export async function methods(xkit: XkitClient) {
   exactly<string>()(await xkit.getAccessToken('some-user-id', 'slack', { timeoutMs: 500 }))
   exactly<string>()(await xkit.getGroupAccessToken('acme', 'slack', {}))
   exactly<Connection>()(await xkit.getConnection({ group: 'acme' }, 'slack', { signal }))
+  exactly<Connection>()(await xkit.waitForConnection('some-user-id', 'slack'))
+  const wait: Required<WaitOptions> = { signal, timeoutMs: 60_000 }
+  exactly<Connection>()(await xkit.waitForConnection({ context: 'c1' }, 'slack', wait))
   exactly<string | undefined>()(xkit.connectorUrl('slack'))
   exactly<ClientStats>()(xkit.stats())
   exactly<Promise<void>>()(xkit.close())
