@@ -133,6 +133,14 @@ proof('states.mjs', 'tells what to do in each state', async () => {
   ])
 })
 
+proof('wait.mjs', 'goes on once the owner has connected', async () => {
+  const imported = resultOf('wait.mjs', "await importAfterConnecting('new-user', token => ({ token }))")
+  while (!emulator.requests.some(({ status }) => status === 200)) await new Promise(setImmediate)
+  emulator.setConnection('new-user', 'slack', { accessToken: 'new-token' })
+  expect(await imported).toEqual({ token: 'new-token' })
+  expect(asked()).toEqual(['/connections/new-user/slack', '/connections/new-user/slack'])
+})
+
 proof('copy-connection.mjs', 'has the token in the copy that names it, and in no other', async () => {
   const values = await resultOf('copy-connection.mjs', '[copy, { ...connection }]')
   expect(values[1]).toMatchObject({ status: 'active', slug: 'slack' })
