@@ -9,10 +9,6 @@ const { invalidValue, requireObject } = require('./checks.js')
 const { toError } = require('./errors.js')
 const { BODY_STATUSES, isRejectedBody, isRejection } = require('./rejection/index.js')
 
-const FIELDS = [
-  ...['body', 'cache', 'credentials', 'dispatcher', 'duplex', 'headers', 'integrity', 'keepalive', 'method'],
-  ...['mode', 'priority', 'redirect', 'referrer', 'referrerPolicy', 'signal', 'window'],
-]
 /** Options of this package that other methods or the constructor take: to ignore them would be to break a promise. */
 const FOREIGN = [
   ...['timeoutMs', 'fresh', 'isRejected', 'attemptTimeoutMs', 'connectTimeoutMs', 'maxRetries', 'hosts'],
@@ -21,6 +17,8 @@ const FOREIGN = [
 const LOCALHOST = /^(?:.+\.)?localhost\.?$/
 const LOOPBACK = /^(?:127\.\d+\.\d+\.\d+|\[?::1\]?)$/
 const DEFAULT_PORTS = { __proto__: null, 'http:': '80', 'https:': '443' }
+
+const parentOf = Object.getPrototypeOf
 
 const REDIRECTS = [301, 302, 303, 307, 308]
 const MAX_REDIRECTS = 20
@@ -66,19 +64,13 @@ function readInit(init) {
   for (const name of FOREIGN) {
     if (fields[name] !== undefined) throw invalidValue(`init.${name} is no option of fetch`)
   }
-  for (const name of FIELDS) if (!(name in fields) && hasGetter(init, name)) fields[name] = init[name]
-  return fields
-}
-
-function hasGetter(value, name) {
-  let at = Object.getPrototypeOf(value)
-  // The last one of the chain is the root of all objects, of whatever realm.
-  for (let next; at !== null; at = next) {
-    next = Object.getPrototypeOf(at)
-    const field = Object.getOwnPropertyDescriptor(at, name)
-    if (field !== undefined) return next !== null && field.get !== undefined
+  // The last of the chain is the root of all objects, of whatever realm.
+  for (let at = parentOf(init); at !== null && parentOf(at) !== null; at = parentOf(at)) {
+    for (const [name, { get }] of Object.entries(Object.getOwnPropertyDescriptors(at))) {
+      if (get !== undefined && !(name in fields)) fields[name] = init[name]
+    }
   }
-  return false
+  return fields
 }
 
 // Not by `instanceof`: there is a Request in each realm, and one in undici.

@@ -2,42 +2,21 @@
 // example of each). It names no service and no SDK, and answers no where a value cannot be read.
 'use strict'
 
+const parts = require('./parts.js')
+const words = require('./words.js')
+
 const {
   ANSWER_STATUSES,
   ERROR_FIELDS,
   NUMBERS,
   Reading,
-  allEntriesOf,
   STATUSES,
-  challengeOf,
-  entriesOf,
   get,
-  hasOnly,
-  isAboutRequest,
-  isAnswer,
-  isError,
   isForeign,
-  isFromElsewhere,
   isNothing,
   isObject,
-  isStream,
-  isWhollyErrors,
   named,
-  nodesOf,
-  statusOf,
-  toStatus,
-} = require('./parts.js')
-const {
-  isClassName,
-  isInvalidTokenSentence,
-  isScopeChallenge,
-  isUnauthenticatedText,
-  isUnauthorizedText,
-  messageSignalsRejection,
-  namesOtherReason,
-  namesToken,
-  strengthOf,
-} = require('./words.js')
+} = parts
 
 const UNAUTHORIZED = 401
 const FORBIDDEN = 403
@@ -85,10 +64,7 @@ function safely(judge) {
 // What was returned.
 
 function isReturnedRejection(value, reading) {
-  if (!isObject(value)) return false
-  return (
-    isRejectedAnswer(value, reading) || isRejectedResult(value, reading) || isRejectedPair(value, reading)
-  )
+  return isObject(value) && (isRejectedAnswer(value, reading) || isRejectedResult(value, reading))
 }
 
 /** An HTTP client's answer: a 401, or one whose body rejects the token. */
@@ -96,18 +72,16 @@ function isRejectedAnswer(value, reading) {
   if (!isObject(get(value, 'headers'))) return false
   const statuses = [get(value, 'status'), get(value, 'statusCode')]
   const isUnauthorized = statuses.some(isUnauthorizedStatus)
-  const status = statuses.map(toStatus).find(Boolean)
-  if (!isUnauthorized && !BODY_STATUSES.includes(status)) return false
-  if (!isAnswer(value)) return false
+  const status = statuses.map(parts.toStatus).find(Boolean)
+  if ((!isUnauthorized && !BODY_STATUSES.includes(status)) || !parts.isAnswer(value)) return false
   if (isUnauthorized) return !hasOtherReason([reading.failure(value)], reading)
-  return (
-    [get(value, 'data'), get(value, 'body')].some(body => isUnreadRejection(status, body, reading)) &&
-    !isFromElsewhere(value, reading.request)
+  const bodies = [get(value, 'data'), get(value, 'body')].filter(
+    body => !isNothing(body) && !parts.isStream(body),
   )
-}
-
-function isUnreadRejection(status, body, reading) {
-  return !isNothing(body) && !isStream(body) && isRejectingBody(status, body, reading)
+  return (
+    bodies.some(body => isRejectingBody(status, body, reading)) &&
+    !parts.isFromElsewhere(value, reading.request)
+  )
 }
 
 function isRejectingBody(status, body, reading) {
@@ -115,49 +89,26 @@ function isRejectingBody(status, body, reading) {
   return isThrownRejection({ status, body }, reading)
 }
 
-/** What was returned without its answer: a body, or a result. */
+/** What was returned without its answer: a body, or a result that is an error and nothing else. */
 function isRejectedResult(value, reading) {
-  return isRefusal(value, reading) || isRejectedList(value, reading) || isFailedResult(value, reading)
-}
-
-/** `{ ok: false, error: 'token_expired' }`, or `{ error: 'invalid_token', error_description }`, as OAuth has it. */
-function isRefusal(value, reading) {
   const error = get(value, 'error')
-  if (typeof error !== 'string') return false
-  const isWord = isStrongEnough(strengthOf(error), [value], undefined, reading)
-  if (get(value, 'ok') === false) return isWord || error === OWNER_IS_GONE
-  if (!isWord || typeof get(value, 'error_description') !== 'string') return false
-  return hasOnly(value, ERROR_FIELDS) && !hasOtherReason([reading.failure(value)], reading)
-}
-
-/** `{ errors: [{ extensions: { code: 'UNAUTHENTICATED' } }] }`, and the same with a 401; not beside data or anything else. */
-function isRejectedList(value, reading) {
-  const entries = entriesOf(value)
-  if (entries.length === 0 || !isWhollyErrors(value)) return false
-  if (!entries.some(entry => isRejectedEntry(entry, undefined, reading))) return false
-  return !hasOtherReason([reading.failure(value)], reading)
-}
-
-/** `{ error }` without data, as if thrown: beside what else a result has, or alone. */
-function isFailedResult(value, reading) {
-  const error = get(value, 'error')
-  if (!isForeign(error) || !isNothing(get(value, 'data'))) return false
-  const isResult = isError(error) || 'data' in value || isObject(get(get(value, 'response'), 'headers'))
-  if (!isResult && Object.keys(value).length > 1) return false
+  if (typeof error === 'string' && get(value, 'ok') === false) return hasWord([value], undefined, reading)
+  if (!isNothing(get(value, 'data')) || !isErrorAlone(value, error)) return false
   const failure = reading.failure(value, false)
   if (!isOpen(failure)) return false
   // Beside a status, an object is the body of that answer.
-  if ((failure.status === undefined || isError(error)) && isThrownRejection(error, reading)) return true
-  return areRejections([failure], reading)
+  const isCause = isForeign(error) && (failure.status === undefined || parts.isError(error))
+  return (isCause && isThrownRejection(error, reading)) || areRejections([failure], reading)
 }
 
-/** `{ error, response }` of a 401, without data and with nothing else: whatever the error is. */
-function isRejectedPair(value, reading) {
-  const response = get(value, 'response')
-  if (![get(response, 'status'), get(response, 'statusCode')].some(isUnauthorizedStatus)) return false
-  if (!isAnswer(response)) return false
-  if (!('error' in value) || !isNothing(get(value, 'data')) || !hasOnly(value, PAIR)) return false
-  return !hasOtherReason([reading.failure(value)], reading)
+function isErrorAlone(value, error) {
+  if (parts.entriesOf(value).length > 0 && parts.isWhollyErrors(value)) return true
+  if (isForeign(error)) {
+    const hasAnswer = isObject(get(get(value, 'response'), 'headers'))
+    return parts.isError(error) || 'data' in value || hasAnswer || Object.keys(value).length === 1
+  }
+  if (typeof get(value, 'error_description') === 'string') return parts.hasOnly(value, ERROR_FIELDS)
+  return 'error' in value && parts.hasOnly(value, PAIR) && parts.isAnswer(get(value, 'response'))
 }
 
 // What was thrown.
@@ -166,7 +117,7 @@ function isThrownRejection(value, reading) {
   if (typeof value === 'string') {
     const parsed = reading.json(value)
     return parsed === undefined
-      ? messageSignalsRejection(reading.text(value))
+      ? words.messageSignalsRejection(reading.text(value))
       : isThrownRejection(parsed, reading)
   }
   if (!isForeign(value)) return false
@@ -182,7 +133,7 @@ function areRejections(failures, reading) {
   if (open.some(failure => isRejectedFailure(failure, reading))) return !hasOtherReason(open, reading)
   if (failures.some(({ status }) => status !== undefined)) return false
   const messages = failures.map(({ value }) => reading.text(get(value, 'message')))
-  return messages.some(messageSignalsRejection) && !hasOtherReason(open, reading)
+  return messages.some(words.messageSignalsRejection) && !hasOtherReason(open, reading)
 }
 
 /** Whether a status leaves it open that the token is rejected. Others say that it is something else. */
@@ -213,38 +164,38 @@ function isUnauthenticatedCall(value, reading) {
   if (get(value, 'code') !== UNAUTHENTICATED) return false
   const details = get(value, 'details')
   const isCall = isObject(get(value, 'metadata')) && (typeof details === 'string' || isObject(details))
-  return isCall || isUnauthenticatedText(reading.text(get(value, 'message')))
+  return isCall || words.isUnauthenticatedText(reading.text(get(value, 'message')))
 }
 
 /** An error that is named after the rejection. A class is named after a 401 also where it is thrown for a 403. */
 function isNamedRejection({ value, status }) {
   const name = get(value, 'name')
-  const strength = strengthOf(name)
+  const strength = words.strengthOf(name)
   if (strength === undefined) return false
-  return isClassName(name) ? status !== FORBIDDEN : strength === 'strong'
+  return words.isClassName(name) ? status !== FORBIDDEN : strength === 'strong'
 }
 
 /** A word as the failure's own code, or in an error body beside a status that leaves it open. */
 function hasRejectingWord({ value, bodies, status, isThrown }, reading) {
   return [value, ...bodies].some(body => {
-    if (typeof body === 'string') return strengthOf(body) === 'strong'
-    if (hasWord(nodesOf(body), status, reading)) return true
+    if (typeof body === 'string') return words.strengthOf(body) === 'strong'
+    if (hasWord(parts.nodesOf(body), status, reading)) return true
     const isError = status >= 400 || (isThrown && body === value)
-    if (!isError && !isWhollyErrors(body)) return false
-    return allEntriesOf(body).some(entry => isRejectedEntry(entry, status, reading))
+    if (!isError && !parts.isWhollyErrors(body)) return false
+    return parts.allEntriesOf(body).some(entry => isRejectedEntry(entry, status, reading))
   })
 }
 
 /** An entry of a list of errors: a 401 in it or in what it holds of the answer, or a word. */
 function isRejectedEntry(entry, answerStatus, reading) {
-  if (!isAboutRequest(entry)) return false
-  if (typeof entry === 'string') return strengthOf(entry) === 'strong'
+  if (!parts.isAboutRequest(entry)) return false
+  if (typeof entry === 'string') return words.strengthOf(entry) === 'strong'
   const extensions = get(entry, 'extensions')
   const layers = [entry, extensions, get(extensions, 'http'), get(extensions, 'response')]
   if (layers.some(each => [...STATUSES, ...NUMBERS].some(name => isUnauthorizedStatus(get(each, name))))) {
     return true
   }
-  const status = layers.map(each => statusOf(each)).find(Boolean) ?? answerStatus
+  const status = layers.map(each => parts.statusOf(each)).find(Boolean) ?? answerStatus
   return hasWord([entry, extensions], status, reading)
 }
 
@@ -255,7 +206,7 @@ function hasWord(nodes, status, reading) {
     if (typeof get(node, 'param') === 'string' || typeof get(node, 'field') === 'string') return false
     if (get(node, 'ok') === false && get(node, 'error') === OWNER_IS_GONE) return true
     if (isDeadTokenPair(node) || isFlagged(node, status) || isNumbered(node, status, reading)) return true
-    return WORDS.some(name => isStrongEnough(strengthOf(get(node, name)), nodes, status, reading))
+    return WORDS.some(name => isStrongEnough(words.strengthOf(get(node, name)), nodes, status, reading))
   })
 }
 
@@ -263,7 +214,7 @@ function hasWord(nodes, status, reading) {
 function isStrongEnough(strength, nodes, status, reading) {
   if (strength !== 'weak') return strength === 'strong'
   if (status >= 400 && status !== FORBIDDEN) return true
-  return nodes.some(node => TEXTS.some(name => namesToken(reading.text(get(node, name)))))
+  return nodes.some(node => TEXTS.some(name => words.namesToken(reading.text(get(node, name)))))
 }
 
 const isDeadTokenPair = node => get(node, 'type') === DEAD_TOKEN.type && get(node, 'code') === DEAD_TOKEN.code
@@ -278,26 +229,31 @@ const isFlagged = (node, status) =>
 const isNumbered = (node, status, reading) =>
   BODY_STATUSES.includes(status) &&
   Number.isInteger(Number(get(node, 'code') ?? Number.NaN)) &&
-  isInvalidTokenSentence(reading.text(get(node, 'message')))
+  words.isInvalidTokenSentence(reading.text(get(node, 'message')))
 
 /** Whether it is not the token that was rejected: another origin answered, or a text names something else. */
 function hasOtherReason(failures, reading) {
-  const names = text => namesOtherReason(reading.text(text))
+  const names = text => words.namesOtherReason(reading.text(text))
   return failures.some(({ value, answers, bodies }) => {
-    if ([value, ...answers].some(answer => isScopeChallenge(reading.text(challengeOf(answer))))) return true
-    if ([value, ...answers].some(answer => isFromElsewhere(answer, reading.request ?? get(value, 'request'))))
+    if ([value, ...answers].some(answer => words.isScopeChallenge(reading.text(parts.challengeOf(answer)))))
+      return true
+    if (
+      [value, ...answers].some(answer =>
+        parts.isFromElsewhere(answer, reading.request ?? get(value, 'request')),
+      )
+    )
       return true
     return [value, ...bodies].some(body => {
       if (typeof body === 'string') return names(body)
-      const entries = allEntriesOf(body)
-      const nodes = [...nodesOf(body), ...entries, ...entries.map(entry => get(entry, 'extensions'))]
+      const entries = parts.allEntriesOf(body)
+      const nodes = [...parts.nodesOf(body), ...entries, ...entries.map(entry => get(entry, 'extensions'))]
       return nodes.some(node => TEXTS.some(name => names(get(node, name))))
     })
   })
 }
 
 function isUnauthorizedStatus(value) {
-  return value === UNAUTHORIZED || isUnauthorizedText(value)
+  return value === UNAUTHORIZED || words.isUnauthorizedText(value)
 }
 
 module.exports = { BODY_STATUSES, isRejectedBody, isRejection }
