@@ -6,6 +6,7 @@ const { isXkitError } = require('../errors.js')
 
 const NONE = []
 const MAX_ENTRIES = 20
+const MAX_BODIES = 16
 const MAX_TEXT = 2000
 const MAX_TEXTS = 256 * 1024
 const MAX_JSON = 64 * 1024
@@ -80,9 +81,12 @@ class Reading {
 
   /** The bodies that a failure or its answers carry: objects, or texts. */
   #bodiesOf(value, answers) {
-    const bodies = [value, ...answers].flatMap(holder => BODIES.map(name => get(holder, name)))
-    const read = bodies.map(body => this.json(body) ?? body)
-    return [...new Set([...answers, ...read])].filter(body => typeof body === 'string' || isForeign(body))
+    const found = [value, ...answers].flatMap(holder => BODIES.map(name => get(holder, name)))
+    const read = found.map(body => this.json(body) ?? body)
+    const bodies = [...new Set([...answers, ...read])].filter(
+      body => typeof body === 'string' || isForeign(body),
+    )
+    return bodies.slice(0, MAX_BODIES)
   }
 }
 
