@@ -11,12 +11,12 @@ const ROOT = path.join(__dirname, '..')
 const ADDON = `xkit-node.${ownPlatform()}.node`
 
 let staged
-beforeAll(() => {
+beforeEach(() => {
   staged = mkdtempSync(path.join(tmpdir(), 'xkit-node-packed-'))
   stageMain(staged)
   copyFileSync(path.join(ROOT, ADDON), path.join(staged, ADDON))
 })
-afterAll(() => rmSync(staged, { recursive: true, force: true }))
+afterEach(() => rmSync(staged, { recursive: true, force: true }))
 
 test('a first client loads one file and the addon, since each file costs time', () => {
   const script = `const { XkitClient } = require(${JSON.stringify(staged)})
@@ -55,4 +55,71 @@ test('an uncaught error shows the line that threw it, and not the whole file', (
   expect(stderr).toContain('ERR_INVALID_ARG_TYPE')
   expect(stderr.length).toBeLessThan(4000)
   for (const line of stderr.split('\n')) expect(line.length).toBeLessThan(300)
+})
+
+describe('every answer and every error is as before', () => {
+  /** What a client and its errors need, one after the other, once `before` has happened to the loaded package. */
+  const script = before => `
+    const fs = require('node:fs')
+    const http = require('node:http')
+    const { XkitClient, isXkitError } = require(${JSON.stringify(staged)})
+    const body = JSON.stringify({ connection: { enabled: true }, authorization: { status: 'active', access_token: 'token' } })
+    const server = http.createServer((request, response) => {
+      response.writeHead(request.url.includes('/broken/') ? 403 : 200).end(body)
+    })
+    const codeOf = error => (isXkitError(error) ? error.code : error.code ?? error.name)
+    const outcome = call => call.then(value => value, codeOf)
+    const event = { event_type: 'connection.enabled', payload: { connector: { slug: 'slack' }, context: { external_id: 'u1' } } }
+    async function main() {
+      const baseUrl = 'http://127.0.0.1:' + server.address().port
+      const keys = { publishableKey: 'pk_packed', secretKey: 'sk_packed_71f0' }
+      const client = new XkitClient({ ...keys, baseUrl, cache: true, catalogUrl: 'https://catalog.example' })
+      await client.getAccessToken('first', 'slack')
+      ${before}
+      const controller = new AbortController()
+      const aborted = outcome(client.getAccessToken('aborted', 'slack', { signal: controller.signal }))
+      controller.abort()
+      console.log(JSON.stringify({
+        cached: await outcome(client.getAccessToken({ user: 'first' }, 'slack')),
+        connection: (await client.getConnection('first', 'slack')).status,
+        refused: await outcome(client.getAccessToken('broken', 'slack')),
+        argument: await outcome(client.getAccessToken('', 'slack')),
+        aborted: await aborted,
+        used: await outcome(client.withAccessToken('first', 'slack', async token => token)),
+        repaired: await outcome(client.withAccessToken('first', 'slack', () => Promise.reject({ status: 401 }))),
+        webhook: client.handleWebhook(event).slug,
+        badWebhook: await outcome(Promise.resolve().then(() => client.handleWebhook('{'))),
+        fetched: await outcome(client.fetch('first', 'slack', 'ftp://127.0.0.1/')),
+        option: await outcome(Promise.resolve().then(() => new XkitClient({ ...keys, timeoutMs: 'soon' }))),
+        closed: await outcome(client.close().then(() => client.getAccessToken('u1', 'slack'))),
+      }))
+      process.exit()
+    }
+    server.listen(0, '127.0.0.1', main)`
+
+  function outcomes(before) {
+    const file = path.join(staged, 'outcomes.js')
+    writeFileSync(file, script(before))
+    const [command, args] =
+      process.platform === 'win32'
+        ? [process.execPath, [file]]
+        : ['sh', ['-c', 'ulimit -n 256; exec "$0" "$1"', process.execPath, file]]
+    const { stdout, stderr } = spawnSync(command, args, { encoding: 'utf8' })
+    expect(stderr).toBe('')
+    return JSON.parse(stdout)
+  }
+
+  const onPosix = process.platform === 'win32' ? test.skip : test
+  onPosix.each([
+    ['without a descriptor', 'try { for (;;) fs.openSync(process.execPath) } catch {}'],
+    ['after node_modules was removed', 'fs.rmSync(__dirname, { recursive: true })'],
+    [
+      'where fs is mocked',
+      'for (const name of Object.keys(fs)) if (typeof fs[name] === "function") fs[name] = () => { throw new Error(name) }',
+    ],
+  ])('%s', (_what, before) => {
+    const expected = outcomes('')
+    expect(expected).toMatchObject({ cached: 'token', connection: 'active', used: 'token', webhook: 'slack' })
+    expect(outcomes(before)).toEqual(expected)
+  })
 })

@@ -126,7 +126,7 @@ function explain(target, title, cause) {
     const message =
       `The package ${PREFIX}${target}, which holds the binary of xkit-node for ${title}, is not installed. Install ` +
       `without --omit=optional. If node_modules or the lockfile was made on another platform, ${REINSTALL}. If a ` +
-      'bundler packed your code, leave xkit-node external.'
+      'bundler packed your code, leave xkit-node external and install it where the bundle runs.'
     return loadError('ERR_XKIT_BINARY_MISSING', message, cause)
   }
   const remedy = REFUSALS.includes(cause.code ?? cause.name)
