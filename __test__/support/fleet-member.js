@@ -32,6 +32,7 @@ const methods = {
     client.handleWebhook(body)
   },
   stats: () => client.stats(),
+  memory: () => process.memoryUsage.rss(),
   close: () => client.close(),
   async connection(owner, slug) {
     const connection = await client.getConnection(owner, slug)

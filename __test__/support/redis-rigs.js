@@ -199,7 +199,7 @@ async function startMember(options) {
 
 /**
  * A platform that has a token for everybody, `latencyMs` after it was asked. `requests` counts what it was asked by
- * owner; `revoke` has it give out another token for an owner, `answer` another answer for all.
+ * owner; `revoke` has it give out another token for an owner, `answer` another answer, by owner and secret key.
  */
 async function startTokens({ latencyMs = 0 } = {}) {
   const versions = new Map()
@@ -224,7 +224,8 @@ async function startTokens({ latencyMs = 0 } = {}) {
   const server = http.createServer((request, response) => {
     const owner = request.url.split('/').at(-2)
     requests.set(owner, (requests.get(owner) ?? 0) + 1)
-    const { status = 200, body = activeBody(rig.tokenOf(owner)) } = answer?.(owner) ?? {}
+    const [, secretKey] = atob(request.headers.authorization.slice('Basic '.length)).split(':')
+    const { status = 200, body = activeBody(rig.tokenOf(owner)) } = answer?.(owner, secretKey) ?? {}
     setTimeout(() => {
       response.writeHead(status, { 'content-type': 'application/json' })
       response.end(body)

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::core::secret::Secret;
 
 /// Milliseconds since the Unix epoch.
@@ -82,7 +84,7 @@ impl Unavailable {
 }
 
 /// What else the platform told, each where it did.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Details<T> {
     /// The connector's slug as the platform returned it.
     pub slug: Option<T>,

@@ -24,6 +24,8 @@ pub mod secret;
 mod simulation;
 mod source;
 pub mod stats;
+#[cfg(test)]
+mod tests;
 mod text;
 pub mod tokens;
 
@@ -90,7 +92,8 @@ pub fn open(
         clock,
         jitter,
         lane,
-    })?;
+    })
+    .map_err(|error| options.name_source(error))?;
     Ok((client, catalog))
 }
 
@@ -112,31 +115,33 @@ struct Assembly<T> {
 fn assemble<T: Exchange + fmt::Debug>(assembly: Assembly<T>) -> Result<Client, Error> {
     let Assembly { endpoint, catalog, limits, attempts, connect_timeout, .. } = assembly;
     let Assembly { transport, keys, fleet, clock, jitter, lane, .. } = assembly;
-    let (origin, scope) = (endpoint.origin(), endpoint.scope());
+    let origin = endpoint.origin();
+    let named = fleet.is_some().then(|| endpoint.clone());
     let stats = stats(fleet.is_some());
     let fleet_stats = stats.fleet.clone();
     let platform =
         Platform::new(transport, endpoint, catalog, attempts, Arc::clone(&stats), clock.clone(), jitter);
-    let (source, validity): (Arc<dyn TokenSource>, _) = match fleet.zip(limits.cache).zip(fleet_stats) {
-        None => (Arc::new(platform), Arc::default()),
-        Some((((settings, dialer), cache), stats)) => {
-            let validity = Arc::new(Validity::shared());
-            let parts = fleet::Parts {
-                dialer,
-                secret_key: keys.secret.expose(),
-                publishable_key: keys.publishable.expose(),
-                scope,
-                connect_timeout,
-                patience: attempts.attempt_timeout,
-                ttl: cache.ttl,
-                validity: Arc::clone(&validity),
-                stats,
-                clock: clock.clone(),
-                jitter,
-            };
-            (Arc::new(Fleet::new(platform, &settings, parts)?), validity)
-        }
-    };
+    let (source, validity): (Arc<dyn TokenSource>, _) =
+        match fleet.zip(limits.cache).zip(fleet_stats).zip(named) {
+            None => (Arc::new(platform), Arc::default()),
+            Some(((((settings, dialer), cache), stats), named)) => {
+                let validity = Arc::new(Validity::shared());
+                let parts = fleet::Parts {
+                    dialer,
+                    secret_key: keys.secret.expose(),
+                    publishable_key: keys.publishable.expose(),
+                    url_of: Box::new(move |key| named.connection_text(key.kind, key.id(), key.slug())),
+                    connect_timeout,
+                    patience: attempts.attempt_timeout,
+                    ttl: cache.ttl,
+                    validity: Arc::clone(&validity),
+                    stats,
+                    clock: clock.clone(),
+                    jitter,
+                };
+                (Arc::new(Fleet::new(platform, &settings, parts)?), validity)
+            }
+        };
     Ok(Client::new(Parts { source, origin, limits, validity, stats, clock, jitter, lane }))
 }
 

@@ -11,7 +11,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 
 use super::failure::Failure;
-use super::redis::{Redis, Unavailable};
+use super::redis::{Redis, RedisUnavailable};
 use super::tasks::Tasks;
 use crate::core::stats::FleetStats;
 
@@ -56,9 +56,9 @@ impl Breaker {
         self: &Arc<Self>,
         command: &Cmd,
         read: impl FnOnce(Value) -> Option<T>,
-    ) -> Result<T, Unavailable> {
+    ) -> Result<T, RedisUnavailable> {
         if self.is_open() {
-            return Err(Unavailable);
+            return Err(RedisUnavailable);
         }
         let answer = self.redis.ask(command).await;
         match answer.and_then(|answer| read(answer).ok_or_else(Failure::strange_answer)) {
@@ -71,14 +71,14 @@ impl Breaker {
                 if self.recent.note(true) || is_lasting {
                     self.open();
                 }
-                Err(Unavailable)
+                Err(RedisUnavailable)
             }
         }
     }
 
     /// As `ask`, for what others would wait for; counts nothing.
-    pub async fn ask_even_if_open(&self, command: &Cmd) -> Result<(), Unavailable> {
-        self.redis.ask(command).await.map(drop).map_err(|_| Unavailable)
+    pub async fn ask_even_if_open(&self, command: &Cmd) -> Result<(), RedisUnavailable> {
+        self.redis.ask(command).await.map(drop).map_err(|_| RedisUnavailable)
     }
 
     async fn probe(&self) -> bool {

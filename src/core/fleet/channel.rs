@@ -10,6 +10,7 @@ use futures_util::StreamExt;
 use futures_util::future::select;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
+use tokio::task::unconstrained;
 use tokio::time::{sleep, timeout};
 
 use super::crypto::Name;
@@ -104,7 +105,7 @@ impl Channel {
     }
 
     /// Waits for a message about a connection.
-    pub fn told(&self, name: &Name) -> Notified<'_> {
+    pub fn notified(&self, name: &Name) -> Notified<'_> {
         self.slot(name).notified()
     }
 
@@ -138,7 +139,8 @@ impl Channel {
         {
             // First the messages, then the heartbeat that came after them.
             let read = pin!(async {
-                while let Some(message) = messages.next().await {
+                // The library queues without a bound what arrives. Each turn empties that queue, however much a server sends.
+                while let Some(message) = unconstrained(messages.next()).await {
                     self.receive(Message::parse(&message));
                 }
             });
@@ -167,7 +169,7 @@ impl Channel {
         let is_news = sender != self.sender;
         match event {
             Event::Invalidated if is_news => {
-                names.iter().for_each(|name| self.validity.invalidate(name.slot()))
+                names.iter().for_each(|name| self.validity.invalidate(name.prefix()))
             }
             Event::AllInvalidated if is_news => self.validity.invalidate_all(),
             _ => {}
@@ -178,7 +180,7 @@ impl Channel {
     }
 
     fn slot(&self, name: &Name) -> &Notify {
-        &self.waiting[usize::from(name.slot()) % SLOTS]
+        &self.waiting[name.prefix() as usize % SLOTS]
     }
 }
 

@@ -1,11 +1,12 @@
-//! What Redis gets to see: names by HMAC-SHA-256, and values by AES-256-GCM that fit no other name. Every key is
-//! derived by HKDF-SHA-256 from one secret, so that without it neither tells an owner, a slug or a token.
+//! Owns what Redis gets to see: names by HMAC-SHA-256, and entries by AES-256-GCM that open under no other name. Every key
+//! is derived by HKDF-SHA-256 from one secret; without it, no name reveals an owner or a slug, and no entry a token.
 
 use std::fmt;
+use std::io;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, MAX_TAG_LEN, NONCE_LEN, Nonce, UnboundKey};
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::{hkdf, hmac};
 use serde::{Deserialize, Serialize};
@@ -16,14 +17,19 @@ use crate::core::error::Error;
 use crate::core::json::Object;
 use crate::core::mutation::{self, Mutation};
 use crate::core::secret::Secret;
-use crate::core::tokens::key::{Key, OwnerKind};
+use crate::core::tokens::key::OwnerKind;
+use crate::core::tokens::validity::NamePrefix;
 
-/// Fixed, so that every process derives the same; the secret is what is random.
-const SALT: &[u8] = b"xkit-node fleet cache";
-/// The first byte of what is sealed. A format that is not known is a miss.
-const FORMAT: u8 = 1;
+/// Public and fixed: all processes have to derive the same keys. The number is that of the format; processes that use
+/// different formats share nothing.
+const SALT: &[u8] = b"xkit-node fleet cache 2";
+/// The first byte of a sealed entry. An entry in another format is a miss.
+const FORMAT: u8 = 2;
+/// The shortest secret that keys are derived from. A shorter one could be guessed from what is stored in Redis.
+pub const MIN_SECRET_BYTES: usize = 16;
 const DIGEST: usize = 32;
 const TAG: usize = 16;
+const HEAD: usize = TAG + 1 + NONCE_LEN;
 
 /// Names one connection in Redis.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,9 +44,9 @@ impl Name {
         URL_SAFE_NO_PAD.encode(self.0)
     }
 
-    /// A number that few names share.
-    pub fn slot(&self) -> u16 {
-        u16::from_be_bytes([self.0[0], self.0[1]])
+    /// A part of it, which few names share.
+    pub fn prefix(&self) -> NamePrefix {
+        NamePrefix::from_be_bytes([self.0[0], self.0[1], self.0[2], self.0[3]])
     }
 
     /// As a message carries it.
@@ -63,19 +69,19 @@ impl fmt::Debug for Name {
 /// Tells whether two tokens of one connection are the same, and nothing else.
 pub type Tag = [u8; TAG];
 
-/// A connection with the life that it has in Redis.
+/// A connection, and how long others may read it from Redis.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
     pub connection: Connection,
     /// When it was fetched.
     pub from: EpochMillis,
-    /// When it is over.
+    /// When it expires.
     pub until: EpochMillis,
 }
 
 /// The derived keys.
 pub struct Keys {
-    values: LessSafeKey,
+    entries: hkdf::Prk,
     names: hmac::Key,
     tags: hmac::Key,
     random: SystemRandom,
@@ -87,37 +93,18 @@ impl fmt::Debug for Keys {
     }
 }
 
-/// How a connection is written: an object, so that later formats can say more.
-#[derive(Serialize)]
-struct Written<'a> {
+/// An entry as JSON, before it is sealed: an object, so that later formats can say more.
+#[derive(Serialize, Deserialize)]
+struct StoredEntry<Token, Text> {
     from: EpochMillis,
     until: EpochMillis,
-    token: &'a str,
+    token: Token,
     expires_at: Option<EpochMillis>,
-    slug: Option<&'a str>,
-    connection_id: Option<&'a str>,
-    connector_name: Option<&'a str>,
-    authorization_id: Option<&'a str>,
-    authorization_status: Option<&'a str>,
-    display_label: Option<&'a str>,
-}
-
-#[derive(Deserialize)]
-struct Read {
-    from: EpochMillis,
-    until: EpochMillis,
-    token: Secret,
-    expires_at: Option<EpochMillis>,
-    slug: Option<String>,
-    connection_id: Option<String>,
-    connector_name: Option<String>,
-    authorization_id: Option<String>,
-    authorization_status: Option<String>,
-    display_label: Option<String>,
+    details: Details<Text>,
 }
 
 impl Keys {
-    /// Derives the keys. Clients with different publishable keys share nothing, whatever the secret is.
+    /// Derives the keys. Clients with different publishable keys share nothing, even if their secrets are the same.
     pub fn derive(secret: &[u8], publishable_key: &str) -> Result<Self, Error> {
         let root = hkdf::Salt::new(hkdf::HKDF_SHA256, SALT).extract(secret);
         let derive = |purpose: &str| {
@@ -126,26 +113,25 @@ impl Keys {
             let derived = root.expand(&info, hkdf::HKDF_SHA256).and_then(|okm| okm.fill(&mut *key));
             derived.map(|()| key).map_err(|_| Error::internal())
         };
-        let values = UnboundKey::new(&AES_256_GCM, &*derive("values")?).map_err(|_| Error::internal())?;
         Ok(Self {
-            values: LessSafeKey::new(values),
+            entries: hkdf::Prk::new_less_safe(hkdf::HKDF_SHA256, &*derive("entries")?),
             names: hmac::Key::new(hmac::HMAC_SHA256, &*derive("names")?),
             tags: hmac::Key::new(hmac::HMAC_SHA256, &*derive("tags")?),
             random: SystemRandom::new(),
         })
     }
 
-    /// The name of a connection at the platform that `scope` tells apart from others. Each part has its length before it, so
-    /// that no two connections have one name.
-    pub fn name(&self, scope: &str, key: &Key) -> Name {
-        let kind = match key.kind {
+    /// The name of the connection that the platform has at a URL. The kind of owner counts too, since an option may give two
+    /// kinds one path. Each part follows its length, so that no two pairs are one text.
+    pub fn name(&self, kind: OwnerKind, url: &str) -> Name {
+        let kind = match kind {
             _ if mutation::is(Mutation::KindsShareNames) => "user",
             OwnerKind::User => "user",
             OwnerKind::Group => "group",
             OwnerKind::Context => "context",
         };
         let mut name = hmac::Context::with_key(&self.names);
-        for part in [kind, scope, key.id().text(), key.slug().text()] {
+        for part in [kind, url] {
             name.update(&(part.len() as u64).to_be_bytes());
             name.update(part.as_bytes());
         }
@@ -173,61 +159,68 @@ impl Keys {
         Some(random)
     }
 
-    /// The entry as Redis gets it: tag, format, nonce, ciphertext. `None` for what has no token.
+    /// Each name has a key of its own. Random nonces are safe for 2^32 entries under one key: more than one connection is
+    /// ever written, fewer than a fleet writes over the years.
+    fn entry_key(&self, name: &Name) -> Option<LessSafeKey> {
+        let info = [&name.0[..]];
+        let derived = self.entries.expand(&info, &AES_256_GCM).ok()?;
+        Some(LessSafeKey::new(UnboundKey::from(derived)))
+    }
+
+    /// The entry as Redis stores it: tag, format, nonce, ciphertext. `None` for a connection without a token.
     pub fn seal(&self, name: &Name, entry: &Entry) -> Option<Vec<u8>> {
         let State::Active { access_token, expires_at } = &entry.connection.state else { return None };
         let token = access_token.expose();
         let details = entry.connection.details.unpack();
-        let written = Written {
-            from: entry.from,
-            until: entry.until,
-            token,
-            expires_at: *expires_at,
-            slug: details.slug,
-            connection_id: details.connection_id,
-            connector_name: details.connector_name,
-            authorization_id: details.authorization_id,
-            authorization_status: details.authorization_status,
-            display_label: details.display_label,
-        };
-        // It is encrypted where it stands, so no copy of the token is left behind.
-        let mut text = serde_json::to_vec(&written).ok()?;
+        let stored =
+            StoredEntry { from: entry.from, until: entry.until, token, expires_at: *expires_at, details };
+        let mut text = to_json(&stored)?;
         let nonce: [u8; NONCE_LEN] = self.random()?;
-        let tag = self.tag(name, token);
-        let head = [&tag[..], &[FORMAT], &nonce].concat();
+        let head = [&self.tag(name, token)[..], &[FORMAT], &nonce].concat();
         let aad = Aad::from([&name.0[..], &head].concat());
-        let sealed =
-            self.values.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), aad, &mut text);
-        sealed.ok().map(|()| [head, text].concat())
+        let nonce = Nonce::assume_unique_for_key(nonce);
+        self.entry_key(name)?.seal_in_place_append_tag(nonce, aad, &mut *text).ok()?;
+        Some([&head[..], &text].concat())
     }
 
     /// The entry, if it was sealed with these keys under this name and nobody has altered it since.
     pub fn open(&self, name: &Name, sealed: &[u8]) -> Option<Entry> {
-        let (head, text) = sealed.split_at_checked(TAG + 1 + NONCE_LEN)?;
-        let nonce = Nonce::try_assume_unique_for_key(&head[TAG + 1..]).ok()?;
-        let aad = Aad::from([&name.0[..], head].concat());
-        let mut text = Zeroizing::new(text.to_vec());
-        let text = self.values.open_in_place(nonce, aad, &mut text).ok()?;
+        let (head, text) = sealed.split_at_checked(HEAD)?;
         if head[TAG] != FORMAT {
             return None;
         }
-        let Object(read) = serde_json::from_slice::<Object<Read>>(text).ok()?;
-        Some(Entry {
-            from: read.from,
-            until: read.until,
-            connection: Connection {
-                state: State::Active { access_token: read.token, expires_at: read.expires_at },
-                details: Details {
-                    slug: read.slug,
-                    connection_id: read.connection_id,
-                    connector_name: read.connector_name,
-                    authorization_id: read.authorization_id,
-                    authorization_status: read.authorization_status,
-                    display_label: read.display_label,
-                }
-                .pack(),
-            },
-        })
+        let nonce = Nonce::try_assume_unique_for_key(&head[TAG + 1..]).ok()?;
+        let aad = Aad::from([&name.0[..], head].concat());
+        let mut text = Zeroizing::new(text.to_vec());
+        let text = self.entry_key(name)?.open_in_place(nonce, aad, &mut text).ok()?;
+        let Object(stored) = serde_json::from_slice::<Object<StoredEntry<Secret, String>>>(text).ok()?;
+        let StoredEntry { from, until, token, expires_at, details } = stored;
+        let state = State::Active { access_token: token, expires_at };
+        Some(Entry { from, until, connection: Connection { state, details: details.pack() } })
+    }
+}
+
+/// JSON in a buffer that is wiped when it is dropped, with room for the tag of the ciphertext. The buffer never grows, since
+/// growing would leave a copy of the token behind.
+fn to_json(value: &impl Serialize) -> Option<Zeroizing<Vec<u8>>> {
+    let mut length = ByteCount(0);
+    serde_json::to_writer(&mut length, value).ok()?;
+    let mut text = Zeroizing::new(Vec::with_capacity(length.0 + MAX_TAG_LEN));
+    serde_json::to_writer(&mut *text, value).ok()?;
+    Some(text)
+}
+
+/// Counts the bytes that are written to it.
+struct ByteCount(usize);
+
+impl io::Write for ByteCount {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 
@@ -268,7 +261,7 @@ mod tests {
     }
 
     fn name_of(keys: &Keys, id: &str) -> Name {
-        keys.name("https://p.test", &Key::new(OwnerKind::User, id, "slack").unwrap())
+        keys.name(OwnerKind::User, &format!("https://p.test/connections/{id}/slack"))
     }
 
     #[test]
@@ -318,10 +311,8 @@ mod tests {
         let keys = keys();
         let mut names = HashSet::new();
         for kind in OwnerKind::ALL {
-            for (scope, id, slug) in
-                [("p", "u1", "s"), ("p", "u2", "s"), ("q", "u1", "s"), ("p", "u", "1s"), ("pu", "1", "s")]
-            {
-                assert!(names.insert(keys.name(scope, &Key::new(kind, id, slug).unwrap())));
+            for url in ["https://p.test/u1/s", "https://p.test/u2/s", "https://q.test/u1/s", ""] {
+                assert!(names.insert(keys.name(kind, url)));
             }
         }
         let name = name_of(&keys, "u1");
@@ -335,6 +326,25 @@ mod tests {
         let (one, other) = (name_of(&keys, "u1"), name_of(&keys, "u2"));
         let tags = HashSet::from([keys.tag(&one, "a"), keys.tag(&one, "b"), keys.tag(&other, "a")]);
         assert_eq!(tags.len(), 3);
+    }
+
+    #[test]
+    fn no_buffer_grows_while_a_token_is_in_it() {
+        for token in ["t", "with \"quotes\" and \\ and \u{1}", &"é".repeat(70_000)] {
+            let text = to_json(&token).unwrap();
+            assert_eq!(text.capacity(), text.len() + MAX_TAG_LEN, "{}", text.len());
+        }
+    }
+
+    #[test]
+    fn names_do_not_share_the_key_of_their_entries() {
+        let keys = keys();
+        let [one, other] = ["u1", "u2"].map(|id| keys.entry_key(&name_of(&keys, id)).unwrap());
+        let nonce = || Nonce::assume_unique_for_key([0; NONCE_LEN]);
+        let [mut by_one, mut by_other] = [b"text".to_vec(), b"text".to_vec()];
+        one.seal_in_place_append_tag(nonce(), Aad::empty(), &mut by_one).unwrap();
+        other.seal_in_place_append_tag(nonce(), Aad::empty(), &mut by_other).unwrap();
+        assert_ne!(by_one, by_other);
     }
 
     #[test]

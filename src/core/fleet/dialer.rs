@@ -5,24 +5,33 @@
 //! what is needed of both here is to ask for an address.
 
 use std::fmt;
+use std::future::pending;
+use std::net::IpAddr;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use ::redis::aio::{MultiplexedConnection, PubSub, PubSubSink};
 use ::redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, RedisFuture, Value};
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, Either, select};
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::task::AbortHandle;
+use tokio::time::sleep;
 use tokio_rustls::TlsConnector;
 
+use super::bounded::{Bounded, Fault};
 use super::failure::Failure;
 use super::settings::{Address, Settings, Topology};
 use super::tasks::spawn_abortable;
 use crate::core::connector::connect;
 use crate::core::resolver::Resolver;
+
+/// A TLS handshake that takes longer may be with a server that speaks no TLS.
+const SLOW_HANDSHAKE: Duration = Duration::from_millis(20);
 
 /// What opens connections to Redis.
 pub trait Dial: Send + Sync + 'static {
@@ -47,6 +56,11 @@ pub trait Dial: Send + Sync + 'static {
 pub trait Commands: Send + Sync {
     /// What a command is answered with.
     fn send<'a>(&'a self, command: &'a Cmd) -> RedisFuture<'a, Value>;
+
+    /// Why the connection ended, if the other side is no Redis or sends too much.
+    fn fault(&self) -> Option<Failure> {
+        None
+    }
 }
 
 /// A connection for the messages of a channel, which ends when both are dropped.
@@ -94,6 +108,7 @@ impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> Stream for S {}
 /// A connection with the task that drives it.
 struct Driven {
     commands: MultiplexedConnection,
+    fault: Fault,
     _driver: Driver,
 }
 
@@ -101,6 +116,10 @@ impl Commands for Driven {
     fn send<'a>(&'a self, command: &'a Cmd) -> RedisFuture<'a, Value> {
         let mut commands = self.commands.clone();
         async move { commands.send_packed_command(command).await }.boxed()
+    }
+
+    fn fault(&self) -> Option<Failure> {
+        self.fault.get()
     }
 }
 
@@ -118,8 +137,8 @@ impl Dial for Dialer {
         ended: Box<dyn FnOnce() + Send>,
     ) -> BoxFuture<'a, Result<Arc<dyn Commands>, Failure>> {
         async move {
-            let (commands, driver) = self.connect(moved, stage, ended).await?;
-            Ok(Arc::new(Driven { commands, _driver: driver }) as Arc<dyn Commands>)
+            let connection = self.connect(moved, stage, ended).await?;
+            Ok(Arc::new(connection) as Arc<dyn Commands>)
         }
         .boxed()
     }
@@ -154,18 +173,19 @@ impl Dialer {
         moved: Option<Address>,
         stage: &Stage,
         ended: Box<dyn FnOnce() + Send>,
-    ) -> Result<(MultiplexedConnection, Driver), Failure> {
-        let stream = self.stream(moved, stage).await?;
+    ) -> Result<Driven, Failure> {
+        let (stream, fault) = self.stream(moved, stage).await?;
         stage.set("the login");
-        let (mut commands, driver) =
-            MultiplexedConnection::new_with_config(&anonymous(), stream, unlimited()).await?;
+        let connecting = MultiplexedConnection::new_with_config(&anonymous(), stream, unlimited()).await;
+        let (mut commands, driver) = connecting.map_err(|error| fault.or(error))?;
         let driver: BoxFuture<'static, ()> = driver.map(|()| ended()).boxed();
         let driver = Driver(spawn_abortable(driver));
         // By hand, since the library does not tell with which code a login was refused.
         for command in self.login_commands() {
-            commands.send_packed_command(&command).await?.extract_error()?;
+            let answer = commands.send_packed_command(&command).await;
+            answer.and_then(Value::extract_error).map_err(|error| fault.or(error))?;
         }
-        Ok((commands, driver))
+        Ok(Driven { commands, fault, _driver: driver })
     }
 
     async fn subscribe(
@@ -174,11 +194,14 @@ impl Dialer {
         channel: &str,
         stage: &Stage,
     ) -> Result<PubSub, Failure> {
-        let stream = self.stream(moved, stage).await?;
+        let (stream, fault) = self.stream(moved, stage).await?;
         stage.set("the subscription");
-        let mut messages = PubSub::new(&self.login(), stream).await?;
-        messages.subscribe(channel).await?;
-        Ok(messages)
+        let subscribing = async {
+            let mut messages = PubSub::new(&self.login(), stream).await?;
+            messages.subscribe(channel).await?;
+            Ok(messages)
+        };
+        subscribing.await.map_err(|error| fault.or(error))
     }
 
     fn login_commands(&self) -> impl Iterator<Item = Cmd> {
@@ -207,7 +230,11 @@ impl Dialer {
     }
 
     /// A stream to the node that takes the fleet's writes, as far as that is known.
-    async fn stream(&self, moved: Option<Address>, stage: &Stage) -> Result<Box<dyn Stream>, Failure> {
+    async fn stream(
+        &self,
+        moved: Option<Address>,
+        stage: &Stage,
+    ) -> Result<(Box<dyn Stream>, Fault), Failure> {
         if let Some(node) = moved {
             return self.open(&node, stage).await;
         }
@@ -231,15 +258,19 @@ impl Dialer {
         &self,
         Address { host, port }: &Address,
         stage: &Stage,
-    ) -> Result<Box<dyn Stream>, Failure> {
+    ) -> Result<(Box<dyn Stream>, Fault), Failure> {
         stage.set("the lookup of its name");
         let addresses = self.resolver.addresses(host).await?;
         stage.set("the connection");
         let stream = connect(&addresses, *port).await?;
-        let Some(tls) = &self.tls else { return Ok(Box::new(stream)) };
+        let Some(tls) = &self.tls else { return Ok(bounded(stream)) };
         let name = ServerName::try_from(host.clone()).map_err(|_| Failure::lasting("no name for TLS"))?;
-        stage.set("the TLS handshake, as on a plain port");
-        Ok(Box::new(tls.connect(name, stream).await?))
+        stage.set("the TLS handshake");
+        let answered = pin!(answers_in_plain(&addresses, *port));
+        match select(pin!(tls.connect(name, stream)), answered).await {
+            Either::Left((stream, _)) => Ok(bounded(stream?)),
+            Either::Right(_) => Err(Failure::plain_port()),
+        }
     }
 
     /// Sentinels have a login of their own, or none. The Redis's is tried where none is not enough.
@@ -253,7 +284,7 @@ impl Dialer {
         question.arg("GET-MASTER-ADDR-BY-NAME").arg(master);
         let mut refused = Failure::lasting("the Sentinel does not answer");
         for login in [anonymous(), self.login().set_db(0)] {
-            let stream = self.open(sentinel, stage).await?;
+            let (stream, _) = self.open(sentinel, stage).await?;
             stage.set("the answer of a Sentinel");
             let connecting = MultiplexedConnection::new_with_config(&login, stream, unlimited());
             let (mut commands, driver) = match connecting.await {
@@ -287,6 +318,25 @@ impl Stage {
     /// That a limit passed now.
     pub fn timed_out(&self) -> Failure {
         Failure::timed_out(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn bounded(stream: impl Stream + 'static) -> (Box<dyn Stream>, Fault) {
+    let (stream, fault) = Bounded::new(stream);
+    (Box::new(stream), fault)
+}
+
+/// Ends if a Redis without TLS listens there. Such a Redis says nothing to a TLS client: it waits for the end of what it takes
+/// for a command. So a server that is slow with its handshake is greeted in plain text too, which holds no secret.
+async fn answers_in_plain(addresses: &[IpAddr], port: u16) {
+    sleep(SLOW_HANDSHAKE).await;
+    let greet = async {
+        let mut stream = connect(addresses, port).await?;
+        stream.write_all(b"PING\r\n").await?;
+        stream.read_u8().await
+    };
+    if !matches!(greet.await, Ok(b'+' | b'-')) {
+        pending().await
     }
 }
 

@@ -57,6 +57,11 @@ impl Failure {
         Self::lasting("an answer that is not Redis's, as on a port with TLS")
     }
 
+    /// A Redis without TLS listens where TLS is expected.
+    pub fn plain_port() -> Self {
+        Self::lasting("TLS on a plain port")
+    }
+
     /// That a limit passed in the middle of something.
     pub fn timed_out(doing: &str) -> Self {
         Self::passing(format!("timed out: {doing}"))
@@ -83,6 +88,9 @@ impl From<&io::Error> for Failure {
             | ErrorKind::NotConnected
             | ErrorKind::TimedOut
             | ErrorKind::UnexpectedEof => Self::passing(reason),
+            // From `Bounded`: not Redis's protocol, or too much of it.
+            ErrorKind::InvalidData => Self::strange_answer(),
+            ErrorKind::FileTooLarge => Self::lasting("a reply of more than 1 MiB"),
             _ => Self::lasting(reason),
         }
     }

@@ -1,4 +1,4 @@
-//! Owns the way of one fetch through Redis: read what another member has fetched, or take the lock, fetch, and write.
+//! Owns one fetch through Redis: read what another member has fetched, or take the lock, fetch, and write.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -15,8 +15,9 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::breaker::Breaker;
 use super::channel::{Channel, Event};
 use super::crypto::{Entry, Keys, Name};
+use super::membership::Membership;
 use super::outbox::Outbox;
-use super::redis::Unavailable;
+use super::redis::RedisUnavailable;
 use super::scripts::{FencingToken, Found, GENERATION_LIFE, LOCK_RENEWAL, LockId, Release, Scripts, Write};
 use super::tasks::{self, Tasks};
 use crate::core::clock::Clock;
@@ -27,12 +28,14 @@ use crate::core::source::{Fetch, Fetched, Purpose, TokenSource};
 use crate::core::stats::FleetStats;
 use crate::core::tokens::lifetime::{REFRESH_FROM, lifetime};
 
-/// Whoever waits for another member looks by itself too, in case that no message comes: first after this time, then less
-/// and less often.
+/// A member that waits for another one also reads by itself, in case that no message comes: first after this time, then
+/// less and less often.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
 /// Holders of the lock that are waited for in turn. The first may have been killed.
 const MAX_HOLDERS: u32 = 2;
+/// Entries that turn out to be useless before this member fetches without the lock. Somebody else writes them.
+const MAX_USELESS: u32 = 2;
 
 /// What fetches need of a member.
 pub struct Fetcher {
@@ -48,6 +51,7 @@ pub struct Fetcher {
     /// The longest that another member is waited for.
     pub patience: Duration,
     pub ttl: Duration,
+    pub membership: Membership,
 }
 
 impl fmt::Debug for Fetcher {
@@ -56,10 +60,10 @@ impl fmt::Debug for Fetcher {
     }
 }
 
-/// What came of a look into Redis.
-enum Look {
+/// What a member finds in Redis.
+enum Lookup {
     Entry(Box<Entry>, Life),
-    Fetch(Permit),
+    Missing(WritePermit),
 }
 
 struct Life {
@@ -67,14 +71,14 @@ struct Life {
     left: Duration,
 }
 
-/// Leave to fetch, and to write what was fetched unless something was invalidated since.
-struct Permit {
+/// Permission to write what is fetched, unless the connection was invalidated since.
+struct WritePermit {
     fencing_token: FencingToken,
     lock: LockGuard,
     began: Instant,
 }
 
-/// Gives the lock back when it is dropped, so that nobody waits for it: with the fetch when its last caller leaves, with the
+/// Releases the lock when it is dropped, so that nobody waits for it: with the fetch when its last caller leaves, with the
 /// write when the client is closed, and after a write that failed.
 struct LockGuard {
     fetcher: Arc<Fetcher>,
@@ -92,73 +96,85 @@ impl Fetcher {
         source: &S,
     ) -> Result<Fetched, Error> {
         let purpose = fetch.purpose;
+        if !self.membership.may_read(purpose, self.clock.now().boot) {
+            self.stats.misses.add();
+            return self.ask_source(fetch, source).await;
+        }
         // Half of a short time is left for asking by oneself.
         let patience = self.patience.min(fetch.progress.time_left() / 2);
-        match self.look(&name, purpose, patience).await {
-            Ok(Look::Entry(entry, Life { age, left })) => {
+        match self.lookup(&name, purpose, patience).await {
+            Ok(Lookup::Entry(entry, Life { age, left })) => {
                 self.stats.hits.add();
                 Ok(Fetched { connection: entry.connection, age, left })
             }
-            Ok(Look::Fetch(permit)) => {
+            Ok(Lookup::Missing(permit)) => {
                 self.stats.misses.add();
-                let result = permit.lock.renewed_during(source.fetch(fetch)).await;
+                let result = permit.lock.renewed_during(self.ask_source(fetch, source)).await;
                 match self.writing(purpose, permit, &result) {
                     Some(write) if mutation::is(Mutation::WriteIsWaitedFor) => write.await,
-                    // In the background: the caller has what it came for, and Redis none of its time.
+                    // In the background, so that the caller does not wait for Redis.
                     Some(write) => self.tasks.spawn(write),
                     None => {}
                 }
                 result
             }
-            Err(Unavailable) => {
+            Err(RedisUnavailable) => {
                 self.stats.misses.add();
-                source.fetch(fetch).await
+                self.ask_source(fetch, source).await
             }
         }
     }
 
-    async fn look(
+    async fn ask_source<S: TokenSource>(&self, fetch: Fetch, source: &S) -> Result<Fetched, Error> {
+        let result = source.fetch(fetch).await;
+        self.membership.note(&result, self.clock.now().boot);
+        result
+    }
+
+    async fn lookup(
         self: &Arc<Self>,
         name: &Name,
         purpose: Purpose,
         patience: Duration,
-    ) -> Result<Look, Unavailable> {
+    ) -> Result<Lookup, RedisUnavailable> {
         if self.breaker.is_open() {
-            return Err(Unavailable);
+            return Err(RedisUnavailable);
         }
         if !mutation::is(Mutation::ReadBeforeTold) {
             self.outbox.flush(Some(name)).await?;
         }
-        let id = self.keys.random().ok_or(Unavailable)?;
+        let id = self.keys.random().ok_or(RedisUnavailable)?;
         let mut lock = LockGuard { fetcher: Arc::clone(self), name: *name, id, is_held: false };
-        let fetch =
-            |fencing_token, lock| Ok(Look::Fetch(Permit { fencing_token, lock, began: Instant::now() }));
+        let missing = |fencing_token, lock| {
+            Ok(Lookup::Missing(WritePermit { fencing_token, lock, began: Instant::now() }))
+        };
         if purpose == Purpose::Fresh {
-            return fetch(self.scripts.outdate(name, &id).await?, lock);
+            return missing(self.scripts.outdate(name, &id).await?, lock);
         }
         let deadline = Instant::now() + patience;
-        let mut useless = Vec::new();
-        let mut awaited = None;
-        let mut holders = 0;
+        let (mut useless, mut useless_count) = (Vec::new(), 0);
+        let (mut awaited, mut holders) = (None, 0);
         let mut pause = FIRST_PAUSE;
         loop {
-            let mut told = pin!(self.channel.told(name));
-            told.as_mut().enable();
-            // It may be ours without our knowing, if the answer does not arrive.
+            let mut notified = pin!(self.channel.notified(name));
+            notified.as_mut().enable();
+            // If the answer is lost, the lock may be held all the same.
             lock.is_held = true;
             let found = self.scripts.take(name, &id, &useless, awaited.as_ref()).await?;
             lock.is_held = matches!(found, Found::Locked(_));
             let fencing_token = match found {
                 Found::Entry(sealed, left) => match self.judge(name, purpose, &sealed, left) {
-                    Some((entry, life)) => return Ok(Look::Entry(Box::new(entry), life)),
-                    None if Instant::now() >= deadline => return Err(Unavailable),
+                    Some((entry, life)) => return Ok(Lookup::Entry(Box::new(entry), life)),
+                    None if useless_count == MAX_USELESS => return Err(RedisUnavailable),
                     None => {
                         useless = sealed;
+                        useless_count += 1;
                         continue;
                     }
                 },
-                Found::Locked(fencing_token) => return fetch(fencing_token, lock),
-                Found::Failed(fencing_token) => return fetch(fencing_token, lock),
+                Found::Locked(fencing_token) | Found::Failed(fencing_token) => {
+                    return missing(fencing_token, lock);
+                }
                 Found::Held(holder, fencing_token) => {
                     if awaited != Some(holder) {
                         awaited = Some(holder);
@@ -168,39 +184,39 @@ impl Fetcher {
                 }
             };
             if holders > MAX_HOLDERS || Instant::now() >= deadline {
-                return fetch(fencing_token, lock);
+                return missing(fencing_token, lock);
             }
             let until = Instant::now() + pause.mul_f64(0.5 + (self.jitter)());
-            let _ = timeout_at(until.min(deadline), told).await;
+            let _ = timeout_at(until.min(deadline), notified).await;
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
-    /// An entry that may be used: ours, whole, not over by either clock, and not too old for this process.
+    /// The entry, if it may be served: written by this fleet, unaltered, expired by neither clock, and not too old for this
+    /// member.
     fn judge(&self, name: &Name, purpose: Purpose, sealed: &[u8], left: Duration) -> Option<(Entry, Life)> {
         let entry = self.keys.open(name, sealed)?;
         let now = self.clock.now();
-        let until = |moment: f64| Duration::try_from_secs_f64((moment - now.wall) / 1e3).ok();
+        let until_expiry = Duration::try_from_secs_f64((entry.until - now.wall) / 1e3).ok()?;
         let age = Duration::try_from_secs_f64((now.wall - entry.from) / 1e3).unwrap_or_default();
-        let left = left.min(until(entry.until)?).min(self.ttl.checked_sub(age)?);
+        let left = left.min(until_expiry).min(self.ttl.checked_sub(age)?);
         let left = left.min(lifetime(&entry.connection, self.ttl, now)?);
         let is_late = purpose == Purpose::Refresh && age >= (age + left).mul_f64(REFRESH_FROM);
         (!left.is_zero() && !is_late).then_some((entry, Life { age, left }))
     }
 
-    /// What has to be written, if anything: an entry for others, or that there is none.
+    /// What has to be written, if anything: an entry for others, or that the fetch failed.
     fn writing(
         self: &Arc<Self>,
         purpose: Purpose,
-        permit: Permit,
+        permit: WritePermit,
         result: &Result<Fetched, Error>,
     ) -> Option<BoxFuture<'static, ()>> {
         let name = permit.lock.name;
         let entry = result.as_ref().ok().and_then(|fetched| self.seal(&name, &fetched.connection));
         let entry = entry.filter(|_| permit.began.elapsed() < GENERATION_LIFE / 2);
-        let is_refused = purpose != Purpose::Missing && is_refusal(result);
-        if is_refused {
-            // What others have kept is of no use either.
+        if purpose != Purpose::Missing && is_unavailable(result) {
+            // The platform has withdrawn the token, so that the copies of others are outdated too.
             self.outbox.add(&[(name, None)]);
         }
         if entry.is_none() && !permit.lock.is_held {
@@ -222,10 +238,10 @@ impl Fetcher {
     async fn write(
         &self,
         purpose: Purpose,
-        Permit { fencing_token, mut lock, .. }: Permit,
+        WritePermit { fencing_token, mut lock, .. }: WritePermit,
         sealed: &[u8],
         life: Duration,
-    ) -> Result<(), Unavailable> {
+    ) -> Result<(), RedisUnavailable> {
         let names = [lock.name];
         let invalidated = match purpose {
             Purpose::Fresh => self.channel.message(Event::Invalidated, &names),
@@ -255,7 +271,7 @@ impl Fetcher {
 }
 
 impl LockGuard {
-    /// What the future ends with; the lock is renewed meanwhile.
+    /// Renews the lock until the future ends.
     async fn renewed_during<T>(&self, fetching: impl Future<Output = T>) -> T {
         if !self.is_held {
             return fetching.await;
@@ -297,10 +313,8 @@ impl Drop for LockGuard {
     }
 }
 
-/// Whether the platform itself says that there is no token.
-fn is_refusal(result: &Result<Fetched, Error>) -> bool {
-    match result {
-        Ok(fetched) => matches!(fetched.connection.state, State::Unavailable { .. }),
-        Err(error) => error.is_refusal(),
-    }
+/// Whether the platform says that the connection has no token. An error says nothing about the connection: 401 and 403
+/// judge the keys of this member, and other members may have better ones.
+fn is_unavailable(result: &Result<Fetched, Error>) -> bool {
+    result.as_ref().is_ok_and(|fetched| matches!(fetched.connection.state, State::Unavailable { .. }))
 }

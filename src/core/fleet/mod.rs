@@ -16,18 +16,21 @@
 //! `settings` → where Redis is; `redis`, `dialer` → the connections to it; `breaker`, `failure` → when it is left alone, and
 //! why; `tasks` → what runs in the background.
 
+mod bounded;
 mod breaker;
 mod channel;
 pub mod crypto;
 pub mod dialer;
 pub mod failure;
 mod fetch;
+mod membership;
 mod outbox;
 mod redis;
 pub mod scripts;
 pub mod settings;
 mod tasks;
 
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -37,9 +40,10 @@ use futures_util::future::BoxFuture;
 
 use self::breaker::Breaker;
 use self::channel::Channel;
-use self::crypto::{Keys, Name};
+use self::crypto::{Keys, MIN_SECRET_BYTES, Name};
 use self::dialer::Dial;
 use self::fetch::Fetcher;
+use self::membership::Membership;
 use self::outbox::{Outbox, Queue};
 use self::redis::Redis;
 use self::scripts::Scripts;
@@ -58,8 +62,8 @@ pub struct Parts<'a> {
     pub dialer: Box<dyn Dial>,
     pub secret_key: &'a str,
     pub publishable_key: &'a str,
-    /// Tells the platform apart from others.
-    pub scope: String,
+    /// The URL of a connection at the platform, which its name in Redis is made of.
+    pub url_of: Box<dyn Fn(&Key) -> String + Send + Sync>,
     pub connect_timeout: Duration,
     /// The longest that another process is waited for.
     pub patience: Duration,
@@ -72,11 +76,10 @@ pub struct Parts<'a> {
 }
 
 /// This process as a member of its fleet, around the source that it fetches from. Its tasks end when it is dropped.
-#[derive(Debug)]
 pub struct Fleet<S> {
     source: S,
     keys: Arc<Keys>,
-    scope: String,
+    url_of: Box<dyn Fn(&Key) -> String + Send + Sync>,
     validity: Arc<Validity>,
     fetcher: Arc<Fetcher>,
     background: Arc<Background>,
@@ -92,15 +95,26 @@ struct Background {
     tasks: Tasks,
 }
 
+impl<S> fmt::Debug for Fleet<S> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Fleet")
+    }
+}
+
 impl<S: TokenSource> Fleet<S> {
     /// Connects to nothing and starts nothing yet.
     pub fn new(source: S, settings: &Settings, parts: Parts<'_>) -> Result<Self, Error> {
-        let Parts { scope, validity, stats, clock, jitter, connect_timeout, patience, ttl, .. } = parts;
+        let Parts { url_of, validity, stats, clock, jitter, connect_timeout, patience, ttl, .. } = parts;
         let secret = settings.encryption_key.as_ref().map_or(parts.secret_key, |key| key.expose());
+        if secret.len() < MIN_SECRET_BYTES {
+            let problem =
+                "is needed, since the secret key is too short to derive keys from: set 32 random bytes";
+            return Err(Error::option("cache.encryptionKey", problem));
+        }
         let keys = Arc::new(Keys::derive(secret.as_bytes(), parts.publishable_key)?);
         let sender = keys.random().ok_or_else(Error::internal)?;
         let (owner, tasks) = TasksOwner::new();
-        let redis = Arc::new(Redis::new(parts.dialer, settings.command_timeout, connect_timeout));
+        let redis = Arc::new(Redis::new(parts.dialer, settings, connect_timeout));
         let breaker = Arc::new(Breaker::new(Arc::clone(&redis), tasks.clone(), Arc::clone(&stats)));
         let scripts = Arc::new(Scripts::new(Arc::clone(&breaker), &settings.key_prefix, &keys.namespace()));
         let channel = Arc::new(Channel::new(channel::Parts {
@@ -132,13 +146,14 @@ impl<S: TokenSource> Fleet<S> {
             jitter,
             patience,
             ttl,
+            membership: Membership::default(),
         });
         let background = Arc::new(Background { channel, outbox, is_started: AtomicBool::new(false), tasks });
-        Ok(Self { source, keys, scope, validity, fetcher, background, _owner: owner })
+        Ok(Self { source, keys, url_of, validity, fetcher, background, _owner: owner })
     }
 
     fn name(&self, key: &Key) -> Name {
-        self.keys.name(&self.scope, key)
+        self.keys.name(key.kind, &(self.url_of)(key))
     }
 }
 
@@ -154,7 +169,7 @@ impl Background {
 
 impl<S: TokenSource> TokenSource for Fleet<S> {
     fn version(&self, key: &Key) -> Version {
-        self.validity.version(self.name(key).slot())
+        self.validity.version(self.name(key).prefix())
     }
 
     fn fetch(&self, fetch: Fetch) -> BoxFuture<'_, Result<Fetched, Error>> {
@@ -173,13 +188,13 @@ impl<S: TokenSource> TokenSource for Fleet<S> {
         let event: Vec<_> = keys.iter().map(tagged).collect();
         self.background.outbox.add(&event);
         let background = Arc::clone(&self.background);
-        let flush = async move {
-            background.start();
-            for (name, _) in &event {
-                // What fails stays open.
-                let _ = background.outbox.flush(Some(name)).await;
+        let flush = background.outbox.flush_added()?;
+        Some(
+            async move {
+                background.start();
+                flush.await;
             }
-        };
-        Some(flush.boxed())
+            .boxed(),
+        )
     }
 }

@@ -1,7 +1,7 @@
-//! Owns the invalidations of this process that Redis has not been told of yet. Each is kept until it has, however many they
-//! are and however long that takes; beyond what can be remembered one by one, everything older is invalidated.
+//! Owns the invalidations of this process that are not yet in Redis. Each one stays until it is, however many they are and
+//! however long that takes; beyond a bound, one invalidation of everything takes the place of all.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use tokio::time::sleep;
 use super::breaker::Breaker;
 use super::channel::{Channel, Event};
 use super::crypto::{Keys, Name, Tag};
-use super::redis::Unavailable;
+use super::redis::RedisUnavailable;
 use super::scripts::Scripts;
 use super::tasks::spawn;
 use crate::core::mutation::{self, Mutation};
@@ -21,8 +21,8 @@ use crate::core::mutation::{self, Mutation};
 #[cfg(test)]
 mod tests;
 
-/// Connections that are remembered, so that 10,000 webhooks are, each of which is about three.
-const MAX_OPEN: usize = 30_000;
+/// Connections that are remembered one by one: those of 33,000 webhooks, each of which is about three. They take 12 MiB.
+const MAX_OPEN: usize = 100_000;
 /// Rejected tokens of one connection that are remembered. Beyond them, whatever there is of it is invalidated.
 const MAX_TAGS: usize = 8;
 /// Connections that one command invalidates: Redis is busy with it for well under a millisecond.
@@ -46,9 +46,11 @@ pub struct Outbox {
 pub struct Queue {
     state: Mutex<State>,
     added: Notify,
-    /// Held by whoever flushes: one command at a time.
+    /// Held while a command is sent: one at a time.
     turn: Arc<tokio::sync::Mutex<()>>,
     failures: AtomicU64,
+    /// Whether a task flushes everything that is added.
+    is_flushing: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -81,13 +83,13 @@ impl Outbox {
 
     /// Tells Redis of what is open for a connection, or for all. Whoever comes meanwhile waits for it, and fails with it.
     /// What fails stays open.
-    pub async fn flush(self: &Arc<Self>, name: Option<&Name>) -> Result<(), Unavailable> {
+    pub async fn flush(self: &Arc<Self>, name: Option<&Name>) -> Result<(), RedisUnavailable> {
         let Queue { turn, failures, .. } = &self.queue;
         while self.queue.is_open(name) {
             let failed_before = failures.load(Ordering::Relaxed);
             let turn = Arc::clone(turn).lock_owned().await;
             if failures.load(Ordering::Relaxed) != failed_before {
-                return Err(Unavailable);
+                return Err(RedisUnavailable);
             }
             let Some(batch) = self.queue.batch(name) else { continue };
             if mutation::is(Mutation::FlushIsAborted) {
@@ -102,12 +104,32 @@ impl Outbox {
             };
             // To its end, even if this caller leaves: else each of those who wait would have to begin once more.
             spawn(tell.boxed());
-            is_told.await.unwrap_or(Err(Unavailable))?;
+            is_told.await.unwrap_or(Err(RedisUnavailable))?;
         }
         Ok(())
     }
 
-    async fn tell(&self, batch: Batch) -> Result<(), Unavailable> {
+    /// Flushes everything; `None` while an earlier future does, since that one sends what is added meanwhile too. So a burst
+    /// of thousands is one task, not thousands.
+    pub fn flush_added(self: &Arc<Self>) -> Option<impl Future<Output = ()> + Send + use<>> {
+        let mut guard = FlushGuard::claim(self)?;
+        Some(async move {
+            // What fails stays open, for `keep_flushed`.
+            while guard.outbox.flush(None).await.is_ok() {
+                let outbox = Arc::clone(&guard.outbox);
+                drop(guard);
+                if !outbox.queue.is_open(None) {
+                    return;
+                }
+                match FlushGuard::claim(&outbox) {
+                    Some(claimed) => guard = claimed,
+                    None => return,
+                }
+            }
+        })
+    }
+
+    async fn tell(&self, batch: Batch) -> Result<(), RedisUnavailable> {
         let sent = self.send(&batch).await;
         if sent.is_ok() || mutation::is(Mutation::OutboxForgets) {
             self.queue.close(batch);
@@ -118,8 +140,8 @@ impl Outbox {
         sent
     }
 
-    async fn send(&self, batch: &Batch) -> Result<(), Unavailable> {
-        let random = self.keys.random().ok_or(Unavailable)?;
+    async fn send(&self, batch: &Batch) -> Result<(), RedisUnavailable> {
+        let random = self.keys.random().ok_or(RedisUnavailable)?;
         match batch {
             Batch::All(_) => {
                 let message = self.channel.message(Event::AllInvalidated, &[]);
@@ -146,6 +168,24 @@ impl Outbox {
                 self.breaker.closed().await;
             }
         }
+    }
+}
+
+/// Says that everything is being flushed for as long as it lives, also if its future is never run.
+struct FlushGuard {
+    outbox: Arc<Outbox>,
+}
+
+impl FlushGuard {
+    fn claim(outbox: &Arc<Outbox>) -> Option<Self> {
+        let was_flushing = outbox.queue.is_flushing.swap(true, Ordering::AcqRel);
+        (!was_flushing).then(|| Self { outbox: Arc::clone(outbox) })
+    }
+}
+
+impl Drop for FlushGuard {
+    fn drop(&mut self) {
+        self.outbox.queue.is_flushing.store(false, Ordering::Release);
     }
 }
 

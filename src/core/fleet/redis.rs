@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use super::dialer::{Commands, Dial, Stage, Subscription};
 use super::failure::Failure;
-use super::settings::Address;
+use super::settings::{Address, Settings, Topology};
 use super::tasks::spawn;
 
 /// After the time is over, for a reply that has come while this process had no time to look.
@@ -22,13 +22,15 @@ const GRACE: Duration = Duration::from_millis(2);
 
 /// Redis was of no use.
 #[derive(Clone, Copy, Debug)]
-pub struct Unavailable;
+pub struct RedisUnavailable;
 
 /// Where Redis is, and the connection to it.
 pub struct Redis {
     dialer: Box<dyn Dial>,
     command_timeout: Duration,
     connect_timeout: Duration,
+    /// Only a member of a cluster may send this client to another address.
+    is_cluster: bool,
     state: Mutex<State>,
 }
 
@@ -52,9 +54,11 @@ type Connecting = Shared<BoxFuture<'static, Result<Arc<dyn Commands>, Failure>>>
 
 impl Redis {
     /// Connects to nothing yet.
-    pub fn new(dialer: Box<dyn Dial>, command_timeout: Duration, connect_timeout: Duration) -> Self {
+    pub fn new(dialer: Box<dyn Dial>, settings: &Settings, connect_timeout: Duration) -> Self {
+        let (command_timeout, is_cluster) =
+            (settings.command_timeout, settings.topology == Topology::Cluster);
         let state = State { connection: None, number: 0, stage: Arc::new(Stage::new()), moved: None };
-        Self { dialer, command_timeout, connect_timeout, state: Mutex::new(state) }
+        Self { dialer, command_timeout, connect_timeout, is_cluster, state: Mutex::new(state) }
     }
 
     /// What the command is answered with, within the command time-out.
@@ -79,12 +83,17 @@ impl Redis {
         loop {
             let (number, connection) = self.connection();
             used.store(number, Ordering::Relaxed);
-            let answer = connection.await?.send(command).await;
+            let connection = connection.await?;
+            let answer = connection.send(command).await;
             let error = match answer.and_then(Value::extract_error) {
                 Ok(value) => return Ok(value),
                 Err(error) => error,
             };
-            let moved = error.redirect_node().and_then(|(node, _)| Address::parse(node, 0));
+            if let Some(fault) = connection.fault() {
+                return Err(fault);
+            }
+            let moved = error.redirect_node().filter(|_| self.is_cluster);
+            let moved = moved.and_then(|(node, _)| Address::parse(node, 0));
             if is_last || !(moved.is_some() || error.is_connection_dropped() || error.is_io_error()) {
                 return Err(error.into());
             }

@@ -16,7 +16,7 @@ use redis::{Cmd, Value};
 use self::lua::{EPOCH, INVALIDATE, INVALIDATE_ALL, OUTDATE, PUT, RELEASE, RENEW, TAGS, TAKE};
 use super::breaker::Breaker;
 use super::crypto::{Name, Tag};
-use super::redis::Unavailable;
+use super::redis::RedisUnavailable;
 
 pub mod lua;
 
@@ -96,7 +96,7 @@ impl Scripts {
         lock: &LockId,
         useless: &[u8],
         awaited: Option<&LockId>,
-    ) -> Result<Found, Unavailable> {
+    ) -> Result<Found, RedisUnavailable> {
         let mut command = self.of_one(&[EPOCH, TAKE], name);
         command.arg(lock).arg(millis(LOCK_LIFE)).arg(useless).arg(awaited.map_or(&[][..], |id| id));
         command.arg(millis(EPOCH_LIFE)).arg(millis(GENERATION_LIFE));
@@ -104,14 +104,14 @@ impl Scripts {
     }
 
     /// Keeps the lock for a while longer.
-    pub async fn renew(&self, name: &Name, lock: &LockId) -> Result<(), Unavailable> {
+    pub async fn renew(&self, name: &Name, lock: &LockId) -> Result<(), RedisUnavailable> {
         let mut command = self.of_one(&[RENEW], name);
         command.arg(lock).arg(millis(LOCK_LIFE));
         self.breaker.ask(&command, read_done).await
     }
 
     /// Writes an entry, unless it was outdated before it came, and gives the lock back.
-    pub async fn put(&self, name: &Name, write: &Write<'_>) -> Result<(), Unavailable> {
+    pub async fn put(&self, name: &Name, write: &Write<'_>) -> Result<(), RedisUnavailable> {
         let Write { lock, fencing_token, sealed, life, fetched, invalidated } = write;
         let mut command = self.of_one(&[TAGS, PUT], name);
         command.arg(lock).arg(fencing_token.as_slice()).arg(sealed).arg(millis(*life).max(1));
@@ -126,7 +126,7 @@ impl Scripts {
         lock: &LockId,
         how: Release,
         message: &[u8],
-    ) -> Result<(), Unavailable> {
+    ) -> Result<(), RedisUnavailable> {
         let failure = match how {
             Release::GaveUp => 0,
             Release::Failed => millis(FAILURE_LIFE),
@@ -143,7 +143,7 @@ impl Scripts {
         connections: impl ExactSizeIterator<Item = (&'a Name, &'a [Tag])>,
         random: &Nonce,
         message: &[u8],
-    ) -> Result<(), Unavailable> {
+    ) -> Result<(), RedisUnavailable> {
         let mut keys = Vec::with_capacity(3 * connections.len());
         let mut what = Vec::with_capacity(connections.len());
         for (name, rejected) in connections {
@@ -159,14 +159,14 @@ impl Scripts {
     }
 
     /// Invalidates whatever was fetched until now.
-    pub async fn invalidate_all(&self, random: &Nonce, message: &[u8]) -> Result<(), Unavailable> {
+    pub async fn invalidate_all(&self, random: &Nonce, message: &[u8]) -> Result<(), RedisUnavailable> {
         let mut command = script(&[INVALIDATE_ALL], &[self.epoch()]);
         command.arg(random).arg(millis(EPOCH_LIFE)).arg(&self.channel).arg(message);
         self.breaker.ask(&command, read_done).await
     }
 
     /// Begins a generation: whoever fetches now does not write. The fencing token of whoever begins after that.
-    pub async fn outdate(&self, name: &Name, random: &Nonce) -> Result<FencingToken, Unavailable> {
+    pub async fn outdate(&self, name: &Name, random: &Nonce) -> Result<FencingToken, RedisUnavailable> {
         let mut command = self.of_one(&[EPOCH, OUTDATE], name);
         command.arg(random).arg(millis(GENERATION_LIFE)).arg(millis(EPOCH_LIFE));
         self.breaker.ask(&command, read_token).await

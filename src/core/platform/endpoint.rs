@@ -134,6 +134,11 @@ impl Endpoint {
         &self.template(kind).text
     }
 
+    /// The text of that URL as it is built: what tells a connection apart from all others of any platform.
+    pub fn connection_text(&self, kind: OwnerKind, id: Segment<'_>, slug: Segment<'_>) -> String {
+        self.origin() + &self.template(kind).path(id, slug)
+    }
+
     fn template(&self, kind: OwnerKind) -> &Template {
         match kind {
             OwnerKind::User => &self.user,
@@ -145,15 +150,6 @@ impl Endpoint {
     /// Scheme, host and port: safe to print.
     pub fn origin(&self) -> String {
         self.base.origin().ascii_serialization()
-    }
-
-    /// Tells this platform, by its address and paths, apart from others.
-    pub fn scope(&self) -> String {
-        let Self { base, user, group, context, .. } = self;
-        let text = |Template { before, between, after, slug_first, .. }: &Template| {
-            format!("{before}{}{between}{}{after}", u8::from(*slug_first), u8::from(!slug_first))
-        };
-        [base.origin().ascii_serialization(), text(user), text(group), text(context)].join(" ")
     }
 
     /// Whether requests are encrypted.

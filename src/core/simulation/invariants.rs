@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::executor::Process;
-use super::model::{CallId, Ending, MEMORY, OneProcess, OneRequest};
+use super::model::{CallId, Ending, MEMORY, Model, OneProcess, OneRequest};
 use super::plan::PLACES;
 use super::platform::{Meaning, Serial, TokenId, Which};
 use super::sharing::CALM;
@@ -163,7 +163,10 @@ impl State {
         let is_clear = place.clear_since.is_some_and(|since| since < written) && place.refreshes == 0;
         let have_jumped = model.processes.iter().any(|one| one.clocks.jumps() > 0);
         let is_there = redis.left(which) > Duration::from_millis(100) && at.elapsed() < ttl / 2;
-        if is_clear && is_there && !have_jumped && first.is_some_and(|first| first > written) {
+        let are_keys_good =
+            one.keys_refused.is_none() && first.is_some_and(|first| first > one.keys_accepted);
+        if is_clear && is_there && !have_jumped && are_keys_good && first.is_some_and(|first| first > written)
+        {
             time.violate(USED, || format!("process {process} asks for {which}"));
         }
     }
@@ -277,7 +280,21 @@ impl State {
                 _ => false,
             }),
         }
+        if let Given::Token(_, serial) = given {
+            self.keys_accepted(call, *serial);
+        }
         self.leave(call);
+    }
+
+    fn keys_accepted(&mut self, call: CallId, serial: Serial) {
+        let seq = self.time.next();
+        let Model { calls, processes, requests, .. } = &mut self.model;
+        let (process, request) = (calls[call].process, requests.get(serial));
+        let Some(request) = request.filter(|request| request.process == process) else { return };
+        let one = &mut processes[process];
+        if one.keys_refused.take_if(|refused| request.began > *refused).is_some() {
+            one.keys_accepted = seq;
+        }
     }
 
     /// What a call ends with came at this moment, in an answer that it waited for.

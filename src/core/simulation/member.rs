@@ -72,6 +72,11 @@ pub fn owner(place: Place) -> (OwnerKind, &'static str, &'static str) {
     (kind, IDS[place / SLUGS.len() % IDS.len()], SLUGS[place % SLUGS.len()])
 }
 
+/// The secret key of a pair.
+pub fn secret_key(pair: usize) -> String {
+    format!("secret-of-the-pair-{pair}")
+}
+
 fn settings(command_timeout: Millis) -> Settings {
     let options = Options {
         url: Secret::new("redis://r.test".to_owned()),
@@ -96,7 +101,7 @@ impl Running {
         let keys = Keys {
             authorization: basic_authorization(&name, "secret").unwrap(),
             publishable: Secret::new(name),
-            secret: Secret::new(format!("secret-{}", plan.pair)),
+            secret: Secret::new(secret_key(plan.pair)),
         };
         let network =
             Network { world: Arc::clone(world), process, pair: plan.pair, pools: Pools::new(Duration::MAX) };

@@ -62,6 +62,10 @@ pub struct OneProcess {
     pub stale: u64,
     pub throttled: u64,
     pub successes: u64,
+    /// When the platform refused its keys last, unless a call has had a token of a later request since.
+    pub keys_refused: Option<Seq>,
+    /// When a call had such a token for the first time after a refusal.
+    pub keys_accepted: Seq,
     pub places: Vec<Place>,
 }
 
@@ -179,6 +183,8 @@ impl Model {
             stale: 0,
             throttled: 0,
             successes: 0,
+            keys_refused: None,
+            keys_accepted: 0,
             places: (0..PLACES)
                 .map(|_| Place { clear_since: Some(0), idle_since: Some(Instant::now()), ..Place::default() })
                 .collect(),
@@ -257,6 +263,9 @@ impl State {
             Ending::Answer(Meaning::Token(_) | Meaning::Unavailable(_)) => one.successes += 1,
             Ending::Answer(Meaning::Failure(kind, _)) => {
                 one.throttled += u64::from(kind == Kind::RateLimited);
+                if matches!(kind, Kind::InvalidApiKey | Kind::Forbidden) {
+                    one.keys_refused = Some(seq);
+                }
             }
             Ending::Broken { is_stale } => {
                 one.lost_connections += 1;

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::chance;
 use super::executor::Process;
-use super::member::{PLATFORM, owner};
+use super::member::{PLATFORM, owner, secret_key};
 use super::plan::{PAIRS, PLACES};
 use super::platform::Which;
 use super::world::{Seq, State};
@@ -19,17 +19,18 @@ use crate::core::fleet::crypto::Keys;
 use crate::core::fleet::scripts::lua;
 use crate::core::mutation::{self, Mutation};
 use crate::core::platform::endpoint::{Endpoint, Paths};
-use crate::core::tokens::key::Key;
+use crate::core::tokens::key::Segment;
 
 /// What names and keys stand for.
 pub static NAMES: LazyLock<FxHashMap<Vec<u8>, Which>> = LazyLock::new(|| {
-    let scope = Endpoint::new(Some(PLATFORM), false, &Paths::default()).unwrap().scope();
+    let endpoint = Endpoint::new(Some(PLATFORM), false, &Paths::default()).unwrap();
     let mut names = FxHashMap::default();
     for pair in 0..PAIRS {
-        let keys = Keys::derive(format!("secret-{pair}").as_bytes(), &format!("key-{pair}")).unwrap();
+        let keys = Keys::derive(secret_key(pair).as_bytes(), &format!("key-{pair}")).unwrap();
         for place in 0..PLACES {
             let (kind, id, slug) = owner(place);
-            let name = keys.name(&scope, &Key::new(kind, id, slug).unwrap());
+            let (id, slug) = (Segment::new(id, "id").unwrap(), Segment::new(slug, "slug").unwrap());
+            let name = keys.name(kind, &endpoint.connection_text(kind, id, slug));
             let key = format!("xkit:{{{}}}:{}", keys.namespace(), name.text());
             names.insert(name.bytes().to_vec(), pair * PLACES + place);
             names.insert(key.into_bytes(), pair * PLACES + place);
@@ -230,7 +231,8 @@ impl Store {
         }
         let generation = self.get(&keys[2]).unwrap_or_default();
         let token = [&epoch, &generation[..generation.len().min(16)]].concat();
-        if let Some(lock) = self.get(&keys[1]).map(<[u8]>::to_vec) {
+        let is_set_by_member = self.left(&keys[1]) <= millis(&args[1]);
+        if let Some(lock) = self.get(&keys[1]).map(<[u8]>::to_vec).filter(|_| is_set_by_member) {
             let (mark, holder) = lock.split_at(1);
             if mark == b"F" {
                 if holder == args[3] {
@@ -303,6 +305,7 @@ impl Store {
             }
             if has_rejected || !is_known {
                 let mut random = &args[0][..];
+                let is_unknown = keys.iter().all(|key| self.get(key).is_none());
                 if is_late {
                     random = last.get(..16).unwrap_or(random);
                 } else {
@@ -311,7 +314,9 @@ impl Store {
                 }
                 let mut tags = [&rejected[..], known].concat();
                 tags.truncate(128);
-                self.set(&keys[2], [random, &tags].concat(), millis(&args[1]));
+                if !is_unknown || !rejected.is_empty() {
+                    self.set(&keys[2], [random, &tags].concat(), millis(&args[1]));
+                }
                 invalidated.extend(name);
             }
         }

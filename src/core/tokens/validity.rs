@@ -16,6 +16,12 @@ const UNHEARD_LIFE: Duration = Duration::from_millis(500);
 /// What is handed out without another look here. Together with `HEARTBEAT_LIFE` less than the second that is promised.
 const LONGEST_LEASE: Duration = Duration::from_millis(300);
 const SLOTS: usize = 4096;
+/// Bits that remember which names this process asked for: 128 KiB. After 10,000 names, one of a hundred unknown ones passes
+/// for known.
+const KNOWN_BITS: usize = 1 << 20;
+
+/// A part of a connection's name, which few names share.
+pub type NamePrefix = u32;
 
 /// Since some moment in the past, by the clock that runs on during suspension.
 type Boot = Duration;
@@ -23,7 +29,7 @@ type Boot = Duration;
 /// What had been invalidated of a connection when its fetch began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Version {
-    slot: u16,
+    prefix: NamePrefix,
     /// Begins anew after four billion, which no token lives to see.
     number: u32,
 }
@@ -39,6 +45,8 @@ pub struct Validity {
 struct Shared {
     invalidations: Box<[AtomicU32]>,
     invalidations_of_all: AtomicU32,
+    /// The names that this process asked for since everything was invalidated, as bits.
+    known: Box<[AtomicU64]>,
     /// Microseconds; 0 for never.
     heartbeat: AtomicU64,
 }
@@ -49,6 +57,7 @@ impl Validity {
         let shared = Shared {
             invalidations: (0..SLOTS).map(|_| AtomicU32::new(0)).collect(),
             invalidations_of_all: AtomicU32::new(0),
+            known: (0..KNOWN_BITS / 64).map(|_| AtomicU64::new(0)).collect(),
             heartbeat: AtomicU64::new(0),
         };
         Self { shared: Some(shared), discards: Arc::default() }
@@ -64,14 +73,19 @@ impl Validity {
         self.discards.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// The version of what is in a slot now.
-    pub fn version(&self, slot: u16) -> Version {
-        Version { slot, number: self.shared.as_ref().map_or(0, |shared| shared.number(slot)) }
+    /// The version of a connection now, which this process is about to fetch.
+    pub fn version(&self, prefix: NamePrefix) -> Version {
+        let Some(shared) = &self.shared else { return Version { prefix, number: 0 } };
+        // In this order, so that `invalidate_all` on another thread either makes the number outdated or leaves the bit.
+        let number = shared.number(prefix);
+        let (word, bit) = shared.known(prefix);
+        word.fetch_or(bit, Ordering::AcqRel);
+        Version { prefix, number }
     }
 
     /// Whether nothing was invalidated since.
     pub fn is_current(&self, version: Version) -> bool {
-        self.shared.as_ref().is_none_or(|shared| shared.number(version.slot) == version.number)
+        self.shared.as_ref().is_none_or(|shared| shared.number(version.prefix) == version.number)
     }
 
     /// Whether what was put into the cache at that moment may be handed out.
@@ -99,17 +113,20 @@ impl Validity {
         }
     }
 
-    /// What is in a slot was invalidated.
-    pub fn invalidate(&self, slot: u16) {
-        if let Some(Shared { invalidations, .. }) = &self.shared {
-            invalidations[usize::from(slot) % SLOTS].fetch_add(1, Ordering::AcqRel);
+    /// A connection was invalidated. Names that this process never asked for change nothing, as anybody can invent some.
+    pub fn invalidate(&self, prefix: NamePrefix) {
+        let Some(shared) = &self.shared else { return };
+        let (word, bit) = shared.known(prefix);
+        if word.load(Ordering::Acquire) & bit != 0 {
+            shared.slot(prefix).fetch_add(1, Ordering::AcqRel);
             self.discard();
         }
     }
 
     /// Whatever was fetched until now was invalidated, or nobody knows what was.
     pub fn invalidate_all(&self) {
-        if let Some(Shared { invalidations_of_all, .. }) = &self.shared {
+        if let Some(Shared { invalidations_of_all, known, .. }) = &self.shared {
+            known.iter().for_each(|word| word.store(0, Ordering::Release));
             invalidations_of_all.fetch_add(1, Ordering::AcqRel);
             self.discard();
         }
@@ -126,8 +143,17 @@ impl Validity {
 }
 
 impl Shared {
-    fn number(&self, slot: u16) -> u32 {
-        let of_slot = self.invalidations[usize::from(slot) % SLOTS].load(Ordering::Acquire);
+    fn slot(&self, prefix: NamePrefix) -> &AtomicU32 {
+        &self.invalidations[prefix as usize % SLOTS]
+    }
+
+    fn known(&self, prefix: NamePrefix) -> (&AtomicU64, u64) {
+        let index = prefix as usize / SLOTS % KNOWN_BITS;
+        (&self.known[index / 64], 1 << (index % 64))
+    }
+
+    fn number(&self, prefix: NamePrefix) -> u32 {
+        let of_slot = self.slot(prefix).load(Ordering::Acquire);
         of_slot.wrapping_add(self.invalidations_of_all.load(Ordering::Acquire))
     }
 }
@@ -137,7 +163,7 @@ mod tests {
     use super::*;
 
     const NOW: Boot = Duration::from_secs(100);
-    const SLOT: u16 = 7;
+    const SLOT: NamePrefix = 7;
 
     #[test]
     fn what_was_invalidated_since_is_not_handed_out() {
@@ -172,9 +198,29 @@ mod tests {
         let validity = Validity::shared();
         let discards = validity.discards();
         validity.invalidate(SLOT);
+        assert_eq!(discards.load(Ordering::Relaxed), 0, "nobody asked for it");
+        validity.version(SLOT);
+        validity.invalidate(SLOT);
         validity.invalidate_all();
         validity.silence();
         assert_eq!(discards.load(Ordering::Relaxed), 3);
+    }
+
+    #[test]
+    fn names_that_were_never_asked_for_invalidate_nothing() {
+        let validity = Validity::shared();
+        let known: Vec<NamePrefix> = (0..1_000).map(|number| number * 0x0040_1001).collect();
+        let versions: Vec<_> = known.iter().map(|prefix| validity.version(*prefix)).collect();
+        for invented in (0..100_000).map(|number: NamePrefix| number.wrapping_mul(0x9e37_79b1)) {
+            validity.invalidate(invented);
+        }
+        let outdated = versions.iter().filter(|version| !validity.is_current(**version)).count();
+        assert!(outdated <= 100, "{outdated} of 1,000");
+        validity.invalidate_all();
+        assert!(!versions.iter().any(|version| validity.is_current(*version)));
+        let version = validity.version(known[0]);
+        validity.invalidate(known[0]);
+        assert!(!validity.is_current(version), "asked for again");
     }
 
     #[test]

@@ -1,9 +1,9 @@
 use super::*;
-use crate::core::tokens::key::{Key, OwnerKind};
+use crate::core::tokens::key::OwnerKind;
 
 fn names(count: usize) -> Vec<Name> {
     let keys = Keys::derive(b"secret", "pk").unwrap();
-    let name = |id: usize| keys.name("p", &Key::new(OwnerKind::User, &id.to_string(), "s").unwrap());
+    let name = |id: usize| keys.name(OwnerKind::User, &id.to_string());
     (0..count).map(name).collect()
 }
 

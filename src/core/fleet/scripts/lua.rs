@@ -19,9 +19,9 @@ local function has(tags, tag)
 end
 ";
 
-/// A lock is a mark and the holder's id: `0`, or `1` when somebody waits; `F` when the holder failed. What comes first is
-/// asked for first, and the lock is taken in the same step. A generation that is missing begins, so that one that is evicted is
-/// missed by whoever fetches meanwhile.
+/// Reads the entry, or takes the lock in the same step. A lock is a mark and the holder's id: `0`, or `1` when somebody waits;
+/// `F` when the holder failed. A lock that no member can have set, since it has no end or a later one than a member gives it,
+/// counts as free. A missing generation begins, so that a fetch which began before its eviction cannot write.
 pub const TAKE: &str = "
 local epoch = current_epoch(ARGV[1], ARGV[5])
 local entry = redis.call('GET', KEYS[1])
@@ -35,7 +35,8 @@ if not generation then
 end
 local token = epoch .. string.sub(generation, 1, 16)
 local lock = redis.call('GET', KEYS[2])
-if lock then
+local left = redis.call('PTTL', KEYS[2])
+if lock and #lock == 17 and left >= 0 and left <= tonumber(ARGV[2]) then
   local mark, holder = string.sub(lock, 1, 1), string.sub(lock, 2)
   if mark == 'F' then
     if holder == ARGV[4] then return {'failed', token} end
@@ -84,7 +85,10 @@ return 0";
 
 /// For each connection, drops the entry and the lock, and begins a generation. With the tags of rejected tokens, a connection
 /// that has another token by now keeps it, so that a late refusal undoes nothing newer; the tags are noted, since others may
-/// have such a token in memory, or bring it. Nothing happens if they are known. Tells of those that something happened to.
+/// have such a token in memory, or fetch it. Nothing happens if they are known. Publishes the names of the others.
+///
+/// Nothing is written for a connection without any key here, as a webhook may name whom it likes: a fetch under way has a
+/// generation, and without its generation it does not write. Its name is published, since members may have it in memory.
 pub const INVALIDATE: &str = "
 local invalidated = ''
 for at = 0, #KEYS / 3 - 1 do
@@ -100,12 +104,15 @@ for at = 0, #KEYS / 3 - 1 do
   end
   if has_rejected or not is_known then
     local random = ARGV[1]
+    local has_keys = kept or last ~= '' or redis.call('GET', lock)
     if kept and rejected ~= '' and not has_rejected then
       if #last >= 16 then random = string.sub(last, 1, 16) end
-    else
+    elseif has_keys then
       redis.call('DEL', entry, lock)
     end
-    redis.call('SET', generation, random .. string.sub(rejected .. known, 1, 128), 'PX', ARGV[2])
+    if has_keys or rejected ~= '' then
+      redis.call('SET', generation, random .. string.sub(rejected .. known, 1, 128), 'PX', ARGV[2])
+    end
     invalidated = invalidated .. name
   end
 end
