@@ -1,0 +1,107 @@
+// Owns the check of imports, part of `npm run check`: none runs in a circle, none upward, and no child imports its parent,
+// in the crate, tests included, as in the package's JavaScript.
+//   node scripts/check-imports.js            fails where one does
+//   node scripts/check-imports.js --graph    prints every import
+'use strict'
+
+const path = require('node:path')
+const { crateModules } = require('./imports/crate.js')
+const { packageModules } = require('./imports/package.js')
+const { circles, parentImports, upwardImports, withoutLayer } = require('./imports/rules.js')
+
+const ROOT = path.join(__dirname, '..')
+
+/** From the bottom to the top, each with the folders or files that are in it. */
+const CRATE_LAYERS = [
+  // Leaves, which may import each other.
+  [
+    'certificate',
+    'clock',
+    'connection',
+    'connector',
+    'error',
+    'json',
+    'lane',
+    'mutation',
+    'resolver',
+    'secret',
+    'stats',
+    'text',
+  ].map(name => `core::${name}`),
+  ['core::http', 'core::tokens'],
+  ['core::source'],
+  ['core::fleet', 'core::platform'],
+  ['core::config'],
+  ['core::client'],
+  ['core'],
+  ['binding', 'core::simulation'],
+  ['lib'],
+]
+
+const PACKAGE_LAYERS = [
+  ['lib'],
+  ['lib/client'],
+  ['lib/default-client'],
+  ['lib/facade'],
+  ['index'],
+  ['emulator'],
+  ['cli'],
+  ['bin'],
+]
+
+/** Imports that break a rule and are on their way out: each of these must go, and none may be added. */
+const KNOWN = [
+  ['core::fleet::outbox', 'core::simulation'],
+  ['core::fleet::tasks', 'core::simulation::executor'],
+  ['core::simulation::shrink', 'core::simulation'],
+]
+
+/** Modules that import each other in a circle as yet: others may not come in. */
+const KNOWN_CIRCLE = ['invariants', 'member', 'model', 'redis', 'sharing', 'transport', 'wire', 'world'].map(
+  name => `core::simulation::${name}`,
+)
+
+const HALVES = [
+  { ...crateModules(path.join(ROOT, 'src')), separator: '::', layers: CRATE_LAYERS },
+  {
+    ...packageModules(ROOT, ['index.js', 'lib', 'emulator', 'cli', 'bin']),
+    separator: '/',
+    layers: PACKAGE_LAYERS,
+  },
+]
+
+function violations({ graph, tests, separator, layers }) {
+  return [
+    ...withoutLayer(graph, separator, layers).map(
+      name => `${name} is in no layer of scripts/check-imports.js`,
+    ),
+    ...upwardImports(graph, separator, layers).map(([from, to]) => `upward: ${from} imports ${to}`),
+    ...parentImports(graph, separator, tests).map(([from, to]) => `child: ${from} imports its parent ${to}`),
+    ...circles(graph)
+      .filter(members => members.some(name => !KNOWN_CIRCLE.includes(name)))
+      .map(members => `circle: ${members.join(', ')}`),
+  ]
+}
+
+/** Takes the known imports out of the graph, so that the rules hold for the rest; gives those that are gone. */
+function withoutKnown(graph) {
+  return KNOWN.filter(([from, to]) => graph.get(from)?.delete(to) !== true)
+}
+
+function main() {
+  if (process.argv.includes('--graph')) {
+    for (const { graph } of HALVES) {
+      for (const [name, imports] of graph) console.log(`${name}: ${[...imports].sort().join(' ')}`)
+    }
+    return
+  }
+  const gone = withoutKnown(HALVES[0].graph).map(
+    edge => `take it out of KNOWN, it is gone: ${edge.join(' imports ')}`,
+  )
+  for (const problem of [...gone, ...HALVES.flatMap(violations)]) {
+    console.error(problem)
+    process.exitCode = 1
+  }
+}
+
+main()
