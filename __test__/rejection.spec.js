@@ -445,6 +445,45 @@ describe('a token that is called invalid beside a code', () => {
   )
 })
 
+describe('a login by a token to a server of mail', () => {
+  const smtp = (responseCode, fields) =>
+    error({
+      code: 'EAUTH',
+      responseCode,
+      command: 'AUTH XOAUTH2',
+      response: `${responseCode} 5.7.8 no`,
+      ...fields,
+    })
+  const imap = fields =>
+    error(
+      { responseStatus: 'NO', responseText: 'no', authenticationFailed: true, ...fields },
+      'Command failed',
+    )
+
+  rejected(
+    [
+      ['that SMTP refuses', smtp(535)],
+      ['that SMTP refuses in another mechanism', smtp(535, { command: 'AUTH OAUTHBEARER' })],
+      ['that IMAP refuses', imap({ serverResponseCode: 'AUTHENTICATIONFAILED' })],
+      ['that IMAP refuses, in another client', error({ type: 'no', textCode: 'AUTHENTICATIONFAILED' })],
+    ],
+    true,
+  )
+  accepted(
+    [
+      ['that fails for now', smtp(454)],
+      ['that wants something else', smtp(534)],
+      ['that is turned off', smtp(535, { response: '535 5.7.139 SmtpClientAuthentication is disabled' })],
+      ['that was none by a token', smtp(535, { command: 'AUTH PLAIN' })],
+      ['that was none', error({ code: 'EENVELOPE', responseCode: 535, command: 'RCPT TO' })],
+      ['that IMAP cannot check', imap({ serverResponseCode: 'UNAVAILABLE' })],
+      ['that IMAP does not allow', imap({ serverResponseCode: 'AUTHORIZATIONFAILED' })],
+      ['that IMAP refuses without a reason', imap({})],
+    ],
+    true,
+  )
+})
+
 describe('a success of which parts failed', () => {
   const part = { row: 7, code: 'invalid_token' }
   const SUCCESSES = [

@@ -25,6 +25,9 @@ const OPEN_STATUSES = [400, UNAUTHORIZED, FORBIDDEN]
 const BODY_STATUSES = [200, 400, FORBIDDEN]
 /** UNAUTHENTICATED, as gRPC numbers it. */
 const UNAUTHENTICATED = 16
+const LOGIN_REFUSED = 535
+const TOKEN_LOGIN = /^AUTH (?:XOAUTH2|OAUTHBEARER)\b/
+const TURNED_OFF = /\bdisabled\b/i
 const DEAD_TOKEN = { type: 'OAuthException', code: 190 }
 /** A word of `{ ok: false, error }` only: elsewhere it may be about another account than the token's. */
 const OWNER_IS_GONE = 'account_inactive'
@@ -32,7 +35,7 @@ const OWNER_IS_GONE = 'account_inactive'
 const CAUSES = named('cause networkError originalError raw')
 /** All that a result has which is either data or an error. */
 const PAIR = named('data error response request')
-const CODES = named('code errorCode error_code type errorType error_type')
+const CODES = named('code errorCode error_code type errorType error_type serverResponseCode textCode')
 const WORDS = [...CODES, ...named('error err status reason .tag message')]
 const FLAGS = named('invalidToken invalid_token tokenExpired token_expired')
 const TEXTS = [
@@ -145,6 +148,7 @@ function isRejectedFailure(failure, reading) {
   return (
     hasUnauthorizedStatus(failure) ||
     isUnauthenticatedCall(failure.value, reading) ||
+    isRefusedLogin(failure.value, reading) ||
     isNamedRejection(failure) ||
     hasRejectingWord(failure, reading)
   )
@@ -165,6 +169,13 @@ function isUnauthenticatedCall(value, reading) {
   const details = get(value, 'details')
   const isCall = isObject(get(value, 'metadata')) && (typeof details === 'string' || isObject(details))
   return isCall || words.isUnauthenticatedText(reading.text(get(value, 'message')))
+}
+
+/** SMTP: a login by a token. A retry is safe, since no mail is sent before; what an administrator turned off stays off. */
+function isRefusedLogin(value, reading) {
+  const command = reading.text(get(value, 'command'))
+  const isRefused = get(value, 'responseCode') === LOGIN_REFUSED && TOKEN_LOGIN.test(command)
+  return isRefused && !TURNED_OFF.test(reading.text(get(value, 'response')))
 }
 
 /** An error that is named after the rejection. A class is named after a 401 also where it is thrown for a 403. */
