@@ -3,9 +3,11 @@
 const { once } = require('node:events')
 const net = require('node:net')
 
-/** The token of an XOAUTH2 login: `user=…^Aauth=Bearer …^A^A` in Base64. */
-const tokenOf = encoded =>
-  /auth=Bearer (.*?)\x01/.exec(Buffer.from(encoded, 'base64').toString())?.[1]
+/** The token of an XOAUTH2 login: `user=…`, `auth=Bearer …`, each ended by ^A, in Base64. */
+const tokenOf = encoded => {
+  const fields = Buffer.from(encoded, 'base64').toString().split('\u0001')
+  return fields.find(field => field.startsWith('auth=Bearer '))?.slice('auth=Bearer '.length)
+}
 
 /** A server that has a greeting, and for each line of the client the lines `answer(line)`. */
 async function startLines(greeting, answer) {

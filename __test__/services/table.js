@@ -9,6 +9,7 @@ const { XkitClient } = require('../..')
 const { startEmulator } = require('../../emulator')
 const descriptions = require('./descriptions.js')
 const { runPlugs } = require('./plugs.js')
+const { runRecipes } = require('./recipes.js')
 const { startService } = require('./service.js')
 const { FOLDER, NAMES, SNIPPETS } = require('./snippets.js')
 
@@ -26,10 +27,11 @@ const versionOf = sdk => {
 
 async function main() {
   const emulator = await startEmulator()
-  const { baseUrl, publishableKey, secretKey } = emulator
+  const { baseUrl, catalogUrl, publishableKey, secretKey } = emulator
   // The snippets have clients of their own, as an application has.
   Object.assign(process.env, {
     XKIT_BASE_URL: baseUrl,
+    XKIT_CATALOG_URL: catalogUrl,
     XKIT_PUBLISHABLE_KEY: publishableKey,
     XKIT_SECRET_KEY: secretKey,
   })
@@ -90,10 +92,14 @@ async function main() {
   }
   const isChosen = sdk => chosen.length === 0 || chosen.includes(sdk)
   const plugs = await runPlugs(emulator, xkit, versionOf, isChosen)
+  const answer = next => {
+    answers = next
+  }
+  const failed = isChosen('recipes') ? await runRecipes({ emulator, xkit, answer }) : []
   await xkit.close()
   await emulator.close()
   service.close()
-  return { rows, plugs }
+  return { rows, plugs, failed }
 }
 
 /** One line for each SDK and result, with the answers that had it. */
@@ -136,7 +142,7 @@ function isKept(name, table) {
   return isWriting || page.slice(begin, end) === table
 }
 
-main().then(({ rows, plugs }) => {
+main().then(({ rows, plugs, failed }) => {
   const isSnippet = ([sdk]) => sdk.endsWith('.mjs')
   const table = tableOf(rows.filter(row => !isSnippet(row)))
   console.log(table)
@@ -148,7 +154,7 @@ main().then(({ rows, plugs }) => {
   const plugTable = plugTableOf(plugs.rows)
   console.log(plugTable)
   for (const fault of plugs.faults) console.error('WRONG', ...fault)
-  if (wrong.length > 0 || plugs.faults.length > 0) process.exit(1)
+  if (wrong.length + plugs.faults.length + failed.length > 0) process.exit(1)
   if (chosen.length === 0 && ![isKept('table', table), isKept('plugs', plugTable)].every(Boolean)) {
     console.error('A table in docs/services.md is another one: node __test__/services/run.js --write')
     process.exit(1)
