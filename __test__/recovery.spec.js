@@ -607,6 +607,19 @@ describe('the stack of an error', () => {
     expect(error.stack).toMatch(/at (?:async )?asTheUserCalls /)
   })
 
+  test('that a use throws at once, with a token that was there, names the caller', async () => {
+    const platform = await startScript(active(FIRST))
+    const xkit = platform.client({ cache: true })
+    await xkit.getAccessToken('u1', 'slack')
+    await xkit.getAccessToken('u1', 'slack')
+    async function asTheUserCalls() {
+      await xkit.withAccessToken('u1', 'slack', () => {
+        throw new Error('from the use')
+      })
+    }
+    expect((await failureOf(asTheUserCalls())).stack).toMatch(/at (?:async )?asTheUserCalls /)
+  })
+
   test.each([
     ['of the first use', FIRST],
     ['of the second use', SECOND],

@@ -101,13 +101,13 @@ class XkitClient {
   }
 
   async withAccessToken(owner, slug, use, options) {
-    return this.#recover().run(owner, slug, use, options)
+    return await this.#recover().run(owner, slug, use, options)
   }
 
   async fetch(owner, slug, input, init) {
     const { bearerFetch } = require('./bearer-fetch.js')
     const { use, options, ...trial } = bearerFetch(slug, input, init, this.#fetchLimits)
-    return this.#recover().run(owner, slug, use, options, trial)
+    return await this.#recover().run(owner, slug, use, options, trial)
   }
 
   for(owner, slug) {
