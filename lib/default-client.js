@@ -23,7 +23,7 @@ async function getConnection(owner, slug, options) {
 }
 
 async function withAccessToken(owner, slug, use, options) {
-  return defaultClient().withAccessToken(owner, slug, use, options)
+  return await defaultClient().withAccessToken(owner, slug, use, options)
 }
 
 /** The next call builds another client, by the environment as it is then. */
