@@ -29,6 +29,7 @@ export interface BindingClientOptions {
   secretKey?: string
   baseUrl?: string
   allowHttp?: boolean
+  http2?: boolean
   catalogUrl?: string
   paths?: BindingPaths
   timeoutMs?: number

@@ -44,6 +44,12 @@ export interface XkitClientOptions {
    */
   allowHttp?: boolean | undefined
   /**
+   * Whether HTTP/2 is offered. `false` offers HTTP/1.1 alone, for a proxy or a middlebox that agrees on HTTP/2 and does not
+   * speak it.
+   * @default process.env.XKIT_HTTP2 (0 or 1), else true
+   */
+  http2?: boolean | undefined
+  /**
    * By slug, the hosts that `fetch` may send a token to: `{ github: ['api.github.com'] }`, with a port or without one. Then
    * `fetch` refuses every other host before it asks for a token, also for a slug that is not named here, takes `http:` for
    * loopback alone, and gives a redirect to another host as it is, in place of following it. For URLs that somebody else

@@ -1,3 +1,4 @@
+const tls = require('node:tls')
 const { inspect } = require('node:util')
 const { XkitClient, XkitNetworkError } = require('..')
 const { createAuthority } = require('./support/certificates')
@@ -8,6 +9,7 @@ const {
   activeBody,
   closeRigs,
   deferred,
+  listen,
   rejection,
   settlesWithin,
   startForwarder,
@@ -21,6 +23,7 @@ const CODE = {
   REFUSED_STREAM: 7,
   CANCEL: 8,
   ENHANCE_YOUR_CALM: 11,
+  HTTP_1_1_REQUIRED: 13,
 }
 const TOKEN = 'xoxb-whole-token-0123456789'
 const PART_OF_BODY = activeBody(TOKEN).slice(0, activeBody(TOKEN).indexOf('token-0123') + 8)
@@ -123,7 +126,8 @@ describe('a connection that the server ends in mid-run fails no call', () => {
     await expect(Promise.all(calls)).resolves.toEqual(Array(100).fill(TOKEN))
 
     expect(server.requests.count).toBe(200)
-    expect(server.connections.count).toBe(2)
+    // Each that was not handled goes out on a connection of its own, since the next one may end likewise.
+    expect(server.connections.count).toBe(1 + 100)
   })
 
   test('by closing it between two calls', async () => {
@@ -202,17 +206,19 @@ describe('a stream', () => {
   }
 
   test.each(GONE_WRONG)(
-    'that is %s again and again ends in ERR_XKIT_CONNECT after 3 requests',
-    async (_what, fault) => {
+    'that is %s again and again ends in ERR_XKIT_CONNECT after a few requests',
+    async (what, fault) => {
       const server = await startFrameServer({ identity, onRequest: fault })
       const client = newClient(server)
 
       const error = await rejection(client.getAccessToken('u1', 'slack'))
 
       expect(error).toBeInstanceOf(XkitNetworkError)
-      expect(error).toMatchObject({ code: 'ERR_XKIT_CONNECT', retryable: true, attempts: 3 })
+      // Three more than usual where the server says that it did not look at them.
+      const attempts = /^(refused|left unhandled)/.test(what) ? 3 + 3 : 3
+      expect(error).toMatchObject({ code: 'ERR_XKIT_CONNECT', retryable: true, attempts })
       expect(inspect(error, { showHidden: true, depth: 10 })).not.toMatch(/xoxb-|garbage-on/)
-      expect(server.requests.count).toBe(3)
+      expect(server.requests.count).toBe(attempts)
     },
   )
 
@@ -227,7 +233,7 @@ describe('a stream', () => {
     expect(server.requests.count).toBe(2)
   })
 
-  test('that is refused on a pooled connection costs no fourth request either', async () => {
+  test('that is refused on a pooled connection costs no further request either', async () => {
     const server = await startFrameServer({
       identity,
       onRequest: (reply, { request }) =>
@@ -239,7 +245,7 @@ describe('a stream', () => {
     const error = await rejection(client.getAccessToken('u2', 'slack'))
 
     expect(error.code).toBe('ERR_XKIT_CONNECT')
-    expect(server.requests.count).toBe(1 + 3)
+    expect(server.requests.count).toBe(1 + 6)
   })
 
   test('that is refused is tried again with a wait, not in a tight loop', async () => {
@@ -252,11 +258,22 @@ describe('a stream', () => {
       },
     })
 
-    // The waits are drawn at random from 0 up to 50 and 100 ms: the mean over many calls is what can be asserted.
+    // The first is at once, the other waits are drawn at random from 0 up to 50, 150, 50 and 100 ms: the mean over many calls is what can be asserted.
     for (let call = 0; call < 10; call++) await rejection(newClient(server).getAccessToken('u1', 'slack'))
 
-    expect(times).toHaveLength(30)
+    expect(times).toHaveLength(60)
     expect(times.at(-1) - times[0]).toBeGreaterThan(200)
+  })
+
+  test('that is refused whoever asks is not sent without end: 200 for free, and then as any that fails', async () => {
+    const server = await startFrameServer({ identity, onRequest: reply => reply.reset(CODE.REFUSED_STREAM) })
+    const client = newClient(server)
+
+    const failures = await failuresOf(client, 300, { atOnce: 20 })
+
+    expect(failures).toEqual(Array(300).fill('ERR_XKIT_CONNECT'))
+    // The first request of each call, the free ones, and what the quota of retries allows: 500 at 14 each.
+    expect(server.requests.count).toBe(300 + 200 + 35)
   })
 
   test('that breaks leaves the others on its connection alone', async () => {
@@ -279,6 +296,101 @@ describe('a stream', () => {
     await expect(Promise.all(calls)).resolves.toEqual([TOKEN, TOKEN])
     expect(server.requests.count).toBe(3)
     expect(server.connections.count).toBe(1)
+  })
+})
+
+describe('HTTP/1.1', () => {
+  const http1 = { httpVersion: '1.1' }
+
+  test.each([
+    ['on a stream', reply => reply.reset(CODE.HTTP_1_1_REQUIRED)],
+    ['by a GOAWAY', reply => reply.goAway(CODE.HTTP_1_1_REQUIRED, { lastStream: 0 })],
+  ])('that the server demands %s is used from then on', async (_where, demand) => {
+    const server = await startFrameServer({ identity, onRequest: demand, http1: answer })
+    const client = newClient(server, { maxRetries: 0 })
+
+    await expect(client.getAccessToken('u1', 'slack')).resolves.toBe(tokenOf('u1'))
+    await expect(client.getAccessToken('u2', 'slack')).resolves.toBe(tokenOf('u2'))
+
+    expect(server.requests.count).toBe(1)
+    expect(server.http1Requests.entries.map(({ path }) => path)).toEqual(
+      ['u1', 'u2'].map(user => `/connections/${user}/slack`),
+    )
+    expect(server.connections.count).toBe(2)
+  })
+
+  test('alone is offered with http2: false', async () => {
+    const server = await startServer({ identity })
+
+    await newClient(server, { http2: false }).getAccessToken('u1', 'slack')
+
+    expect(server.requests.entries).toMatchObject([http1])
+  })
+
+  test.each([
+    ['0', '1.1'],
+    ['1', '2.0'],
+    ['', '2.0'],
+  ])('is chosen by XKIT_HTTP2: %p gives %s', async (value, httpVersion) => {
+    const server = await startServer({ identity })
+    process.env.XKIT_HTTP2 = value
+    const client = newClient(server)
+    const other = newClient(server, { http2: httpVersion === '1.1' })
+    delete process.env.XKIT_HTTP2
+
+    await client.getAccessToken('u1', 'slack')
+    await other.getAccessToken('u2', 'slack')
+
+    // The option comes before the variable.
+    expect(server.requests.entries.map(request => request.httpVersion)).toEqual([
+      httpVersion,
+      httpVersion === '1.1' ? '2.0' : '1.1',
+    ])
+  })
+
+  test('is chosen by nothing else', () => {
+    process.env.XKIT_HTTP2 = 'off'
+    try {
+      expect(() => newClient({})).toThrow(/XKIT_HTTP2 must be 0 or 1/)
+    } finally {
+      delete process.env.XKIT_HTTP2
+    }
+    expect(() => newClient({}, { http2: 0 })).toThrow(/options\.http2/)
+  })
+
+  test.each([
+    ['hangs', () => {}],
+    ['hangs up', socket => socket.destroy()],
+    ['answers in HTTP/1.1', socket => socket.write('HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n')],
+  ])('is recommended where HTTP/2 was agreed upon, and what answers %s', async (_what, onData) => {
+    const server = tls.createServer({ ...identity, ALPNProtocols: ['h2'] }, socket => {
+      socket.on('error', () => {}).once('data', () => onData(socket))
+    })
+    const { port } = await listen(server)
+    const options = { attemptTimeoutMs: 300, maxRetries: 0 }
+
+    const error = await rejection(
+      newClient({ baseUrl: `https://127.0.0.1:${port}` }, options).getAccessToken('u1', 'slack'),
+    )
+
+    expect(error.message).toContain('set http2: false (XKIT_HTTP2=0)')
+  })
+
+  test('is not recommended once an answer came by HTTP/2, or where it is spoken already', async () => {
+    const hangs = (request, response, entry) => {
+      if (entry.path.includes('/u1/')) answer(request, response, entry)
+    }
+    const options = { attemptTimeoutMs: 300, maxRetries: 0 }
+    for (const protocol of ['h2', 'http/1.1']) {
+      const server = await startServer({ identity, protocols: [protocol], handler: hangs })
+      const client = newClient(server, options)
+      if (protocol === 'h2') await client.getAccessToken('u1', 'slack')
+
+      const { code, message } = await rejection(client.getAccessToken('u2', 'slack'))
+
+      expect(code).toBe('ERR_XKIT_TIMEOUT')
+      expect(message).not.toContain('http2')
+    }
   })
 })
 

@@ -3,6 +3,7 @@
 
 const { readFileSync, readdirSync } = require('node:fs')
 const path = require('node:path')
+const { invalidValue } = require('./checks.js')
 
 /** The path templates, by the kind of owner. */
 const PATH_VARIABLES = { user: 'XKIT_USER_PATH', group: 'XKIT_GROUP_PATH', context: 'XKIT_CONTEXT_PATH' }
@@ -53,6 +54,14 @@ function isPrivileged() {
 function nodeVariable(name) {
   const value = variable(name)
   return value !== undefined && isPrivileged() ? undefined : value
+}
+
+/** `XKIT_HTTP2=0` offers HTTP/1.1 alone, for whoever cannot change the code: nothing else has a meaning. */
+function environmentHttp2() {
+  const value = variable('XKIT_HTTP2')?.trim()
+  if (value === undefined) return undefined
+  if (value !== '0' && value !== '1') throw invalidValue('XKIT_HTTP2 must be 0 or 1')
+  return value === '1'
 }
 
 /** The proxy that the environment names, with the hosts it is not for. */
@@ -125,4 +134,4 @@ function nodeRoots() {
   return { __proto__: null, pem: [...chosen, ...extra], isComplete: chosen.length > 0 }
 }
 
-module.exports = { PATH_VARIABLES, environmentProxy, nodeRoots, nodeVariable, variable }
+module.exports = { PATH_VARIABLES, environmentHttp2, environmentProxy, nodeRoots, nodeVariable, variable }

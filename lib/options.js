@@ -13,7 +13,13 @@ const {
   requireInteger,
   requireText,
 } = require('./checks.js')
-const { PATH_VARIABLES, environmentProxy, nodeRoots, variable } = require('./environment.js')
+const {
+  PATH_VARIABLES,
+  environmentHttp2,
+  environmentProxy,
+  nodeRoots,
+  variable,
+} = require('./environment.js')
 
 const MAX_COMMAND_MS = 60_000
 const MAX_ENTRIES = 10_000_000
@@ -42,6 +48,7 @@ const CLIENT = {
   secretKey: requireText,
   baseUrl: requireText,
   allowHttp: requireBoolean,
+  http2: requireBoolean,
   hosts: readHosts,
   catalogUrl: requireText,
   timeoutMs: milliseconds,
@@ -87,6 +94,7 @@ function readClientOptions(options = {}) {
     native.proxy = environmentProxy()
     if (native.proxy !== undefined) native.variables.proxy = native.proxy.variable
   }
+  native.http2 ??= environmentHttp2()
   native.nodeRoots = nodeRoots()
   return native
 }

@@ -98,13 +98,20 @@ function words(...numbers) {
 /**
  * HTTP/2 over TLS frame by frame, for what node:http2 is too polite to do. `onRequest(reply, turn)` is called for
  * each HEADERS frame, with the number of requests and connections before it (`request`, `connection`) and of
- * requests on this connection (`requestOfConnection`).
+ * requests on this connection (`requestOfConnection`). `http1(request, response, entry)` answers clients that choose
+ * HTTP/1.1, if it is offered.
  */
-async function startFrameServer({ identity, onRequest }) {
+async function startFrameServer({ identity, onRequest, http1 }) {
   const requests = new Log()
+  const http1Requests = new Log()
+  const http1Server = http.createServer((request, response) => {
+    http1(request, response, http1Requests.add({ path: request.url }))
+  })
   let connections = 0
-  const server = tls.createServer({ ...identity, ALPNProtocols: ['h2'] }, socket => {
+  const ALPNProtocols = http1 ? ['h2', 'http/1.1'] : ['h2']
+  const server = tls.createServer({ ...identity, ALPNProtocols }, socket => {
     const connection = connections++
+    if (socket.alpnProtocol !== 'h2') return http1Server.emit('connection', socket)
     let requestOfConnection = 0
     let pending = Buffer.alloc(0)
     let skip = PREFACE_LENGTH
@@ -132,7 +139,7 @@ async function startFrameServer({ identity, onRequest }) {
     })
   })
   const rig = await listen(server)
-  return Object.assign(rig, { baseUrl: `https://127.0.0.1:${rig.port}`, requests })
+  return Object.assign(rig, { baseUrl: `https://127.0.0.1:${rig.port}`, requests, http1Requests })
 }
 
 function replyTo(socket, stream) {

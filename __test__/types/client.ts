@@ -108,6 +108,7 @@ export const options: Required<XkitClientOptions> = {
   secretKey: 'sk',
   baseUrl: 'https://app.xkit.co/api/platform',
   allowHttp: false,
+  http2: false,
   hosts: { github: ['api.github.com'] },
   catalogUrl: 'https://acme.xkit.co',
   paths: { user: '/connections/{id}/{slug}', group: '/g/{id}/{slug}', context: '/c/{id}/{slug}' },

@@ -29,6 +29,7 @@ pub struct BindingClientOptions {
     pub secret_key: Option<String>,
     pub base_url: Option<String>,
     pub allow_http: Option<bool>,
+    pub http2: Option<bool>,
     pub catalog_url: Option<String>,
     pub paths: Option<BindingPaths>,
     pub timeout_ms: Option<u32>,
@@ -111,6 +112,7 @@ impl From<BindingClientOptions> for Options {
             secret_key: options.secret_key.map(Secret::new),
             base_url: options.base_url,
             allow_http: options.allow_http.unwrap_or_default(),
+            http2: options.http2,
             catalog_url: options.catalog_url,
             paths: options.paths.map_or_else(Paths::default, |paths| Paths {
                 user: paths.user,

@@ -45,6 +45,8 @@ pub struct Options {
     pub base_url: Option<String>,
     /// Whether that may be plain HTTP to another host than a loopback one.
     pub allow_http: bool,
+    /// Whether HTTP/2 is offered; `None` for yes.
+    pub http2: Option<bool>,
     /// Root of the catalog.
     pub catalog_url: Option<String>,
     /// Path templates.
@@ -125,6 +127,7 @@ impl Options {
             transport: Settings {
                 origin: endpoint.origin(),
                 is_https: endpoint.is_https(),
+                http2: self.http2.unwrap_or(true),
                 connect_timeout: self.connect_timeout.unwrap_or(DEFAULT_CONNECT_TIMEOUT),
                 max_connection_age: self.max_connection_age.unwrap_or(DEFAULT_MAX_CONNECTION_AGE),
                 proxy,

@@ -10,7 +10,8 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::core::clock::Now;
-use crate::core::http::{Answer, Body, Class, Exchange, Fault, PoolNumber};
+use crate::core::http::pool::PoolNumber;
+use crate::core::http::{Answer, Body, Exchange, Fault, FaultKind, PoolChoice};
 use crate::core::platform::endpoint::{Endpoint, Paths};
 use crate::core::platform::{self, Platform};
 use crate::core::tokens::cache;
@@ -49,14 +50,14 @@ struct Script {
 }
 
 impl Exchange for Script {
-    async fn exchange(&self, _: Url, limit: Duration, avoid: Option<PoolNumber>) -> Result<Answer, Fault> {
-        self.avoided.fetch_add(u32::from(avoid.is_some()), Ordering::Relaxed);
+    async fn exchange(&self, _: Url, limit: Duration, pool: PoolChoice) -> Result<Answer, Fault> {
+        self.avoided.fetch_add(u32::from(pool != PoolChoice::Current), Ordering::Relaxed);
         let next = self.steps.lock().unwrap().pop_front();
         match next {
             Some(result) => result,
             None => {
                 sleep(limit).await;
-                Err(Fault::passing(Error::new(Kind::Timeout, "late")))
+                Err(Fault::transient(Error::new(Kind::Timeout, "late")))
             }
         }
     }
@@ -77,8 +78,7 @@ fn answer(status: u16, retry_after: Option<u64>) -> Result<Answer, Fault> {
 fn lost(stale: bool) -> Result<Answer, Fault> {
     Err(Fault {
         error: Box::new(Error::new(Kind::Connect, "lost")),
-        class: Some(Class::Transient),
-        stale: stale.then_some(PoolNumber::MIN),
+        kind: if stale { FaultKind::Stale(PoolNumber::MIN) } else { FaultKind::Transient },
     })
 }
 
@@ -169,14 +169,31 @@ async fn a_slow_attempt_is_retried_until_the_call_is_overdue() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_platform_that_always_leaves_without_looking_is_spared() {
+async fn what_the_platform_did_not_process_is_sent_again_at_no_cost_and_on_its_own() {
+    let unprocessed = || {
+        let kind = FaultKind::Unprocessed(PoolChoice::Alone);
+        Err(Fault { kind, ..lost(false).unwrap_err() })
+    };
+    // Once for each call, for as long as the platform answers.
+    let script = (0..1000).flat_map(|_| [unprocessed(), answer(200, None)]).collect();
+    let (client, script) = client_and_script(0, script);
+    for _ in 0..1000 {
+        assert_eq!(call(&client).await, (Ok(()), 2, Duration::ZERO));
+    }
+    assert_eq!(script.avoided.load(Ordering::Relaxed), 1000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_platform_that_never_processes_anything_is_spared() {
     const CALLS: u64 = 10_000;
-    let leaves = || Err(Fault { class: Some(Class::Unhandled), ..lost(false).unwrap_err() });
-    let client = client(2, (0..CALLS * 3).map(|_| leaves()).collect());
+    let kind = FaultKind::Unprocessed(PoolChoice::Alone);
+    let unprocessed = || Err(Fault { kind, ..lost(false).unwrap_err() });
+    let client = client(2, (0..CALLS * 6).map(|_| unprocessed()).collect());
     for _ in 0..CALLS {
         assert!(call(&client).await.0.is_err());
     }
-    assert_eq!(client.stats().requests.get(), CALLS + 500 / 5);
+    let (retries, resends) = (500 / 14, 2);
+    assert_eq!(client.stats().requests.get(), CALLS + retries + resends);
 }
 
 #[tokio::test(start_paused = true)]
@@ -253,7 +270,7 @@ impl Drop for Cancelled {
 }
 
 impl Exchange for Tap {
-    async fn exchange(&self, _: Url, _: Duration, _: Option<PoolNumber>) -> Result<Answer, Fault> {
+    async fn exchange(&self, _: Url, _: Duration, _: PoolChoice) -> Result<Answer, Fault> {
         let number = self.0.requests.fetch_add(1, Ordering::Relaxed) + 1;
         let cancelled = Cancelled(Arc::clone(&self.0.cancelled));
         self.0.leave.acquire().await.unwrap().forget();

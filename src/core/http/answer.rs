@@ -67,11 +67,6 @@ impl Deref for Body {
     }
 }
 
-/// Statuses that tell of a passing fault.
-pub fn is_passing(status: u16) -> bool {
-    matches!(status, 408 | 409 | 425 | 429 | 500 | 502 | 503 | 504 | 520..=529)
-}
-
 /// Reads `Retry-After`: seconds, or a date judged by the response's own `Date` (`now` where there is none). Garbage
 /// and repeated headers count as absent; a number too large to hold is the largest.
 pub fn read_retry_after<'a>(

@@ -72,12 +72,19 @@ pub fn connection_of(error: &(dyn StdError + 'static)) -> Option<HttpInfo> {
     extensions.remove()
 }
 
-/// Whether the server left an HTTP/2 connection, or refused the stream, before it processed the request
-/// (RFC 9113, section 8.7).
+/// Whether the request was not processed: the server left an HTTP/2 connection or refused the stream before it looked at it
+/// (RFC 9113, section 8.7), or the connection ended before hyper sent it.
 pub fn was_unprocessed(error: &(dyn StdError + 'static)) -> bool {
-    find::<h2::Error>(error).is_some_and(|error| {
+    let is_refused = find::<h2::Error>(error).is_some_and(|error| {
         error.is_remote() && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM))
-    })
+    });
+    is_refused || wants_http1(error) || find::<hyper::Error>(error).is_some_and(hyper::Error::is_canceled)
+}
+
+/// Whether the server wants this request over HTTP/1.1 (RFC 9113, section 7).
+pub fn wants_http1(error: &(dyn StdError + 'static)) -> bool {
+    find::<h2::Error>(error)
+        .is_some_and(|error| error.is_remote() && error.reason() == Some(h2::Reason::HTTP_1_1_REQUIRED))
 }
 
 /// Whether the answer has more headers, or longer ones, than hyper reads.

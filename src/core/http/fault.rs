@@ -11,7 +11,7 @@ use url::Url;
 use super::answer::{MAX_BODY_BYTES, MAX_HEAD_BYTES, MAX_HEADERS};
 use super::causes::{self, NoConnection};
 use super::identity::{CERTIFICATE_ALERTS, Identity};
-use super::pool::PoolNumber;
+use super::pool::{PoolChoice, PoolNumber};
 use super::refusal::Refusal;
 use super::tls;
 use crate::core::error::{Error, Kind};
@@ -19,38 +19,50 @@ use crate::core::error::{Error, Kind};
 /// Completes a sentence that begins with who was to be reached.
 const NO_LOOKUP: &str = "cannot be reached, since its name could not be looked up: call again later, and allow the process more threads (pids limit, ulimit -u)";
 
-/// What a fault costs, and how long to back off from it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
-    /// Lost connections, timeouts, 5xx.
-    Transient,
-    /// 429.
-    Throttled,
-    /// The server left, or refused the request, without having looked at it: HTTP/2 says so.
-    Unhandled,
-}
+/// Completes a message where HTTP/2 was agreed upon and no answer ever came by it.
+const UNPROVEN_HTTP2: &str =
+    "; if something on the way agrees on HTTP/2 and does not speak it, set http2: false (XKIT_HTTP2=0)";
 
 /// A request that got no answer.
 #[derive(Debug)]
 pub struct Fault {
-    /// In a box, since most requests have none.
+    /// Boxed, since few requests have one.
     pub error: Box<Error>,
-    /// `None` where trying again cannot help.
-    pub class: Option<Class>,
-    /// The connection had answered well before, and was gone before this request got a byte back: the pool that it
-    /// was taken from.
-    pub stale: Option<PoolNumber>,
+    pub kind: FaultKind,
+}
+
+/// What a fault says of the next request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// It would fail likewise.
+    Permanent,
+    /// It may succeed.
+    Transient,
+    /// It may succeed over another pool. The connection of this one had answered well before, and was gone before the
+    /// request got a byte back.
+    Stale(PoolNumber),
+    /// The server says that it did not process this request, which may therefore be sent again, over these connections.
+    Unprocessed(PoolChoice),
 }
 
 impl Fault {
-    /// A fault that stays.
-    pub fn lasting(error: Error) -> Self {
-        Self { error: Box::new(error), class: None, stale: None }
+    /// A fault that trying again does not help.
+    pub fn permanent(error: Error) -> Self {
+        Self { error: Box::new(error), kind: FaultKind::Permanent }
     }
 
-    /// A fault that may be over at the next request.
-    pub fn passing(error: Error) -> Self {
-        Self { error: Box::new(error.retryable()), class: Some(Class::Transient), stale: None }
+    /// A fault that the next request may not meet.
+    pub fn transient(error: Error) -> Self {
+        Self { error: Box::new(error.retryable()), kind: FaultKind::Transient }
+    }
+
+    /// Says that HTTP/2 may be to blame. A server that did not process a request does speak it.
+    pub fn suspect_http2(mut self) -> Self {
+        let is_unclear = matches!(self.error.kind, Kind::Timeout | Kind::Connect | Kind::InvalidResponse);
+        if is_unclear && !matches!(self.kind, FaultKind::Unprocessed(_)) {
+            self.error.message = format!("{}{UNPROVEN_HTTP2}", self.error.message).into();
+        }
+        self
     }
 }
 
@@ -90,7 +102,7 @@ impl Peer {
 
     fn too_large(&self, what: &str) -> Fault {
         let origin = &self.origin;
-        lasting(
+        permanent(
             Kind::ResponseTooLarge,
             format!("{origin} answered with {what}: check that baseUrl is the Platform API"),
         )
@@ -115,7 +127,7 @@ impl Peer {
         let mut fault = match (cause, self.is_proxied) {
             (NoConnection::Tls { error, is_with_proxy }, _) => {
                 let whom = if *is_with_proxy { "the proxy" } else { &self.origin };
-                return lasting(
+                return permanent(
                     Kind::Tls,
                     format!("No secure connection to {whom}: {}", tls::explain(error)),
                 );
@@ -163,12 +175,12 @@ impl Peer {
     fn unreachable_by_proxy(&self, cause: &NoConnection<'_>, refusal: Option<Refusal>) -> Fault {
         let origin = &self.origin;
         if let Some(refusal) = refusal {
-            let fault = if refusal.is_transient() { transient } else { lasting };
+            let fault = if refusal.is_transient() { transient } else { permanent };
             return fault(Kind::Proxy, refusal.explain(origin));
         }
         let problem = match cause {
             NoConnection::TunnelToIpv6 => {
-                return lasting(
+                return permanent(
                     Kind::Proxy,
                     format!(
                         "There is no way through a proxy to an IPv6 address, which {origin} is: use a name in baseUrl, or exempt the address in NO_PROXY"
@@ -189,7 +201,7 @@ impl Peer {
     fn unwelcome(&self, error: &(dyn StdError + 'static)) -> Option<Fault> {
         let alert = CERTIFICATE_ALERTS.iter().find(|alert| causes::was_alerted(error, **alert))?;
         let problem = self.identity.explain(*alert)?;
-        Some(lasting(Kind::Tls, format!("No secure connection to {}: {problem}", self.origin)))
+        Some(permanent(Kind::Tls, format!("No secure connection to {}: {problem}", self.origin)))
     }
 
     /// An open connection failed.
@@ -202,7 +214,7 @@ impl Peer {
             return self.oversized_head();
         }
         if causes::is_malformed(error) {
-            return lasting(
+            return permanent(
                 Kind::InvalidResponse,
                 format!(
                     "{origin} answered with what is not proper HTTP: check that baseUrl is the Platform API"
@@ -218,16 +230,16 @@ impl Peer {
         );
         fault.error.cause = causes::system_words(error).map(Into::into);
         if causes::was_unprocessed(error) {
-            fault.class = Some(Class::Unhandled);
+            fault.kind = FaultKind::Unprocessed(PoolChoice::Alone);
         }
         fault
     }
 }
 
-fn lasting(kind: Kind, message: String) -> Fault {
-    Fault::lasting(Error::new(kind, message))
+fn permanent(kind: Kind, message: String) -> Fault {
+    Fault::permanent(Error::new(kind, message))
 }
 
 fn transient(kind: Kind, message: String) -> Fault {
-    Fault::passing(Error::new(kind, message))
+    Fault::transient(Error::new(kind, message))
 }

@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::pool::Served;
+use super::pool::Connections;
 
 /// Connections that are opened at once, as soon as the platform is known to speak HTTP/1.1.
 const MAX_OPENING: usize = 16;
@@ -58,19 +58,19 @@ struct Turns {
     out_of_turn: Arc<RwLock<()>>,
     is_wide: AtomicBool,
     limit: Duration,
-    served: Served,
+    connections: Connections,
 }
 
 impl Gate {
     /// `limit` is what one connection may take, without its wait.
-    pub fn new(limit: Duration, served: Served) -> Self {
+    pub fn new(limit: Duration, connections: Connections) -> Self {
         let free = Arc::new(Semaphore::new(1));
         Self(Arc::new(Turns {
             free,
             out_of_turn: Arc::default(),
             is_wide: AtomicBool::new(false),
             limit,
-            served,
+            connections,
         }))
     }
 }
@@ -148,7 +148,7 @@ where
             let turn = turns.wait().await?;
             let connection = timeout(turns.limit, opening).await.map_err(|_| ConnectTimedOut)??;
             let connected = connection.connected();
-            turns.served.forget(&connected);
+            turns.connections.opened(&connected);
             turns.opened(connected.is_negotiated_h2(), turn);
             Ok(connection)
         }
@@ -231,7 +231,7 @@ mod tests {
 
     fn gated(is_http2: bool, takes: Duration) -> (Gated<Connector>, Arc<AtomicUsize>) {
         let begun = Arc::new(AtomicUsize::new(0));
-        let gate = Gate::new(Duration::from_secs(3), Served::default());
+        let gate = Gate::new(Duration::from_secs(3), Connections::default());
         (gate.layer(Connector { is_http2, takes, begun: Arc::clone(&begun) }), begun)
     }
 

@@ -16,6 +16,7 @@ mod resolver;
 mod signatures;
 pub mod tls;
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
@@ -23,20 +24,20 @@ use hyper_util::client::legacy::connect::HttpInfo;
 use reqwest::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, DATE, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT,
 };
-use reqwest::{Method, Request, Response, Url, Version};
+use reqwest::{Method, Request, Response, StatusCode, Url, Version};
 use rustls::ClientConfig;
 use tokio::time::timeout;
 
-pub use self::answer::{Answer, Body, is_passing};
-pub use self::fault::{Class, Fault};
-pub use self::pool::PoolNumber;
+pub use self::answer::{Answer, Body};
+pub use self::fault::{Fault, FaultKind};
+pub use self::pool::PoolChoice;
 
 use self::answer::{MAX_BODY_BYTES, MAX_HEAD_BYTES, MAX_HEADERS};
 use self::causes::NoConnection;
 use self::fault::Peer;
 use self::gate::Gate;
 use self::identity::Identity;
-use self::pool::{Pool, Pools, Served};
+use self::pool::{Connections, Pool, Pools};
 use self::proxy::Proxy;
 use self::refusal::Inquiry;
 use self::resolver::Names;
@@ -63,6 +64,8 @@ pub struct Settings {
     /// The platform's scheme, host and port, for messages.
     pub origin: String,
     pub is_https: bool,
+    /// Whether HTTP/2 is offered, rather than HTTP/1.1 alone.
+    pub http2: bool,
     pub connect_timeout: Duration,
     /// No new request goes over a connection that is older.
     pub max_connection_age: Duration,
@@ -73,12 +76,12 @@ pub struct Settings {
 
 /// What the attempts of a fetch need of a transport.
 pub trait Exchange: Send + Sync + 'static {
-    /// Sends one request, and waits up to `limit` for its answer. With a pool to avoid, it goes over a new connection.
+    /// Sends one request over the chosen connections, and waits up to `limit` for its answer.
     fn exchange(
         &self,
         url: Url,
         limit: Duration,
-        avoid: Option<PoolNumber>,
+        choice: PoolChoice,
     ) -> impl Future<Output = Result<Answer, Fault>> + Send;
 }
 
@@ -92,7 +95,7 @@ pub struct Transport {
 impl Transport {
     /// Opens nothing and builds nothing before the first request.
     pub fn new(settings: Settings, authorization: HeaderValue) -> Self {
-        let Settings { origin, is_https, connect_timeout, max_connection_age, proxy, trust, identity } =
+        let Settings { origin, is_https, http2, connect_timeout, max_connection_age, proxy, trust, identity } =
             settings;
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, authorization);
@@ -102,11 +105,13 @@ impl Transport {
         let route = Route {
             peer: Peer { origin, connect_timeout, is_proxied: proxy.is_some(), identity: Arc::new(identity) },
             is_https,
+            offers_http2: AtomicBool::new(http2),
             proxy,
             headers,
             trust,
             tls: OnceLock::new(),
             inquiry: OnceLock::new(),
+            names: Names::new(Resolver::system()),
             resolver: Resolver::system(),
         };
         Self { pools: Pools::new(max_connection_age), route }
@@ -118,12 +123,15 @@ impl Transport {
 struct Route {
     peer: Peer,
     is_https: bool,
+    /// Until the platform wants HTTP/1.1.
+    offers_http2: AtomicBool,
     proxy: Option<Proxy>,
     headers: HeaderMap,
     trust: Trust,
     tls: OnceLock<ClientConfig>,
     inquiry: OnceLock<Inquiry>,
     resolver: Resolver,
+    names: Names,
 }
 
 impl Route {
@@ -137,17 +145,21 @@ impl Route {
     }
 
     /// The client of a new pool.
-    fn build(&self, served: Served) -> Option<reqwest::Client> {
+    fn build(&self, connections: Connections) -> Option<reqwest::Client> {
         let limit = self.peer.connect_timeout;
+        let mut tls = self.tls()?.clone();
+        if !self.offers_http2.load(Ordering::Relaxed) {
+            tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        }
         let mut builder = reqwest::Client::builder()
-            .tls_backend_preconfigured(self.tls()?.clone())
+            .tls_backend_preconfigured(tls)
             .default_headers(self.headers.clone())
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
             // Its own retries are for what HTTP/2 refused. None per request spares a copy of each.
             .retry(reqwest::retry::never().max_retries_per_request(0))
             .no_proxy()
-            .dns_resolver(Names(self.resolver.clone()))
+            .dns_resolver(self.names.clone())
             // Shared out among the addresses of a name.
             .connect_timeout(limit)
             .pool_idle_timeout(POOL_IDLE)
@@ -164,8 +176,9 @@ impl Route {
         if self.is_https {
             // The gate has the limit itself, which leaves out the wait there. In clear a connection costs little and is
             // not shared.
-            builder =
-                builder.connect_timeout(limit + gate::MAX_WAIT).connector_layer(Gate::new(limit, served));
+            builder = builder
+                .connect_timeout(limit + gate::MAX_WAIT)
+                .connector_layer(Gate::new(limit, connections));
         }
         builder.build().ok()
     }
@@ -175,25 +188,34 @@ impl Route {
         let sent = if self.is_https { gate::waiting(sent).await } else { sent.await };
         match sent {
             Ok(response) => {
-                // A platform that fails is not asked again for free, so its failures do not count as served.
-                if !is_passing(response.status().as_u16())
-                    && let Some(connection) = response.extensions().get::<HttpInfo>()
-                {
-                    pool.served.mark(connection);
+                if let Some(connection) = response.extensions().get::<HttpInfo>() {
+                    self.names.prefer(connection.remote_addr().ip());
+                    // Only where the platform did its part: one that fails is not asked again for free.
+                    if !response.status().is_server_error()
+                        && response.status() != StatusCode::TOO_MANY_REQUESTS
+                    {
+                        pool.connections.mark(connection);
+                    }
                 }
                 Ok(response)
             }
             Err(error) if error.is_connect() => Err(self.unreachable(&error).await),
-            Err(error) => {
-                let mut fault = self.peer.lost(&error);
-                let had_served = causes::connection_of(&error)
-                    .is_some_and(|connection| pool.served.is_marked(&connection));
-                if had_served && fault.class.is_some() {
-                    fault.stale = Some(pool.number);
-                }
-                Err(fault)
-            }
+            Err(error) => Err(self.lost(pool, &error)),
         }
+    }
+
+    fn lost(&self, pool: &Pool, error: &reqwest::Error) -> Fault {
+        let mut fault = self.peer.lost(error);
+        if causes::wants_http1(error) {
+            self.offers_http2.store(false, Ordering::Relaxed);
+            fault.kind = FaultKind::Unprocessed(PoolChoice::Current);
+        }
+        let had_served =
+            causes::connection_of(error).is_some_and(|connection| pool.connections.is_marked(&connection));
+        if had_served && fault.kind == FaultKind::Transient {
+            fault.kind = FaultKind::Stale(pool.number);
+        }
+        fault
     }
 
     async fn unreachable(&self, error: &reqwest::Error) -> Fault {
@@ -278,12 +300,22 @@ async fn drain(mut response: Response) {
 }
 
 impl Exchange for Transport {
-    async fn exchange(&self, url: Url, limit: Duration, avoid: Option<PoolNumber>) -> Result<Answer, Fault> {
-        let build = |served| self.route.build(served);
-        let round_trip = |pool: Arc<Pool>| async move { self.route.round_trip(&pool, url).await };
-        match self.pools.exchange(avoid, limit, build, round_trip).await {
-            None => Err(Fault::lasting(Error::internal())),
-            Some(answered) => answered.unwrap_or_else(|_| Err(self.route.peer.timed_out(limit))),
+    async fn exchange(&self, url: Url, limit: Duration, choice: PoolChoice) -> Result<Answer, Fault> {
+        let Self { pools, route } = self;
+        let build = |connections| route.build(connections);
+        let round_trip = |pool: Arc<Pool>| async move { route.round_trip(&pool, url).await };
+        let Some((pool, answered)) = pools.exchange(choice, limit, build, round_trip).await else {
+            return Err(Fault::permanent(Error::internal()));
+        };
+        let fault = match answered {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(fault)) => fault,
+            Err(_) => route.peer.timed_out(limit),
+        };
+        if !route.offers_http2.load(Ordering::Relaxed) && pool.connections.have_agreed_on_http2() {
+            pools.leave(pool.number);
         }
+        let is_unproven = pool.connections.have_agreed_on_http2() && pool.answers() == 0;
+        Err(if is_unproven { fault.suspect_http2() } else { fault })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -15,24 +15,36 @@ use crate::core::mutation::{self, Mutation};
 
 /// Most connections of a pool that are remembered. Beyond them all are forgotten, which costs each that still lives a free
 /// retry at most.
-const MAX_SERVED: usize = 4096;
+const MAX_REMEMBERED: usize = 4096;
 
 /// Which of a client's pools.
 pub type PoolNumber = NonZeroU32;
+
+/// Which connections a request may use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum PoolChoice {
+    /// Those of the pool in use.
+    #[default]
+    Current,
+    /// Those of another pool than this one, whose place it takes if that is still in use.
+    InsteadOf(PoolNumber),
+    /// A new one that no other request uses.
+    Alone,
+}
 
 /// One pool, and what is known of its connections. The client is what opens them.
 #[derive(Debug)]
 pub struct Pool<C = reqwest::Client> {
     pub number: PoolNumber,
     pub client: C,
-    pub served: Served,
+    pub connections: Connections,
     answers: AtomicU64,
     built_at: Instant,
 }
 
 impl<C> Pool<C> {
     /// How many whole answers came so far, which tells that the connections live.
-    fn answers(&self) -> u64 {
+    pub fn answers(&self) -> u64 {
         self.answers.load(Ordering::Relaxed)
     }
 }
@@ -51,21 +63,22 @@ impl<C> Pools<C> {
         Self { current: Mutex::default(), built: AtomicU32::default(), max_age }
     }
 
-    /// Has a request travel over the pool in use, or over a new one if it has to avoid that, and waits up to `limit` for its
-    /// answer. `None` if no pool can be built.
+    /// Sends a request over the chosen connections, and waits up to `limit` for its answer. Gives the pool that it used besides;
+    /// `None` if no pool can be built.
     pub async fn exchange<T, E, F: Future<Output = Result<T, E>>>(
         &self,
-        avoid: Option<PoolNumber>,
+        choice: PoolChoice,
         limit: Duration,
-        build: impl FnOnce(Served) -> Option<C>,
-        travel: impl FnOnce(Arc<Pool<C>>) -> F,
-    ) -> Option<Result<F::Output, Elapsed>> {
-        let pool = match avoid {
-            Some(avoid) => self.fresh(avoid, build),
-            None => self.current(build),
+        build: impl FnOnce(Connections) -> Option<C>,
+        round_trip: impl FnOnce(Arc<Pool<C>>) -> F,
+    ) -> Option<(Arc<Pool<C>>, Result<F::Output, Elapsed>)> {
+        let pool = match choice {
+            PoolChoice::Current => self.current(build),
+            PoolChoice::InsteadOf(avoided) => self.fresh(avoided, build),
+            PoolChoice::Alone => self.build(build),
         }?;
         let answers = pool.answers();
-        let result = timeout(limit, travel(Arc::clone(&pool))).await;
+        let result = timeout(limit, round_trip(Arc::clone(&pool))).await;
         match &result {
             Ok(Ok(_)) => {
                 pool.answers.fetch_add(1, Ordering::Relaxed);
@@ -76,11 +89,11 @@ impl<C> Pools<C> {
             Err(_) if pool.answers() == answers => self.leave(pool.number),
             Err(_) => {}
         }
-        Some(result)
+        Some((pool, result))
     }
 
     /// The pool in use, built if there is none.
-    fn current(&self, build: impl FnOnce(Served) -> Option<C>) -> Option<Arc<Pool<C>>> {
+    fn current(&self, build: impl FnOnce(Connections) -> Option<C>) -> Option<Arc<Pool<C>>> {
         let mut current = lock(&self.current);
         if let Some(pool) = &*current
             && pool.built_at.elapsed() < self.max_age
@@ -95,7 +108,7 @@ impl<C> Pools<C> {
     }
 
     /// A pool without a connection yet. It takes the place of the one to avoid, or nobody else gets to use it.
-    fn fresh(&self, avoid: PoolNumber, build: impl FnOnce(Served) -> Option<C>) -> Option<Arc<Pool<C>>> {
+    fn fresh(&self, avoid: PoolNumber, build: impl FnOnce(Connections) -> Option<C>) -> Option<Arc<Pool<C>>> {
         let pool = self.build(build)?;
         let mut current = lock(&self.current);
         let avoided = current.take_if(|current| current.number == avoid);
@@ -107,52 +120,67 @@ impl<C> Pools<C> {
     }
 
     /// Leaves a pool to those who use it now, unless that has happened already.
-    fn leave(&self, number: PoolNumber) {
+    pub fn leave(&self, number: PoolNumber) {
         let left = lock(&self.current).take_if(|pool| pool.number == number);
         // Closes its idle connections, outside the lock.
         drop(left);
     }
 
-    fn build(&self, build: impl FnOnce(Served) -> Option<C>) -> Option<Arc<Pool<C>>> {
-        let served = Served::default();
+    fn build(&self, build: impl FnOnce(Connections) -> Option<C>) -> Option<Arc<Pool<C>>> {
+        let connections = Connections::default();
         Some(Arc::new(Pool {
-            client: build(served.clone())?,
+            client: build(connections.clone())?,
             number: NonZeroU32::MIN.saturating_add(self.built.fetch_add(1, Ordering::Relaxed)),
-            served,
+            connections,
             answers: AtomicU64::new(0),
             built_at: Instant::now(),
         }))
     }
 }
 
-/// Connections that have answered well, by their local address.
+/// What is known of the connections of a pool.
 #[derive(Clone, Debug, Default)]
-pub struct Served(Arc<Mutex<FxHashSet<SocketAddr>>>);
+pub struct Connections(Arc<Known>);
 
-impl Served {
+#[derive(Debug, Default)]
+struct Known {
+    /// Those that have answered well, by their local address.
+    served: Mutex<FxHashSet<SocketAddr>>,
+    have_agreed_on_http2: AtomicBool,
+}
+
+impl Connections {
     /// The connection has answered well.
     pub fn mark(&self, connection: &HttpInfo) {
-        let mut addresses = lock(&self.0);
-        // Those of connections that are gone stay until their address is used again.
-        if addresses.len() >= MAX_SERVED {
-            addresses.clear();
+        let mut served = lock(&self.0.served);
+        // The address of a connection that is gone stays until it is used again.
+        if served.len() >= MAX_REMEMBERED {
+            served.clear();
         }
-        addresses.insert(connection.local_addr());
+        served.insert(connection.local_addr());
     }
 
-    /// Whether the connection has.
+    /// Whether the connection has answered well.
     pub fn is_marked(&self, connection: &HttpInfo) -> bool {
-        lock(&self.0).contains(&connection.local_addr())
+        lock(&self.0.served).contains(&connection.local_addr())
     }
 
-    /// The connection is new, even if an earlier one had its address. Nobody says so of those in clear: at worst, one that
-    /// breaks at once is tried again for free.
-    pub fn forget(&self, connected: &Connected) {
+    /// The connection is new, even if an earlier one had its address. Nobody says so of connections in clear: at worst, one
+    /// that breaks at once is tried again for free.
+    pub fn opened(&self, connected: &Connected) {
+        if connected.is_negotiated_h2() {
+            self.0.have_agreed_on_http2.store(true, Ordering::Relaxed);
+        }
         let mut extensions = Default::default();
         connected.get_extras(&mut extensions);
         if let Some(connection) = extensions.get::<HttpInfo>() {
-            lock(&self.0).remove(&connection.local_addr());
+            lock(&self.0.served).remove(&connection.local_addr());
         }
+    }
+
+    /// Whether a handshake agreed on HTTP/2.
+    pub fn have_agreed_on_http2(&self) -> bool {
+        self.0.have_agreed_on_http2.load(Ordering::Relaxed)
     }
 }
 
@@ -164,7 +192,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 mod tests {
     use super::*;
 
-    fn build(_: Served) -> Option<()> {
+    fn build(_: Connections) -> Option<()> {
         Some(())
     }
 

@@ -3,6 +3,7 @@
 //! Everything that a fetch holds is given back when its future is dropped, so dropping it is how a request is cancelled.
 
 mod answer;
+mod attempts;
 pub mod catalog;
 pub mod endpoint;
 mod moment;
@@ -20,12 +21,13 @@ use tokio::time::sleep;
 
 use crate::core::clock::Clock;
 use crate::core::connection::{Connection, State};
-use crate::core::error::{Error, Kind};
-use crate::core::http::{Class, Exchange, Fault, is_passing};
+use crate::core::error::Error;
+use crate::core::http::Exchange;
 use crate::core::mutation::{self, Mutation};
+use crate::core::platform::attempts::{AttemptError, Attempts};
 use crate::core::platform::catalog::Catalog;
 use crate::core::platform::endpoint::Endpoint;
-use crate::core::platform::retry::{Failure, Policy, Quota};
+use crate::core::platform::retry::{Policy, Quota};
 use crate::core::source::{Fetch, Fetched, Queued, TokenSource};
 use crate::core::stats::Stats;
 use crate::core::tokens::key::{Key, Segment};
@@ -72,7 +74,7 @@ impl<T: Exchange> Platform<T> {
             catalog,
             attempt_timeout: limits.attempt_timeout,
             policy: Policy { max_retries: limits.max_retries, jitter },
-            quota: Quota::new(),
+            quota: Quota::new(limits.max_concurrency),
             permits: Semaphore::new(limits.max_concurrency),
             stats,
             clock,
@@ -85,10 +87,7 @@ impl<T: Exchange> Platform<T> {
         let transport = &self.transport;
         let url = self.endpoint.connection_url(key.kind, key.id(), key.slug())?;
         let mut queued = Some(queued);
-        let mut retries = 0;
-        let mut spent = None;
-        let mut free_retry = true;
-        let mut avoid = None;
+        let mut attempts = Attempts::default();
         loop {
             let mut permit = Some(self.permits.acquire().await.map_err(|_| Error::internal())?);
             if mutation::is(Mutation::PermitNotHeld) {
@@ -98,7 +97,7 @@ impl<T: Exchange> Platform<T> {
             progress.attempt();
             self.stats.requests.add();
             let under_way = self.stats.in_flight.hold();
-            let exchange = transport.exchange(url.clone(), self.attempt_timeout, avoid).await;
+            let exchange = transport.exchange(url.clone(), self.attempt_timeout, attempts.pool).await;
             drop(permit);
             if mutation::is(Mutation::CountLeaks) {
                 mem::forget(under_way);
@@ -106,7 +105,7 @@ impl<T: Exchange> Platform<T> {
                 drop(under_way);
             }
 
-            let fault = match exchange {
+            let failed = match exchange {
                 Ok(answer) => match verdict::judge(
                     &answer,
                     &self.origin,
@@ -114,35 +113,20 @@ impl<T: Exchange> Platform<T> {
                     self.clock.now().wall,
                 ) {
                     Ok(connection) => {
-                        self.quota.succeed(spent);
+                        self.quota.succeed(attempts.spent);
                         return Ok(self.with_connect_url(connection, key.slug()));
                     }
-                    Err(error) => Fault::of_answer(error, answer.status),
+                    Err(error) => AttemptError::of_answer(error, answer.status),
                 },
-                Err(fault) => fault,
+                Err(fault) => AttemptError::from(fault),
             };
-            let Fault { error, class, stale } = fault;
-            let Some(class) = class else { return Err(*error) };
-            let is_free = stale.is_some() && free_retry && retries < self.policy.max_retries.max(1);
-            if is_free {
-                // The platform has not failed, so this costs neither quota nor backoff. It is one of the call's
-                // retries all the same, and one is granted where there are none.
-                free_retry = false;
-            } else {
-                let failure = Failure {
-                    class,
-                    retry_after: error.retry_after,
-                    retries,
-                    time_left: progress.time_left(),
-                };
-                let Some(delay) = self.policy.delay(failure) else { return Err(*error) };
-                let Some(cost) = self.quota.spend(class) else { return Err(*error) };
-                spent = Some(cost);
+            let time_left = progress.time_left();
+            let Some(delay) = attempts.after(&failed, &self.policy, &self.quota, time_left) else {
+                return Err(*failed.error);
+            };
+            if !delay.is_zero() {
                 sleep(delay).await;
             }
-            // The last try keeps away from the pool, where more connections may have died with this one.
-            avoid = stale.filter(|_| retries + 1 >= self.policy.max_retries);
-            retries += 1;
             self.stats.retries.add();
             queued = Some(Queued::new(&self.stats));
         }
@@ -172,17 +156,5 @@ impl<T: Exchange + std::fmt::Debug> TokenSource for Platform<T> {
 
     fn invalidate(&self, _: &[Key], _: Option<&str>) -> Option<BoxFuture<'static, ()>> {
         None
-    }
-}
-
-impl Fault {
-    /// An answer that is a failure.
-    fn of_answer(error: Error, status: u16) -> Self {
-        let class = match error.kind {
-            Kind::RateLimited => Some(Class::Throttled),
-            Kind::Server | Kind::Http if is_passing(status) => Some(Class::Transient),
-            _ => None,
-        };
-        Self { error: Box::new(error), class, stale: None }
     }
 }

@@ -1,10 +1,9 @@
 //! Whether and when to send a request again: a pure decision, and the quota that keeps a dying platform from being
 //! hammered. Sleeps nowhere and sends nothing; the clock and the jitter are the caller's.
 
-use std::sync::Mutex;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::core::http::Class;
 use crate::core::mutation::{self, Mutation};
 
 /// How often a call is tried again unless an option says otherwise.
@@ -18,10 +17,28 @@ const MAX_BACKOFF: Duration = Duration::from_secs(5);
 /// Longest `Retry-After` that is waited for; a longer one is the caller's to wait.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(10);
 
+/// Most requests of one call that are sent again because the server says that it did not process them. The first of them has
+/// a connection of its own, which a server that serves anybody serves.
+const MAX_RESENDS: u32 = 3;
+
+/// What a retry costs, and how long to back off before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RetryClass {
+    /// Lost connections, timeouts, 5xx.
+    Transient,
+    /// 429.
+    Throttled,
+}
+
+/// Whether the next request may be answered with another status.
+pub fn is_transient_status(status: u16) -> bool {
+    matches!(status, 408 | 409 | 425 | 429 | 500 | 502 | 503 | 504 | 520..=529)
+}
+
 /// One fault, as far as the decision depends on it.
 #[derive(Clone, Copy, Debug)]
 pub struct Failure {
-    pub class: Class,
+    pub class: RetryClass,
     pub retry_after: Option<Duration>,
     /// Retries that the call has had.
     pub retries: u32,
@@ -45,8 +62,8 @@ impl Policy {
             return None;
         }
         let base = match failure.class {
-            Class::Transient | Class::Unhandled => TRANSIENT_BASE,
-            Class::Throttled => THROTTLED_BASE,
+            RetryClass::Transient => TRANSIENT_BASE,
+            RetryClass::Throttled => THROTTLED_BASE,
         };
         let delay = match failure.retry_after {
             Some(asked) if mutation::is(Mutation::RetryAfterIsWaitedFor) => return Some(asked),
@@ -61,41 +78,64 @@ impl Policy {
     }
 }
 
+/// How long to wait before a request is sent again that the server did not process; `None` after [`MAX_RESENDS`]. `resends` is
+/// how many of the call there were.
+pub fn resend_delay(resends: u32, jitter: fn() -> f64) -> Option<Duration> {
+    // At once for the first, since a server that ends a connection does so between two requests.
+    (resends < MAX_RESENDS).then(|| (TRANSIENT_BASE * ((1 << resends) - 1)).mul_f64(jitter()))
+}
+
 /// What one client may spend on retries before the platform answers again. Successes fill it up.
 #[derive(Debug)]
-pub struct Quota(Mutex<u32>);
+pub struct Quota {
+    retries: Mutex<u32>,
+    resends: Mutex<u32>,
+    max_resends: u32,
+}
 
 impl Quota {
     const CAPACITY: u32 = 500;
     const REFILL: u32 = 1;
 
-    /// A full quota.
-    pub fn new() -> Self {
-        Self(Mutex::new(Self::CAPACITY))
+    /// A full quota. All the requests that may be under way can be sent again twice, since one connection may carry them all.
+    pub fn new(max_concurrency: usize) -> Self {
+        let max_resends = u32::try_from(max_concurrency).unwrap_or(u32::MAX).saturating_mul(2);
+        Self { retries: Mutex::new(Self::CAPACITY), resends: Mutex::new(max_resends), max_resends }
     }
 
     /// Pays for one retry; `None` when there is not enough left.
-    pub fn spend(&self, class: Class) -> Option<Spent> {
+    pub fn spend(&self, class: RetryClass) -> Option<Spent> {
         let cost = match class {
-            Class::Transient => 14,
-            // All the streams of one connection may be affected at once: a hundred of them are paid for.
-            Class::Throttled | Class::Unhandled => 5,
+            RetryClass::Transient => 14,
+            RetryClass::Throttled => 5,
         };
         let cost = if mutation::is(Mutation::NoQuota) { 0 } else { cost };
-        let mut left = self.left();
+        let mut left = lock(&self.retries);
         *left = left.checked_sub(cost)?;
         Some(Spent(cost))
     }
 
-    /// A call succeeded: what its last retry cost comes back, or a little for a call without one.
-    pub fn succeed(&self, last: Option<Spent>) {
-        let mut left = self.left();
-        *left = left.saturating_add(last.map_or(Self::REFILL, |spent| spent.0)).min(Self::CAPACITY);
+    /// Whether a request may be sent again that the server did not process. It costs no retry; a server that processes nothing
+    /// gets no more of them than `new` says.
+    pub fn may_resend(&self) -> bool {
+        let mut left = lock(&self.resends);
+        let next = left.checked_sub(1);
+        *left = next.unwrap_or_default();
+        next.is_some()
     }
 
-    fn left(&self) -> std::sync::MutexGuard<'_, u32> {
-        self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    /// A call succeeded: what its last retry cost comes back, or a little for a call without one.
+    pub fn succeed(&self, last: Option<Spent>) {
+        let mut left = lock(&self.retries);
+        *left = left.saturating_add(last.map_or(Self::REFILL, |spent| spent.0)).min(Self::CAPACITY);
+        drop(left);
+        let mut resends = lock(&self.resends);
+        *resends = resends.saturating_add(MAX_RESENDS).min(self.max_resends);
     }
+}
+
+fn lock(count: &Mutex<u32>) -> MutexGuard<'_, u32> {
+    count.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What a retry cost.
@@ -110,7 +150,7 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn failure(class: Class, retries: u32, retry_after: Option<Duration>) -> Failure {
+    fn failure(class: RetryClass, retries: u32, retry_after: Option<Duration>) -> Failure {
         Failure { class, retry_after, retries, time_left: 20 * SECOND }
     }
 
@@ -122,38 +162,38 @@ mod tests {
     fn backoff_doubles_up_to_its_cap_and_jitter_is_full() {
         let longest = policy(|| 1.0);
         let delay = |class, retries| longest.delay(failure(class, retries, None)).unwrap();
-        assert_eq!(delay(Class::Transient, 0), Duration::from_millis(50));
-        assert_eq!(delay(Class::Transient, 1), Duration::from_millis(100));
-        assert_eq!(delay(Class::Transient, 9), 5 * SECOND);
-        assert_eq!(delay(Class::Throttled, 0), SECOND);
-        assert_eq!(delay(Class::Throttled, 1), 2 * SECOND);
-        assert_eq!(delay(Class::Throttled, 5), 5 * SECOND);
-        assert_eq!(policy(|| 0.0).delay(failure(Class::Throttled, 0, None)), Some(Duration::ZERO));
+        assert_eq!(delay(RetryClass::Transient, 0), Duration::from_millis(50));
+        assert_eq!(delay(RetryClass::Transient, 1), Duration::from_millis(100));
+        assert_eq!(delay(RetryClass::Transient, 9), 5 * SECOND);
+        assert_eq!(delay(RetryClass::Throttled, 0), SECOND);
+        assert_eq!(delay(RetryClass::Throttled, 1), 2 * SECOND);
+        assert_eq!(delay(RetryClass::Throttled, 5), 5 * SECOND);
+        assert_eq!(policy(|| 0.0).delay(failure(RetryClass::Throttled, 0, None)), Some(Duration::ZERO));
     }
 
     #[test]
     fn retries_end_at_their_number() {
         let policy = Policy { max_retries: 2, jitter: || 0.0 };
-        assert!(policy.delay(failure(Class::Transient, 1, None)).is_some());
-        assert_eq!(policy.delay(failure(Class::Transient, 2, None)), None);
+        assert!(policy.delay(failure(RetryClass::Transient, 1, None)).is_some());
+        assert_eq!(policy.delay(failure(RetryClass::Transient, 2, None)), None);
     }
 
     #[test]
     fn retry_after_is_obeyed_up_to_ten_seconds_and_never_past_the_deadline() {
         let policy = policy(|| 0.0);
-        let delay = |asked| policy.delay(failure(Class::Transient, 0, Some(asked)));
+        let delay = |asked| policy.delay(failure(RetryClass::Transient, 0, Some(asked)));
         assert_eq!(delay(3 * SECOND), Some(3 * SECOND));
         assert_eq!(delay(10 * SECOND), Some(10 * SECOND));
         assert_eq!(delay(11 * SECOND), None);
-        let late = Failure { time_left: 2 * SECOND, ..failure(Class::Transient, 0, Some(3 * SECOND)) };
+        let late = Failure { time_left: 2 * SECOND, ..failure(RetryClass::Transient, 0, Some(3 * SECOND)) };
         assert_eq!(policy.delay(late), None);
     }
 
     #[test]
     fn the_quota_bounds_retries_and_success_refills_it() {
-        let quota = Quota::new();
+        let quota = Quota::new(100);
         let mut spent = 0;
-        while quota.spend(Class::Transient).is_some() {
+        while quota.spend(RetryClass::Transient).is_some() {
             spent += 1;
         }
         assert_eq!(spent, 500 / 14);
@@ -161,20 +201,32 @@ mod tests {
             quota.succeed(None);
             None
         });
-        assert!(quota.spend(Class::Transient).is_some());
+        assert!(quota.spend(RetryClass::Transient).is_some());
         quota.succeed(last);
-        assert!(quota.spend(Class::Transient).is_none());
-        let cheap = Quota::new();
-        assert_eq!(std::iter::from_fn(|| cheap.spend(Class::Throttled)).count(), 100);
+        assert!(quota.spend(RetryClass::Transient).is_none());
+        let cheap = Quota::new(100);
+        assert_eq!(std::iter::from_fn(|| cheap.spend(RetryClass::Throttled)).count(), 100);
         cheap.succeed(Some(Spent(5)));
-        assert!(cheap.spend(Class::Throttled).is_some());
+        assert!(cheap.spend(RetryClass::Throttled).is_some());
+    }
+
+    #[test]
+    fn what_was_not_processed_is_sent_again_for_free_while_anything_is_processed() {
+        let quota = Quota::new(10);
+        assert_eq!(std::iter::from_fn(|| quota.may_resend().then_some(())).count(), 20);
+        quota.succeed(None);
+        assert_eq!(std::iter::from_fn(|| quota.may_resend().then_some(())).count(), 3);
+        assert_eq!(quota.spend(RetryClass::Transient).map(|spent| spent.0), Some(14));
+        let delays: Vec<_> = (0..5).map(|resends| resend_delay(resends, || 1.0)).collect();
+        let millis = |count| Some(Duration::from_millis(count));
+        assert_eq!(delays, [millis(0), millis(50), millis(150), None, None]);
     }
 
     proptest! {
         #[test]
         fn no_delay_reaches_the_deadline(asked in any::<Option<u32>>(), left in any::<u32>(), retries in 0..12_u32) {
             let failure = Failure {
-                class: Class::Throttled,
+                class: RetryClass::Throttled,
                 retry_after: asked.map(|millis| Duration::from_millis(millis.into())),
                 retries,
                 time_left: Duration::from_millis(left.into()),

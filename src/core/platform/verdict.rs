@@ -7,9 +7,10 @@ use std::borrow::Cow;
 
 use crate::core::connection::{Connection, Details, EpochMillis, PackedDetails, State, Trouble, Unavailable};
 use crate::core::error::{Error, Kind};
-use crate::core::http::{Answer, is_passing};
+use crate::core::http::Answer;
 use crate::core::json::Object;
 use crate::core::platform::answer;
+use crate::core::platform::retry::is_transient_status;
 use crate::core::text::is_blank;
 
 /// Judges one answer. `origin` is what messages call the platform, `path` the template of the path that was asked for; `now`
@@ -81,7 +82,7 @@ fn judge_failure(status: u16, origin: &str, path: &str) -> Error {
                     "{origin} answered {status}: the platform has a problem; the connection itself may be fine"
                 ),
             );
-            if is_passing(status) { error.retryable() } else { error }
+            if is_transient_status(status) { error.retryable() } else { error }
         }
         404 => Error::new(
             Kind::Http,
@@ -91,7 +92,7 @@ fn judge_failure(status: u16, origin: &str, path: &str) -> Error {
         ),
         _ => {
             let error = Error::new(Kind::Http, format!("{origin} answered {status}, which was not expected"));
-            if is_passing(status) { error.retryable() } else { error }
+            if is_transient_status(status) { error.retryable() } else { error }
         }
     }
 }

@@ -17,7 +17,7 @@ use super::platform::{Meaning, Reply, Serial, Which};
 use super::world::World;
 use crate::core::error::{Error, Kind};
 use crate::core::http::pool::{Pool, Pools};
-use crate::core::http::{Answer, Class, Exchange, Fault, PoolNumber};
+use crate::core::http::{Answer, Exchange, Fault, FaultKind, PoolChoice};
 
 /// The network of one process.
 pub struct Network {
@@ -82,25 +82,25 @@ impl Drop for Request<'_> {
 }
 
 impl Exchange for Network {
-    async fn exchange(&self, url: Url, limit: Duration, avoid: Option<PoolNumber>) -> Result<Answer, Fault> {
+    async fn exchange(&self, url: Url, limit: Duration, choice: PoolChoice) -> Result<Answer, Fault> {
         let which = which(self.pair, &url).expect("a URL of a connection");
         let serial = self.world.with(|state| state.requested(self.process, which));
         let mut request = Request { network: self, serial, has_ended: false };
         let build = |_| Some(Connections::default());
         let travel = |pool: Arc<Pool<Connections>>| async move { self.travel(&pool, serial, which).await };
-        let exchanged = self.pools.exchange(avoid, limit, build, travel).await.expect("a pool");
+        let (_, exchanged) = self.pools.exchange(choice, limit, build, travel).await.expect("a pool");
         match exchanged {
             Ok(Ok((answer, meaning))) => {
                 request.end(Ending::Answer(meaning));
                 Ok(answer)
             }
             Ok(Err(fault)) => {
-                request.end(Ending::Broken { is_stale: fault.stale.is_some() });
+                request.end(Ending::Broken { is_stale: matches!(fault.kind, FaultKind::Stale(_)) });
                 Err(fault)
             }
             Err(_) => {
                 request.end(Ending::Late);
-                Err(Fault::passing(Error::new(Kind::Timeout, "late")))
+                Err(Fault::transient(Error::new(Kind::Timeout, "late")))
             }
         }
     }
@@ -164,8 +164,7 @@ impl Network {
             self.world.with(|state| state.model.processes[self.process].connections[connection].has_served);
         Fault {
             error: Box::new(Error::new(Kind::Connect, "lost").retryable()),
-            class: Some(Class::Transient),
-            stale: had_served.then_some(pool.number),
+            kind: if had_served { FaultKind::Stale(pool.number) } else { FaultKind::Transient },
         }
     }
 }

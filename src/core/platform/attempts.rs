@@ -1,0 +1,153 @@
+//! Owns what one call has spent on trying again: whether and when its next request is sent, and over which connections.
+//!
+//! Sends nothing and waits for nothing.
+
+use std::time::Duration;
+
+use crate::core::error::{Error, Kind};
+use crate::core::http::{Fault, FaultKind, PoolChoice};
+use crate::core::platform::retry::{
+    Failure, Policy, Quota, RetryClass, Spent, is_transient_status, resend_delay,
+};
+
+/// The attempts of one call.
+#[derive(Debug, Default)]
+pub struct Attempts {
+    retries: u32,
+    resends: u32,
+    had_free_retry: bool,
+    /// What the last retry cost.
+    pub spent: Option<Spent>,
+    /// Where the next request goes.
+    pub pool: PoolChoice,
+}
+
+/// An attempt that brought no connection.
+#[derive(Debug)]
+pub struct AttemptError {
+    pub error: Box<Error>,
+    kind: FaultKind,
+    class: RetryClass,
+}
+
+impl AttemptError {
+    /// From an answer that is a failure.
+    pub fn of_answer(error: Error, status: u16) -> Self {
+        let (kind, class) = match error.kind {
+            Kind::RateLimited => (FaultKind::Transient, RetryClass::Throttled),
+            Kind::Server | Kind::Http if is_transient_status(status) => {
+                (FaultKind::Transient, RetryClass::Transient)
+            }
+            _ => (FaultKind::Permanent, RetryClass::Transient),
+        };
+        Self { error: Box::new(error), kind, class }
+    }
+}
+
+impl From<Fault> for AttemptError {
+    fn from(Fault { error, kind }: Fault) -> Self {
+        Self { error, kind, class: RetryClass::Transient }
+    }
+}
+
+impl Attempts {
+    /// How long to wait before the next request; `None` to give up.
+    pub fn after(
+        &mut self,
+        failed: &AttemptError,
+        policy: &Policy,
+        quota: &Quota,
+        time_left: Duration,
+    ) -> Option<Duration> {
+        let AttemptError { error, kind, class } = failed;
+        self.pool = PoolChoice::Current;
+        match *kind {
+            FaultKind::Permanent => return None,
+            FaultKind::Transient => {}
+            FaultKind::Unprocessed(pool) => {
+                self.pool = pool;
+                let delay = resend_delay(self.resends, policy.jitter).filter(|delay| *delay < time_left);
+                if let Some(delay) = delay
+                    && quota.may_resend()
+                {
+                    self.resends += 1;
+                    return Some(delay);
+                }
+            }
+            FaultKind::Stale(pool) => {
+                // The last try keeps away from the pool, where more connections may have died with this one.
+                if self.retries + 1 >= policy.max_retries {
+                    self.pool = PoolChoice::InsteadOf(pool);
+                }
+                // The platform has not failed, so the first one costs neither quota nor backoff. It is one of the call's
+                // retries all the same, and one is granted where there are none.
+                if !self.had_free_retry && self.retries < policy.max_retries.max(1) {
+                    self.had_free_retry = true;
+                    self.retries += 1;
+                    return Some(Duration::ZERO);
+                }
+            }
+        }
+        let failure =
+            Failure { class: *class, retry_after: error.retry_after, retries: self.retries, time_left };
+        let delay = policy.delay(failure)?;
+        self.spent = Some(quota.spend(*class)?);
+        self.retries += 1;
+        Some(delay)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEFT: Duration = Duration::from_secs(20);
+
+    fn lost(kind: FaultKind) -> AttemptError {
+        let error = Box::new(Error::new(Kind::Connect, "lost").retryable());
+        AttemptError { error, kind, class: RetryClass::Transient }
+    }
+
+    #[test]
+    fn what_was_not_processed_costs_no_retry_and_has_an_end() {
+        let (policy, quota) = (Policy { max_retries: 0, jitter: || 1.0 }, Quota::new(100));
+        let mut attempts = Attempts::default();
+        let mut next = || {
+            let unprocessed = lost(FaultKind::Unprocessed(PoolChoice::Alone));
+            attempts
+                .after(&unprocessed, &policy, &quota, LEFT)
+                .map(|delay| (delay.as_millis(), attempts.pool))
+        };
+        assert_eq!(next(), Some((0, PoolChoice::Alone)));
+        assert_eq!(next(), Some((50, PoolChoice::Alone)));
+        assert_eq!(next(), Some((150, PoolChoice::Alone)));
+        assert_eq!(next(), None);
+        assert!(attempts.spent.is_none());
+    }
+
+    #[test]
+    fn a_server_that_processes_nothing_is_asked_as_often_as_any_that_fails() {
+        let (policy, quota) = (Policy { max_retries: 2, jitter: || 0.0 }, Quota::new(1));
+        let calls = (0..10).map(|_| {
+            let mut attempts = Attempts::default();
+            let unprocessed = || lost(FaultKind::Unprocessed(PoolChoice::Alone));
+            let again = || attempts.after(&unprocessed(), &policy, &quota, LEFT);
+            1 + std::iter::from_fn(again).count()
+        });
+        assert_eq!(calls.collect::<Vec<_>>(), [5, 3, 3, 3, 3, 3, 3, 3, 3, 3]);
+    }
+
+    #[test]
+    fn a_stale_connection_costs_one_free_retry_and_the_last_try_avoids_its_pool() {
+        let (policy, quota) = (Policy { max_retries: 2, jitter: || 1.0 }, Quota::new(100));
+        let mut attempts = Attempts::default();
+        let pool = std::num::NonZeroU32::MIN;
+        let mut next = || {
+            let stale = lost(FaultKind::Stale(pool));
+            attempts.after(&stale, &policy, &quota, LEFT).map(|delay| (delay.as_millis(), attempts.pool))
+        };
+        assert_eq!(next(), Some((0, PoolChoice::Current)));
+        assert_eq!(next(), Some((100, PoolChoice::InsteadOf(pool))));
+        assert_eq!(next(), None);
+    }
+}
