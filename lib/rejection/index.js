@@ -74,17 +74,14 @@ function isReturnedRejection(value, reading) {
 function isRejectedAnswer(value, reading) {
   if (!isObject(get(value, 'headers'))) return false
   const statuses = [get(value, 'status'), get(value, 'statusCode')]
-  const isUnauthorized = statuses.some(isUnauthorizedStatus)
+  if (statuses.some(isUnauthorizedStatus)) {
+    return parts.isAnswer(value) && !hasOtherReason([reading.failure(value)], reading)
+  }
   const status = statuses.map(parts.toStatus).find(Boolean)
-  if ((!isUnauthorized && !BODY_STATUSES.includes(status)) || !parts.isAnswer(value)) return false
-  if (isUnauthorized) return !hasOtherReason([reading.failure(value)], reading)
-  const bodies = [get(value, 'data'), get(value, 'body')].filter(
-    body => !isNothing(body) && !parts.isStream(body),
-  )
-  return (
-    bodies.some(body => isRejectingBody(status, body, reading)) &&
-    !parts.isFromElsewhere(value, reading.request)
-  )
+  if (!BODY_STATUSES.includes(status)) return false
+  const rejects = body => !isNothing(body) && !parts.isStream(body) && isRejectingBody(status, body, reading)
+  if (!rejects(get(value, 'data')) && !rejects(get(value, 'body'))) return false
+  return parts.isAnswer(value) && !parts.isFromElsewhere(value, reading.request)
 }
 
 function isRejectingBody(status, body, reading) {
@@ -94,6 +91,8 @@ function isRejectingBody(status, body, reading) {
 
 /** What was returned without its answer: a body, or a result that is an error and nothing else. */
 function isRejectedResult(value, reading) {
+  // Nearly all results have none of these, and are not to pay for those that have.
+  if (!('error' in value || 'errors' in value || 'graphQLErrors' in value)) return false
   const error = get(value, 'error')
   if (typeof error === 'string' && get(value, 'ok') === false) return hasWord([value], undefined, reading)
   if (!isNothing(get(value, 'data')) || !isErrorAlone(value, error)) return false
