@@ -1,9 +1,11 @@
 // Names: lookups that wait for nobody else's, their failures in words, and a name that moves to another address.
 
+const net = require('node:net')
+const { networkInterfaces } = require('node:os')
 const { createAuthority } = require('./support/certificates')
-const { answer, startServer } = require('./support/http-rigs')
+const { answer, startProxy, startServer } = require('./support/http-rigs')
 const { startNames } = require('./support/names')
-const { activeBody, closeRigs, deferred, startChild } = require('./support/rigs')
+const { activeBody, closeRigs, deferred, startChild, track } = require('./support/rigs')
 const { testsWith } = require('./support/tools')
 
 /** How much later than without any trouble a call may settle. */
@@ -315,6 +317,82 @@ withNames('a thread that the system refuses', () => {
       expect(told.message).toContain('ulimit -u')
       expect(told.cause).toContain('the system refused a thread')
       expect(token).toBe('token-of-/connections/u3/slack')
+    },
+    LIMIT_MS,
+  )
+})
+
+withNames('a name whose first address is dead', () => {
+  /** A server that takes no connection: its queue is full and nobody accepts, so that Linux drops what comes. */
+  async function startSilent(host, port) {
+    function script({ host, port }) {
+      const server = require('node:net').createServer()
+      server.listen({ host, port, backlog: 1 }, () => {
+        require('node:fs').writeSync(1, 'listening\n')
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0)
+      })
+    }
+    await startChild(script, { host, port }).printed(1)
+    const isTaken = () =>
+      new Promise(resolve => {
+        const socket = net.connect({ host, port }).on('error', () => {})
+        track({ close: async () => socket.destroy() })
+        socket.on('connect', () => resolve(true)).setTimeout(500, () => resolve(false))
+      })
+    while (await isTaken());
+  }
+
+  /** How long two calls took, of which each opens a connection. */
+  async function script({ root, keys, ...options }) {
+    const { XkitClient } = require(root)
+    const xkit = new XkitClient({ ...keys, proxy: false, maxRetries: 0, http2: false, ...options })
+    const took = []
+    for (const user of ['u1', 'u2']) {
+      const begin = performance.now()
+      await xkit.getAccessToken(user, 'slack')
+      took.push(performance.now() - begin)
+    }
+    console.log(JSON.stringify(took))
+    process.exit()
+  }
+
+  // Some containers have no IPv6, not even on the loopback.
+  const hasIpv6 = Object.values(networkInterfaces()).some(all => all.some(({ address }) => address === '::1'))
+  // Half of connectTimeoutMs.
+  const LONG_MS = 20_000
+  const PLATFORM = { name: 'platform.test', proxied: false }
+  const PROXY = { name: 'proxy.test', proxied: true }
+
+  const REFUSED = [PLATFORM, PROXY].map(whose => ['refuses', '127.0.0.2,127.0.0.1', undefined, whose])
+  const SILENT = [PLATFORM, PROXY].map(whose => ['is silent', '::1,127.0.0.1', '::1', whose])
+
+  test.each([...REFUSED, ...(hasIpv6 ? SILENT : [])])(
+    'and %s (%s) is reached by the next one, long before the limit (%#)',
+    async (_what, addresses, silent, { name, proxied }) => {
+      const names = startNames()
+      // Every answer ends its connection, so that each call needs a new one.
+      const handler = (request, response, entry) => {
+        response.setHeader('connection', 'close')
+        answer(request, response, entry)
+      }
+      const platform = await startServer({ identity, protocols: ['http/1.1'], handler })
+      const proxy = await startProxy({ to: platform.port })
+      names.set({ 'platform.test': '127.0.0.1', [name]: addresses })
+      if (silent) await startSilent(silent, (proxied ? proxy : platform).port)
+      const input = {
+        ca,
+        baseUrl: `https://platform.test:${platform.port}`,
+        proxy: proxied && `http://proxy.test:${proxy.port}`,
+        connectTimeoutMs: 2 * LONG_MS,
+        attemptTimeoutMs: 60_000,
+        timeoutMs: 80_000,
+      }
+
+      const took = await outcome(startChild(script, input, { env: names.env }))
+
+      expect(Math.max(...took)).toBeLessThan(LONG_MS)
+      expect(platform.requests.count).toBe(2)
+      expect(proxy.connects.count).toBe(proxied ? 2 : 0)
     },
     LIMIT_MS,
   )
