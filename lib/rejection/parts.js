@@ -26,15 +26,16 @@ const ANSWER_FIELDS = named(`
   status statusCode statusText statusMessage ok type headers rawHeaders trailers data body rawBody bodyText bodyAsText
   parsedBody text _data opaque context config request req res response options method httpVersion cookies url requestUrl
   redirected redirects redirectUrls isFromCache ip retryCount size timing timings duration elapsed elapsedTime
-  responseTime`)
+  responseTime error result requestUrls retries socketErrorRetries parsedHeaders blobBody readableStreamBody`)
 /** The fields of a result that is wholly errors. */
-const RESULT_FIELDS = [...ANSWER_FIELDS, ...ENTRIES, 'extensions']
+const RESULT_FIELDS = [...ANSWER_FIELDS, ...ENTRIES, ...named('extensions success requestId request_id')]
 /** The fields with which services describe an error of a request. An entry that has others is about something else. */
 const ERROR_FIELDS = named(`
   ${[...STATUSES, ...NUMBERS].join(' ')} type errorType error_type name __typename .tag error err ok success reason
   category domain location locationType severity retryable message title detail details description error_description
   error_uri errorMessage error_message userMessage developerMessage debugMessage extensions locations path links meta
-  source fields field param help documentation_url moreInfo info requestId request_id timestamp data http`)
+  source fields field param help help_url extendedHelp documentation_url moreInfo info phrase instance errorInfo
+  context_info debugInfo traceId requestId request_id timestamp data http`)
 
 /** One judgement's reading: each text counts against a budget for all. */
 class Reading {
@@ -125,7 +126,8 @@ function allEntriesOf(body) {
 
 /** Whether nothing but errors came: then these are about the request, and not about a part of what it did. */
 function isWhollyErrors(body) {
-  return hasOnly(body, RESULT_FIELDS)
+  const success = get(body, 'success') ?? false
+  return success === false && hasOnly(body, RESULT_FIELDS)
 }
 
 /** Whether an entry is about the request, as far as its fields tell. */
