@@ -103,6 +103,11 @@ describe('a returned answer', () => {
         ['a Response', response(401)],
         ['status beside plain headers', { status: 401, headers: {}, data: {} }],
         ['status beside a Map', { status: 401, headers: new Map() }],
+        ['an answer of a typed client', { statusCode: 401, result: null, headers: {} }],
+        [
+          'an answer with the course of its request',
+          { status: 401, headers: {}, data: '', opaque: null, url: '', requestUrls: ['a'], retries: 0 },
+        ],
         [
           'an answer to which an interceptor added',
           { status: 401, headers: {}, config: {}, request: {}, id: 7 },
