@@ -1,7 +1,7 @@
 // A polluted Object.prototype, whose fields `process.env[name]` and `options[name]` also find: it redirects nobody. In child
 // processes, since it would meet every other test.
 
-const { mkdtempSync, rmSync, writeFileSync } = require('node:fs')
+const { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } = require('node:fs')
 const { tmpdir } = require('node:os')
 const path = require('node:path')
 const { act, closeRigs, startChild, startRawServer, track } = require('./support/rigs.js')
@@ -128,4 +128,23 @@ test('the environment that is inherited changes no path, no cache and no command
     '/contexts/c1/connections/slack',
   ])
   expect(attacker.received().toString()).toBe('')
+})
+
+test('nothing else reads the environment', () => {
+  const root = path.join(__dirname, '..')
+  const files = ['lib', 'cli', 'bin', 'emulator'].flatMap(folder =>
+    readdirSync(path.join(root, folder), { recursive: true }).map(file => path.join(folder, file)),
+  )
+  const readers = files
+    .filter(file => file.endsWith('.js'))
+    .filter(file =>
+      /process\.env\b|\benv\b[^\n]*= process\b/.test(readFileSync(path.join(root, file), 'utf8')),
+    )
+  expect(readers.map(file => file.replaceAll(path.sep, '/')).sort()).toEqual([
+    // Sets a variable for a moment, and reads its own.
+    'cli/doctor/environment.js',
+    // Hands all of them to a child process.
+    'cli/doctor/network.js',
+    'lib/environment.js',
+  ])
 })
