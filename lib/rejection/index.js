@@ -5,18 +5,7 @@
 const parts = require('./parts.js')
 const words = require('./words.js')
 
-const {
-  ANSWER_STATUSES,
-  ERROR_FIELDS,
-  NUMBERS,
-  Reading,
-  STATUSES,
-  get,
-  isForeign,
-  isNothing,
-  isObject,
-  named,
-} = parts
+const { NUMBERS, Reading, STATUSES, get, isForeign, isNothing, isObject, named } = parts
 
 const UNAUTHORIZED = 401
 const FORBIDDEN = 403
@@ -109,7 +98,7 @@ function isErrorAlone(value, error) {
     const hasAnswer = isObject(get(get(value, 'response'), 'headers'))
     return parts.isError(error) || 'data' in value || hasAnswer || Object.keys(value).length === 1
   }
-  if (typeof get(value, 'error_description') === 'string') return parts.hasOnly(value, ERROR_FIELDS)
+  if (typeof get(value, 'error_description') === 'string') return parts.hasOnly(value, parts.ERROR_FIELDS)
   return 'error' in value && parts.hasOnly(value, PAIR) && parts.isAnswer(get(value, 'response'))
 }
 
@@ -156,7 +145,7 @@ function isRejectedFailure(failure, reading) {
 /** A 401 in a status of the failure or of its answer; in a code or a body, where no other status stands beside it. */
 function hasUnauthorizedStatus({ value, answers, bodies, httpStatus }) {
   const has = names => each => names.some(name => isUnauthorizedStatus(get(each, name)))
-  if (has(STATUSES)(value) || answers.some(has(ANSWER_STATUSES))) return true
+  if (has(STATUSES)(value) || answers.some(has(parts.ANSWER_STATUSES))) return true
   if (httpStatus >= 300) return false
   const nodes = bodies.flatMap(body => [body, get(body, 'error')]).filter(isForeign)
   return has(NUMBERS)(value) || nodes.some(has([...STATUSES, ...NUMBERS]))
