@@ -473,6 +473,8 @@ describe('wrong arguments', () => {
   test.each([
     ['an init that is none', ['u1', 'slack', 'http://127.0.0.1', 'POST']],
     ['an owner that is none', [7, 'slack', 'http://127.0.0.1']],
+    ['no input', ['u1', 'slack']],
+    ['an input that is none', ['u1', 'slack', 7]],
     ['a signal that is none', ['u1', 'slack', 'http://127.0.0.1', { signal: {} }]],
   ])('such as %s reject, and nothing is sent', async (_what, args) => {
     const { platform, xkit } = await startBoth()

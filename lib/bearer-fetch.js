@@ -5,7 +5,7 @@
 const dns = require('node:dns')
 // Not the global ones, which tests replace by a fake.
 const { clearTimeout, setTimeout } = require('node:timers')
-const { invalidValue, requireObject } = require('./checks.js')
+const { invalidValue, requireObject, requireString } = require('./checks.js')
 const { toError } = require('./errors.js')
 const { BODY_STATUSES, isRejectedBody, isRejection } = require('./rejection/index.js')
 
@@ -87,6 +87,7 @@ function isOneShot(body) {
 // Where a token may go.
 
 function readUrl(input) {
+  if (typeof input !== 'object' || input === null) requireString('input', input)
   try {
     return new URL(input)
   } catch {
