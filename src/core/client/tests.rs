@@ -10,8 +10,9 @@ use tokio::time::sleep;
 
 use super::*;
 use crate::core::clock::Now;
+use crate::core::http::answer::Body;
 use crate::core::http::pool::PoolNumber;
-use crate::core::http::{Answer, Body, Exchange, Fault, FaultKind, PoolChoice};
+use crate::core::http::{Answer, Exchange, Fault, FaultKind, PoolChoice};
 use crate::core::platform::endpoint::{Endpoint, Paths};
 use crate::core::platform::{self, Platform};
 use crate::core::tokens::cache;

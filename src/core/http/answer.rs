@@ -1,9 +1,11 @@
-//! Owns what came back: the status, the body where one is needed, and the headers that count.
+//! Owns the answer: its status, its body where one is needed, and the headers that count; and their limits.
 
 use std::ops::Deref;
 use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
+use reqwest::{Response, Version};
+use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 /// Largest body that is read; a connection's is about 1 KiB.
@@ -12,14 +14,17 @@ pub const MAX_BODY_BYTES: usize = 256 * 1024;
 pub const MAX_HEADERS: usize = 100;
 /// Longest head of an answer, as in Node.
 pub const MAX_HEAD_BYTES: usize = 16 * 1024;
+/// How much is read of a body that nobody needs, and for how long.
+const MAX_DRAINED_BYTES: usize = 64 * 1024;
+const MAX_DRAINING: Duration = Duration::from_millis(100);
 
-/// What the platform answered, as far as anything depends on it.
+/// An answer of the platform.
 #[derive(Debug)]
 pub struct Answer {
     /// HTTP status.
     pub status: u16,
-    /// The body, whole, of a 2xx or a 404. Empty for other statuses, which say all by themselves, and for a 404 whose
-    /// body is too large to be the platform's.
+    /// The whole body of a 2xx or a 404. Empty for other statuses, which say everything, and for a 404 whose body is too large
+    /// to be the platform's.
     pub body: Body,
     /// `Retry-After`, read.
     pub retry_after: Option<Duration>,
@@ -27,7 +32,7 @@ pub struct Answer {
     pub request_id: Option<String>,
 }
 
-/// What was received of a body: one piece as it came, as most are, or several that are put together.
+/// A body: most come in one piece and are kept as they came, others are joined.
 #[derive(Debug)]
 pub enum Body {
     Received(Bytes),
@@ -86,6 +91,41 @@ pub fn read_retry_after<'a>(
     let read_date = |text: &str| httpdate::parse_http_date(text.trim()).ok();
     let sent = date.and_then(|date| str::from_utf8(date).ok()).and_then(read_date).unwrap_or(now);
     Some(read_date(text)?.duration_since(sent).unwrap_or_default())
+}
+
+/// Reads the whole body; `None` if it is over the limit.
+pub async fn read_body(mut response: Response) -> Result<Option<Body>, reqwest::Error> {
+    let expected = response.content_length().unwrap_or_default();
+    if expected > MAX_BODY_BYTES as u64 {
+        return Ok(None);
+    }
+    let mut body = Body::default();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > MAX_BODY_BYTES {
+            return Ok(None);
+        }
+        body.push(chunk, expected as usize);
+    }
+    Ok(Some(body))
+}
+
+/// Reads a body that nobody needs, within bounds. Over HTTP/1.1 the connection can be used again only if its answer was read to
+/// the end, and a platform in trouble should not meet a handshake for each error that it gives.
+pub async fn drain(mut response: Response) {
+    let expected = response.content_length().unwrap_or_default();
+    if response.version() == Version::HTTP_2 || expected > MAX_DRAINED_BYTES as u64 {
+        return;
+    }
+    let read = async {
+        let mut drained = 0;
+        while let Ok(Some(chunk)) = response.chunk().await {
+            drained += chunk.len();
+            if drained > MAX_DRAINED_BYTES {
+                return;
+            }
+        }
+    };
+    let _ = timeout(MAX_DRAINING, read).await;
 }
 
 #[cfg(test)]

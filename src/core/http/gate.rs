@@ -1,5 +1,5 @@
-//! Lets connections over TLS be opened in turns, as a layer around reqwest's connector. One goes first: with HTTP/2 the
-//! rest of a cold burst fits on it, and with HTTP/1.1 most find that a connection came free while they waited.
+//! Owns the order in which connections over TLS are opened, as a layer around reqwest's connector. One is opened first: with
+//! HTTP/2 it carries the rest of a cold burst, and with HTTP/1.1 most requests get a connection that came free meanwhile.
 
 use std::error;
 use std::fmt;
@@ -18,9 +18,9 @@ use tower_service::Service;
 
 use super::pool::Connections;
 
-/// Connections that are opened at once, as soon as the platform is known to speak HTTP/1.1.
+/// Connections opened at once, as soon as the platform is known to speak HTTP/1.1.
 const MAX_OPENING: usize = 16;
-/// How long a connection waits for its turn before it is opened out of turn, since the others may hang.
+/// How long a connection waits for its turn before it is opened without one, since those before it may hang.
 pub const MAX_WAIT: Duration = Duration::from_secs(1);
 
 type BoxError = Box<dyn error::Error + Send + Sync>;
@@ -33,16 +33,16 @@ enum Turn {
 }
 
 tokio::task_local! {
-    /// Set while a request is polled. hyper's pool goes on opening a connection in a task of its own when its request
-    /// got another one: there it is not set. The turn of an HTTP/2 connection stays here until the request is answered,
-    /// which is when the connection can be shared.
+    /// Set while a request is polled. When a request gets another connection, hyper's pool goes on opening its own in a task:
+    /// there this is not set. It holds the turn of an HTTP/2 connection until the request is answered, which is when the
+    /// connection can be shared.
     static HELD: HeldTurn;
 }
 
-/// The turn that a request holds on to.
+/// The turn that a request holds.
 type HeldTurn = std::cell::Cell<Option<Turn>>;
 
-/// Runs a request whose connections wait for their turn as long as it does.
+/// Runs a request. Its connections wait for their turn as long as the request is polled.
 pub fn waiting<F: Future>(request: F) -> impl Future<Output = F::Output> {
     HELD.scope(HeldTurn::default(), request)
 }
@@ -54,7 +54,7 @@ pub struct Gate(Arc<Turns>);
 #[derive(Debug)]
 struct Turns {
     free: Arc<Semaphore>,
-    /// Read by those that are opened out of turn, for as long as that takes.
+    /// Read-locked while a connection is opened out of turn.
     out_of_turn: Arc<RwLock<()>>,
     is_wide: AtomicBool,
     limit: Duration,
@@ -76,7 +76,7 @@ impl Gate {
 }
 
 impl Turns {
-    /// Waits for a turn, up to a limit.
+    /// Waits for a turn, up to [`MAX_WAIT`].
     async fn wait(&self) -> Result<Turn, Unwanted> {
         let mut turn = std::pin::pin!(timeout(MAX_WAIT, self.turn()));
         let turn = poll_fn(|context| match HELD.try_with(|_| ()) {
@@ -89,14 +89,14 @@ impl Turns {
         })
     }
 
-    /// Those out of turn come first: when they are there, few others are needed.
+    /// Waits for those that are opened out of turn too: once they are open, few more are needed.
     async fn turn(&self) -> Turn {
         let permit = Arc::clone(&self.free).acquire_owned().await.ok();
         drop(self.out_of_turn.write().await);
         Turn::In { _permit: permit }
     }
 
-    /// A connection is there: what becomes of its turn depends on what the platform speaks.
+    /// A connection is open: over HTTP/2 its request keeps the turn, over HTTP/1.1 the gate opens wide.
     fn opened(&self, is_http2: bool, turn: Turn) {
         if is_http2 {
             let _ = HELD.try_with(|held| held.set(Some(turn)));
@@ -114,7 +114,7 @@ impl<S> Layer<S> for Gate {
     }
 }
 
-/// A connector behind the gate. reqwest copies it half a dozen times for each request, so that a copy has to cost little.
+/// A connector behind the gate. reqwest clones it half a dozen times for each request, so a clone is one reference.
 #[derive(Debug)]
 pub struct Gated<S>(Arc<(S, Arc<Turns>)>);
 
@@ -168,7 +168,7 @@ impl fmt::Display for ConnectTimedOut {
 
 impl error::Error for ConnectTimedOut {}
 
-/// Nobody waits for the connection any more.
+/// The request got another connection, so nobody waits for this one.
 #[derive(Debug)]
 struct Unwanted;
 

@@ -1,5 +1,4 @@
-//! What the client shows of itself to a platform that asks: its certificate, whose key never leaves this module, and the
-//! words for a platform that wants another one.
+//! Owns the client certificate, whose key never leaves this module, and the words for a platform that demands another one.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,8 +14,8 @@ use super::pem::{plain_pem, without_mark};
 use crate::core::error::Error;
 use crate::core::secret::Secret;
 
-/// What a server says that has asked for a certificate, and got none or a wrong one. TLS 1.2 does not know the first; there
-/// OpenSSL sends the second.
+/// The alerts of a server that asked for a certificate and got none, or a wrong one. TLS 1.2 does not have the first; OpenSSL
+/// sends the second instead.
 pub const CERTIFICATE_ALERTS: &[AlertDescription] = &[
     AlertDescription::CertificateRequired,
     AlertDescription::HandshakeFailure,
@@ -30,7 +29,7 @@ pub const CERTIFICATE_ALERTS: &[AlertDescription] = &[
     AlertDescription::AccessDenied,
 ];
 
-/// The options `cert` and `key`, as PEM. Neither is printed: a file that holds both is often given for each.
+/// The options `cert` and `key`, as PEM. Neither is printed, since many give the same file, with both in it, for each.
 #[derive(Clone, Debug, Default)]
 pub struct Pem {
     /// The certificate, and those between it and its authority.
@@ -40,7 +39,7 @@ pub struct Pem {
 }
 
 impl Pem {
-    /// Reads both, so that a pair that is of no use shows at construction.
+    /// Reads both, so that a wrong pair is an error at construction.
     pub fn read(&self) -> Result<Identity, Error> {
         let pair = match (&self.cert, &self.key) {
             (None, None) => None,
@@ -102,7 +101,7 @@ impl Identity {
         self.pair.is_some()
     }
 
-    /// What a server's alert says of the client's certificate; `None` where it is about something else.
+    /// What a server's alert says about the client certificate; `None` for an alert about something else.
     pub fn explain(&self, alert: AlertDescription) -> Option<&'static str> {
         let is_about_it = CERTIFICATE_ALERTS.contains(&alert) && self.was_asked.load(Ordering::Relaxed);
         is_about_it.then_some(if self.pair.is_some() {
@@ -112,7 +111,7 @@ impl Identity {
         })
     }
 
-    /// What may be why a server hung up without a word, after it had asked for a certificate.
+    /// A possible reason why a server hung up without an alert, after it had asked for a certificate.
     pub fn suspicion(&self) -> &'static str {
         match (self.was_asked.load(Ordering::Relaxed), &self.pair) {
             (false, _) => "",

@@ -1,4 +1,5 @@
-//! Owns the pools of connections. They have numbers, since what went wrong in one says nothing of the next.
+//! Owns the pools of connections, and which one a request uses. A pool is one client of reqwest; it has a number, by which a
+//! fault says which pool to avoid.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -13,8 +14,7 @@ use tokio::time::{Instant, timeout};
 
 use crate::core::mutation::{self, Mutation};
 
-/// Most connections of a pool that are remembered. Beyond them all are forgotten, which costs each that still lives a free
-/// retry at most.
+/// Connections that are remembered per pool. Beyond so many all are forgotten, which costs each live one a free retry at most.
 const MAX_REMEMBERED: usize = 4096;
 
 /// Which of a client's pools.
@@ -32,7 +32,7 @@ pub enum PoolChoice {
     Alone,
 }
 
-/// One pool, and what is known of its connections. The client is what opens them.
+/// One pool: the client that opens its connections, and what is known of them.
 #[derive(Debug)]
 pub struct Pool<C = reqwest::Client> {
     pub number: PoolNumber,
@@ -43,13 +43,13 @@ pub struct Pool<C = reqwest::Client> {
 }
 
 impl<C> Pool<C> {
-    /// How many whole answers came so far, which tells that the connections live.
-    pub fn answers(&self) -> u64 {
+    /// How many whole answers came, which tells whether its connections live.
+    fn answers(&self) -> u64 {
         self.answers.load(Ordering::Relaxed)
     }
 }
 
-/// The pool in use. Those that were left live on for the requests that still use them.
+/// The pool in use. A pool that was left lives on for the requests that still use it.
 #[derive(Debug)]
 pub struct Pools<C = reqwest::Client> {
     current: Mutex<Option<Arc<Pool<C>>>>,
@@ -58,7 +58,7 @@ pub struct Pools<C = reqwest::Client> {
 }
 
 impl<C> Pools<C> {
-    /// No pool yet. One that has reached the age is left, so that no connection gets a new request that is older.
+    /// Without a pool yet. A pool is left at `max_age`, so that no older connection gets a new request.
     pub fn new(max_age: Duration) -> Self {
         Self { current: Mutex::default(), built: AtomicU32::default(), max_age }
     }
@@ -85,7 +85,7 @@ impl<C> Pools<C> {
             }
             Ok(Err(_)) => {}
             Err(_) if mutation::is(Mutation::AnyPoolIsLeft) => drop(lock(&self.current).take()),
-            // A frozen connection looks just so, unless others of the pool answered meanwhile.
+            // The connection may be frozen, unless the pool brought other answers meanwhile.
             Err(_) if pool.answers() == answers => self.leave(pool.number),
             Err(_) => {}
         }
@@ -107,7 +107,8 @@ impl<C> Pools<C> {
         Some(pool)
     }
 
-    /// A pool without a connection yet. It takes the place of the one to avoid, or nobody else gets to use it.
+    /// A pool without a connection yet. It takes the place of the one to avoid if that is still in use; else no other request
+    /// uses it.
     fn fresh(&self, avoid: PoolNumber, build: impl FnOnce(Connections) -> Option<C>) -> Option<Arc<Pool<C>>> {
         let pool = self.build(build)?;
         let mut current = lock(&self.current);
@@ -119,7 +120,7 @@ impl<C> Pools<C> {
         Some(pool)
     }
 
-    /// Leaves a pool to those who use it now, unless that has happened already.
+    /// Leaves a pool to the requests that use it now, if it is still the one in use.
     pub fn leave(&self, number: PoolNumber) {
         let left = lock(&self.current).take_if(|pool| pool.number == number);
         // Closes its idle connections, outside the lock.

@@ -1,4 +1,4 @@
-//! Which proxy, if any, stands between the client and the platform. Decided once, since a client has one target.
+//! Owns which proxy, if any, a client uses for the platform. Decided once, since a client has one target.
 
 use std::net::IpAddr;
 
@@ -13,7 +13,7 @@ use crate::core::secret::{Secret, basic_authorization};
 /// What messages call it.
 pub const OPTION: &str = "proxy";
 
-/// What the options and the environment say of a proxy.
+/// The proxy that the options or the environment name.
 #[derive(Clone, Debug)]
 pub struct ProxySetting {
     /// The proxy's URL, perhaps with a password.
@@ -22,7 +22,7 @@ pub struct ProxySetting {
     pub no_proxy: String,
 }
 
-/// An HTTP proxy that requests are tunnelled through.
+/// An HTTP proxy, through which requests are tunnelled.
 #[derive(Clone, Debug)]
 pub struct Proxy {
     /// Without user name and password.
@@ -49,17 +49,26 @@ impl Proxy {
         self.url.scheme() == "https"
     }
 
-    /// What the proxy is told of who asks.
+    /// The `Proxy-Authorization` header; `None` without user name and password.
     pub fn authorization(&self) -> Option<HeaderValue> {
         let (name, password) = self.credentials.as_ref()?;
         basic_authorization(name, password.expose())
+    }
+
+    /// The proxy as reqwest takes it, for requests over TLS alone.
+    pub fn tunnel(&self) -> Option<reqwest::Proxy> {
+        let tunnel = reqwest::Proxy::https(self.url.clone()).ok()?;
+        Some(match self.authorization() {
+            Some(authorization) => tunnel.custom_http_auth(authorization),
+            None => tunnel,
+        })
     }
 
     fn parse(text: &str) -> Result<Self, Error> {
         let refuse = |problem: &str| {
             Err(Error::option(OPTION, format!("{problem}: use a URL such as http://proxy.example.com:3128")))
         };
-        // `host:port` alone is what many environments hold.
+        // Many environments hold `host:port` alone.
         let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
         if !is_encoded(&text) {
             return Err(Error::option(

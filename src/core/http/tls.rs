@@ -1,4 +1,4 @@
-//! Which certificates are trusted, and why a handshake failed, in words.
+//! Owns which certificates are trusted, and the words for a handshake that failed.
 //!
 //! rustls with ring, and with more signatures than ring verifies; TLS 1.2 and 1.3; the Mozilla roots compiled in, so that
 //! no system store is needed.
@@ -27,7 +27,7 @@ use crate::core::error::Error;
 pub struct Roots {
     /// The option `ca`: every one must be a certificate.
     pub ca: Vec<String>,
-    /// What Node itself trusts besides: whatever is unreadable in it, Node ignores too.
+    /// What Node itself trusts besides. Node ignores what it cannot read, so we do too.
     pub node: Vec<String>,
     /// Whether `node` is the whole set that Node trusts, in place of the roots compiled in.
     pub node_is_complete: bool,
@@ -72,7 +72,7 @@ impl Trust {
         Error::option("ca", "must hold PEM certificates (-----BEGIN CERTIFICATE----- …) and nothing else")
     }
 
-    /// The TLS configuration of a client that trusts these roots, and shows this of itself.
+    /// The TLS configuration of a client that trusts these roots and has this certificate.
     pub fn client_config(&self, identity: Arc<Identity>) -> Result<ClientConfig, rustls::Error> {
         let provider = Arc::new(CryptoProvider {
             signature_verification_algorithms: ALGORITHMS,

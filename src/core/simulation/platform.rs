@@ -4,7 +4,8 @@ use super::chance;
 use super::plan::{KINDS, Millis, PLACES, Plan, SLUGS, Status, Weather};
 use crate::core::connection::Unavailable;
 use crate::core::error::Kind;
-use crate::core::http::{Answer, Body};
+use crate::core::http::Answer;
+use crate::core::http::answer::Body;
 
 /// Which connection of all.
 pub type Which = usize;

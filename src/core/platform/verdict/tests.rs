@@ -8,7 +8,7 @@ use proptest::{option, sample};
 use serde_json::Value;
 
 use super::*;
-use crate::core::http::Body;
+use crate::core::http::answer::Body;
 use crate::core::platform::answer::MAX_DATE;
 
 const PATH: &str = "/api/connections/{id}/{slug}";

@@ -1,0 +1,230 @@
+//! Owns the way of one request to the platform: the client that carries it, its headers, and what its answer or its error
+//! shows.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, SystemTime};
+
+use hyper_util::client::legacy::connect::HttpInfo;
+use reqwest::header::{
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, DATE, HeaderMap, HeaderValue, RETRY_AFTER, USER_AGENT,
+};
+use reqwest::{Method, Request, Response, StatusCode, Url, Version};
+use rustls::ClientConfig;
+use tokio::time::timeout;
+
+use super::answer::{self, Answer, Body, MAX_HEAD_BYTES, MAX_HEADERS};
+use super::causes::{self, NoConnection};
+use super::fault::{Fault, FaultKind, Peer};
+use super::gate::{self, Gate};
+use super::pool::{Connections, Pool, PoolChoice};
+use super::proxy::Proxy;
+use super::refusal::{Inquiry, Refusal};
+use super::resolver::Names;
+use super::settings::Settings;
+use super::tls::Trust;
+use crate::core::resolver::Resolver;
+
+const AGENT: &str = concat!("xkit-node/", env!("CARGO_PKG_VERSION"));
+/// Idle connections are closed before common servers and balancers close theirs.
+const POOL_IDLE: Duration = Duration::from_secs(15);
+/// What h2 reads of the headers of an answer. More than [`MAX_HEAD_BYTES`], so that an answer meets that limit first: beyond
+/// its own, h2 says no more than that the stream is wrong.
+const MAX_HEADER_LIST_BYTES: u32 = 256 * 1024;
+/// Pings on HTTP/2 connections while a request waits: a connection that a middlebox froze is left after both.
+const PING_INTERVAL: Duration = Duration::from_secs(3);
+const PING_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// What the requests of a client have in common.
+#[derive(Debug)]
+pub struct Route {
+    peer: Peer,
+    is_https: bool,
+    /// Until the platform demands HTTP/1.1.
+    offers_http2: AtomicBool,
+    has_http2_answered: AtomicBool,
+    proxy: Option<Proxy>,
+    headers: HeaderMap,
+    trust: Trust,
+    tls: OnceLock<ClientConfig>,
+    inquiry: OnceLock<Inquiry>,
+    resolver: Resolver,
+    names: Names,
+}
+
+impl Route {
+    /// Builds nothing before the first request.
+    pub fn new(settings: Settings, authorization: HeaderValue) -> Self {
+        let Settings { origin, is_https, http2, connect_timeout, proxy, trust, identity, .. } = settings;
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, authorization);
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        Self {
+            peer: Peer { origin, connect_timeout, is_proxied: proxy.is_some(), identity: Arc::new(identity) },
+            is_https,
+            offers_http2: AtomicBool::new(http2),
+            proxy,
+            headers,
+            trust,
+            tls: OnceLock::new(),
+            inquiry: OnceLock::new(),
+            has_http2_answered: AtomicBool::default(),
+            names: Names::new(Resolver::system()),
+            resolver: Resolver::system(),
+        }
+    }
+
+    /// Whether a new connection offers HTTP/2.
+    pub fn offers_http2(&self) -> bool {
+        self.offers_http2.load(Ordering::Relaxed)
+    }
+
+    /// Whether the platform has answered a request over HTTP/2.
+    pub fn has_http2_answered(&self) -> bool {
+        self.has_http2_answered.load(Ordering::Relaxed)
+    }
+
+    /// The fault of a request that ended at the time limit of an attempt.
+    pub fn timed_out(&self, limit: Duration) -> Fault {
+        self.peer.timed_out(limit)
+    }
+
+    /// The TLS configuration. It outlives the pools, so that a new one resumes sessions of the last.
+    fn tls(&self) -> Option<&ClientConfig> {
+        if self.tls.get().is_none() {
+            let tls = self.trust.client_config(Arc::clone(&self.peer.identity)).ok()?;
+            return Some(self.tls.get_or_init(|| tls));
+        }
+        self.tls.get()
+    }
+
+    /// The client of a new pool. It follows no redirect, keeps no cookie, unpacks nothing and tries nothing again.
+    pub fn build_client(&self, connections: Connections) -> Option<reqwest::Client> {
+        let limit = self.peer.connect_timeout;
+        let mut tls = self.tls()?.clone();
+        if !self.offers_http2() {
+            tls.alpn_protocols = vec![b"http/1.1".to_vec()];
+        }
+        let builder = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .default_headers(self.headers.clone())
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            // All retries are ours. A limit of none spares a copy of each request besides.
+            .retry(reqwest::retry::never().max_retries_per_request(0))
+            .no_proxy()
+            .dns_resolver(self.names.clone())
+            .pool_idle_timeout(POOL_IDLE)
+            .http2_max_header_list_size(MAX_HEADER_LIST_BYTES)
+            .http2_keep_alive_interval(PING_INTERVAL)
+            .http2_keep_alive_timeout(PING_TIMEOUT);
+        let builder = match &self.proxy {
+            Some(proxy) => builder.proxy(proxy.tunnel()?),
+            None => builder,
+        };
+        // Over TLS the gate has the limit, which does not count the wait there. In clear a connection costs little and is not
+        // shared, so nobody waits for it.
+        let builder = if self.is_https {
+            builder.connect_timeout(limit + gate::MAX_WAIT).connector_layer(Gate::new(limit, connections))
+        } else {
+            builder.connect_timeout(limit)
+        };
+        builder.build().ok()
+    }
+
+    async fn send(&self, pool: &Pool, url: Url) -> Result<Response, Fault> {
+        let sent = pool.client.execute(Request::new(Method::GET, url));
+        let sent = if self.is_https { gate::waiting(sent).await } else { sent.await };
+        match sent {
+            Ok(response) => {
+                self.note(pool, &response);
+                Ok(response)
+            }
+            Err(error) if error.is_connect() => Err(self.unreachable(&error).await),
+            Err(error) => Err(self.lost(pool, &error)),
+        }
+    }
+
+    /// Remembers what an answer shows about its connection.
+    fn note(&self, pool: &Pool, response: &Response) {
+        if response.version() == Version::HTTP_2 {
+            self.has_http2_answered.store(true, Ordering::Relaxed);
+        }
+        let Some(connection) = response.extensions().get::<HttpInfo>() else { return };
+        self.names.prefer(connection.remote_addr().ip());
+        // A platform that fails is not asked again for free, so its failures do not count as served.
+        let status = response.status();
+        if !status.is_server_error() && status != StatusCode::TOO_MANY_REQUESTS {
+            pool.connections.mark(connection);
+        }
+    }
+
+    fn lost(&self, pool: &Pool, error: &reqwest::Error) -> Fault {
+        let mut fault = self.peer.lost(error);
+        if causes::wants_http1(error) {
+            self.offers_http2.store(false, Ordering::Relaxed);
+            fault.kind = FaultKind::Unprocessed(PoolChoice::Current);
+        }
+        let had_served =
+            causes::connection_of(error).is_some_and(|connection| pool.connections.is_marked(&connection));
+        if had_served && fault.kind == FaultKind::Transient {
+            fault.kind = FaultKind::Stale(pool.number);
+        }
+        fault
+    }
+
+    async fn unreachable(&self, error: &reqwest::Error) -> Fault {
+        let cause = NoConnection::read(error, self.proxy.is_some());
+        let refusal = match cause {
+            NoConnection::TunnelRefused => self.ask_the_proxy().await,
+            _ => None,
+        };
+        self.peer.unreachable(error, &cause, refusal)
+    }
+
+    /// Why the proxy refused a tunnel, as far as it says so in time.
+    async fn ask_the_proxy(&self) -> Option<Refusal> {
+        timeout(self.peer.connect_timeout, self.inquiry()?.ask()).await.ok().flatten()
+    }
+
+    fn inquiry(&self) -> Option<&Inquiry> {
+        if self.inquiry.get().is_none() {
+            let (proxy, tls, resolver) = (self.proxy.clone()?, self.tls()?.clone(), self.resolver.clone());
+            let inquiry = Inquiry::new(proxy, tls, self.peer.target()?, resolver, AGENT);
+            return Some(self.inquiry.get_or_init(|| inquiry));
+        }
+        self.inquiry.get()
+    }
+
+    /// Sends a request over a pool, and reads its answer.
+    pub async fn round_trip(&self, pool: &Pool, url: Url) -> Result<Answer, Fault> {
+        let response = self.send(pool, url).await?;
+        let headers = response.headers();
+        let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        if headers.len() > MAX_HEADERS || bytes > MAX_HEAD_BYTES {
+            return Err(self.peer.oversized_head());
+        }
+        let status = response.status().as_u16();
+        let retry_after = answer::read_retry_after(
+            headers.get_all(RETRY_AFTER).iter().map(HeaderValue::as_bytes),
+            headers.get(DATE).map(HeaderValue::as_bytes),
+            SystemTime::now(),
+        );
+        let request_id = headers.get("x-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
+        let body = match status {
+            200..=299 => self.read(response).await?.ok_or_else(|| self.peer.oversized_body(status))?,
+            404 => self.read(response).await?.unwrap_or_default(),
+            _ => {
+                answer::drain(response).await;
+                Body::default()
+            }
+        };
+        Ok(Answer { status, body, retry_after, request_id })
+    }
+
+    async fn read(&self, response: Response) -> Result<Option<Body>, Fault> {
+        answer::read_body(response).await.map_err(|error| self.peer.lost(&error))
+    }
+}
