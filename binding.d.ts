@@ -15,12 +15,15 @@ export interface BindingCacheLimits {
   redis?: BindingRedis
 }
 
-/** What a call is to be, beside the number of its owner's kind. */
-export declare const enum BindingCallFlag {
-  /** Not from the cache. */
-  Fresh = 4,
+/** What a call asks for, besides whose token of which connector. */
+export interface BindingCallOptions {
+  timeoutMs?: number
+  /** Skip the cache, and share no request that began earlier. */
+  fresh?: boolean
+  /** A token that a service rejected: another one is wanted. */
+  rejectedToken?: string
   /** The whole connection, in place of its token. */
-  WholeConnection = 8,
+  wantsConnection?: boolean
 }
 
 /** The facade has checked that each field has this type and, for a number, its range. */
@@ -86,26 +89,18 @@ export interface BindingFleetStats {
   lastError?: string
 }
 
-/** A call that was answered from the cache, at once. */
-export interface BindingHit {
-  accessToken: string
-  /** Milliseconds for which the token may be given out without asking again. */
-  validForMs: number
-}
-
 export interface BindingNodeRoots {
   pem: Array<string>
   /** Whether these are all that Node trusts, in place of the roots compiled in. */
   isComplete: boolean
 }
 
-/**
- * How a call ended, unless it ended with a token: then that is all that crosses. A connection that is unavailable comes
- * with the error for whoever wants its token.
- */
+/** How a call ended. A connection that is unavailable comes with the error for a caller who wants its token. */
 export interface BindingOutcome {
-  attempts: number
-  coalesced: boolean
+  /** Where the caller wants the token alone. */
+  accessToken?: string
+  /** Milliseconds for which a cached token may be served without another call; absent unless it came from the cache. */
+  validForMs?: number
   connection?: BindingConnection
   error?: BindingError
 }
@@ -149,24 +144,30 @@ export interface BindingStats {
 }
 
 /**
- * One call: its number, or what is known at once: a cached token, a cached connection, what is wrong. Its result comes later:
- * the token, or an outcome. With a `rejected_token`, another one is asked for. Its limit runs since it was made, `waited_ms` ago.
+ * Begins a call. Returns its id, under which `settled` gets the result, or at once what is known: a cached token or
+ * connection, or what is wrong.
  */
-export declare function call(client: ExternalObject<BindingClient>, kindAndFlags: number, ownerId: string, slug: string, timeoutMs?: number | undefined | null, rejectedToken?: string | undefined | null, waitedMs?: number | undefined | null): number | BindingHit | BindingOutcome
+export declare function call(client: ExternalObject<BindingClient>, ownerKind: BindingOwnerKind, ownerId: string, slug: string, options?: BindingCallOptions | undefined | null): number | BindingOutcome
 
-/** Ends a call now, so that it has no result. `false` if it has ended. */
+/** Cancels a call, which then has no result. `false` if its result has been handed over. */
 export declare function cancel(client: ExternalObject<BindingClient>, call: number): boolean
 
-/** Takes no more calls on. A number as of a call for the end of those under way, or nothing when there are none. */
+/** Takes no more calls on. Returns an id, as of a call, for the end of those under way, or nothing when there are none. */
 export declare function close(client: ExternalObject<BindingClient>): number | null
 
 export declare function connectorUrl(client: ExternalObject<BindingClient>, slug: string): string | undefined | BindingError
 
 /**
- * `settled` is called with numbers of calls and their results in turn: a token, an outcome, or `true` for a client that is
- * closed. `set_immediate` and `settle` are Node's own function and the one below.
+ * Calls `settled` with four values for each result: the id of the call, what it ended with (a token, or else an outcome;
+ * nothing for a client that is closed), the requests sent, and whether the call shared those of an earlier one.
  */
-export declare function createClient(options: BindingClientOptions, settled: (...numbersAndResults: (number | string | BindingOutcome | true | undefined)[]) => void, setImmediate: (callback: () => void) => unknown, settle: () => void): ExternalObject<BindingClient> | BindingError
+export declare function createClient(options: BindingClientOptions, settled: (...results: (number | string | boolean | BindingOutcome | undefined)[]) => void): ExternalObject<BindingClient> | BindingError
+
+/**
+ * A counter that changes whenever the client's cache gives up a token before its time, shared with JavaScript. To be asked
+ * for once. Nothing where the engine shares no memory.
+ */
+export declare function discards(client: ExternalObject<BindingClient>): Uint32Array | undefined
 
 /**
  * Drops what is cached of a connection and supersedes what is under way; with a rejected token, only what that concerns. A
@@ -174,8 +175,5 @@ export declare function createClient(options: BindingClientOptions, settled: (..
  * the arguments.
  */
 export declare function invalidate(client: ExternalObject<BindingClient>, ownerKind: BindingOwnerKind | undefined | null, ownerId: string, slug: string, rejectedToken?: string | undefined | null): BindingError | null
-
-/** Hands over the results of the environment that wait. */
-export declare function settle(): void
 
 export declare function stats(client: ExternalObject<BindingClient>): BindingStats

@@ -1,9 +1,9 @@
-const { getEventListeners } = require('node:events')
+const { EventEmitter, getEventListeners } = require('node:events')
 const { XkitClient } = require('..')
 const { createAuthority } = require('./support/certificates')
 const { answer, startServer, tokenFor } = require('./support/http-rigs')
 const { KEYS, act, activeBody, closeRigs, eventually } = require('./support/rigs')
-const { rejection, settlesWithin, startRawServer } = require('./support/rigs')
+const { rejection, settlesWithin, startChild, startRawServer } = require('./support/rigs')
 
 /** How long a call may go on after its signal. */
 const PROMPT_MS = 50
@@ -359,5 +359,67 @@ describe('a signal that is not aborted in time', () => {
       await client.getAccessToken(`user-${call}`, 'slack', { signal: controller.signal })
       expect(listenersOn(controller.signal)).toBe(0)
     }
+  })
+})
+
+describe('a polyfilled signal', () => {
+  /** What npm has as AbortSignal for old runtimes: listeners are called without `this`, and there may be no reason. */
+  class Signal extends EventEmitter {
+    aborted = false
+    addEventListener = (type, listener) => this.on(type, event => listener(event))
+    removeEventListener = () => {}
+    abort() {
+      this.aborted = true
+      this.emit('abort', { type: 'abort' })
+    }
+  }
+
+  test.each([
+    ['that aborts during the call', signal => setImmediate(() => signal.abort())],
+    ['that has aborted', signal => signal.abort()],
+  ])('%s rejects with an AbortError where it has no reason', async (_what, act) => {
+    const server = await startServer({ handler: () => {} })
+    const signal = new Signal()
+    act(signal)
+
+    const error = await rejection(newClient(server).getAccessToken('u1', 'slack', { signal }))
+
+    expect(error).toMatchObject({ name: 'AbortError', message: expect.stringContaining('aborted') })
+  })
+
+  test('rejects with its reason where it has one', async () => {
+    const server = await startServer({ handler: () => {} })
+    const signal = Object.assign(new Signal(), { reason: new Error('changed my mind') })
+    setImmediate(() => signal.abort())
+
+    expect(await rejection(newClient(server).getAccessToken('u1', 'slack', { signal }))).toBe(signal.reason)
+  })
+})
+
+test('the latest of calls that replace each other wins, and the event loop never waits', async () => {
+  // As a search box does it: the call before is aborted, and the same one is made again at once.
+  async function script({ root, keys, baseUrl, restarts }) {
+    const { XkitClient } = require(root)
+    const client = new XkitClient({ ...keys, baseUrl })
+    let controller
+    let last
+    for (let restart = 0; restart < restarts; restart++) {
+      controller?.abort()
+      controller = new AbortController()
+      last = client.getAccessToken('u1', 'slack', { signal: controller.signal })
+      last.catch(() => {})
+      if (restart % 10 === 0) await new Promise(resolve => setTimeout(resolve, 1))
+    }
+    console.log(await last)
+  }
+  const server = await startServer()
+
+  const child = startChild(script, { baseUrl: server.baseUrl, restarts: 20_000 })
+
+  const { code, stdout, stderr } = await child.ended
+  expect({ code, stdout, stderr }).toEqual({
+    code: 0,
+    stdout: `${tokenFor('/connections/u1/slack')}\n`,
+    stderr: '',
   })
 })

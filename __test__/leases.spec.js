@@ -3,7 +3,13 @@
 
 const { XkitClient } = require('..')
 const { answer, startServer } = require('./support/http-rigs')
-const { KEYS, closeRigs, startChild } = require('./support/rigs')
+const { KEYS, activeBody, closeRigs, startChild } = require('./support/rigs')
+
+/** What the platform posts. */
+const webhook = (type, owner) => ({
+  event_type: type,
+  payload: { connector: { slug: 'slack' }, context: { external_id: owner } },
+})
 
 const TOKEN_PREFIX = 'token-of-'
 
@@ -61,6 +67,93 @@ test('as many as maxEntries are served without a request', async () => {
 
   expect(platform.requests.entries.length).toBe(3)
   expect(client.stats()).toMatchObject({ calls: 9, cacheHits: 6, cacheMisses: 3 })
+})
+
+test.each([
+  ['a string', USER],
+  ['{ user }', { user: USER }],
+  ['{ group }', GROUP],
+  ['{ context }', CONTEXT],
+])('a cached token of %s is served without a native call', async (_what, owner) => {
+  const native = require('../lib/native.js')
+  const call = jest.spyOn(native, 'call')
+  const { ask, client } = await start(10)
+  await ask(owner, owner)
+  const before = call.mock.calls.length
+
+  await ask(owner, owner, owner)
+
+  expect(call.mock.calls.length).toBe(before)
+  expect(client.stats()).toMatchObject({ calls: 5, cacheHits: 4, cacheMisses: 1 })
+  call.mockRestore()
+})
+
+test.each([
+  ['before the package was loaded', true],
+  ['after the package was loaded', false],
+])('a clock that was frozen %s makes no token last longer', async (_what, isEarly) => {
+  const platform = await startServer({ handler: answer })
+  async function script({ root, keys, baseUrl, isEarly }) {
+    const { performance } = require('node:perf_hooks')
+    const { setTimeout } = require('node:timers/promises')
+    const freeze = () => {
+      const at = Date.now()
+      Date.now = () => at
+      globalThis.Date = class extends Date {
+        static now = () => at
+      }
+      globalThis.performance = { now: () => 0 }
+      process.hrtime = () => [0, 0]
+    }
+    if (isEarly) freeze()
+    const { XkitClient } = require(root)
+    if (!isEarly) freeze()
+    const client = new XkitClient({ ...keys, baseUrl, cache: { ttlMs: 300 } })
+    const begin = performance.now()
+    for (let call = 0; call < 2; call++) await client.getAccessToken('u1', 'slack')
+    // Not one timer of 300 ms, which may be a moment early.
+    while (performance.now() - begin < 400) await setTimeout(10)
+    await client.getAccessToken('u1', 'slack')
+    console.log(client.stats().requests)
+  }
+
+  const { stdout, stderr } = await startChild(script, { baseUrl: platform.baseUrl, isEarly }).ended
+
+  expect(stderr).toBe('')
+  expect(Number(stdout)).toBeGreaterThanOrEqual(2)
+})
+
+test.each([
+  ['an invalidation', client => client.invalidate(USER, 'slack')],
+  ['a webhook', client => client.handleWebhook(webhook('connection.disabled', USER))],
+  ['a fresh call', client => client.getAccessToken(USER, 'slack', { fresh: true })],
+  ['a fresh look', client => client.getConnection(USER, 'slack', { fresh: true })],
+])('%s ends a lease', async (_what, act) => {
+  let round = 0
+  const platform = await startServer({
+    handler: (_request, response) => response.end(activeBody(`token-${round++}`)),
+  })
+  const client = new XkitClient({ ...KEYS, baseUrl: platform.baseUrl, cache: true })
+  for (let call = 0; call < 3; call++) await client.getAccessToken(USER, 'slack')
+
+  await act(client)
+
+  await expect(client.getAccessToken(USER, 'slack')).resolves.toBe('token-1')
+})
+
+test('a token that the platform withdrew is not served again, whoever learnt it', async () => {
+  let isActive = true
+  const platform = await startServer({
+    handler: (_request, response) =>
+      response.end(isActive ? activeBody('a-token') : '{"connection":{"enabled":false}}'),
+  })
+  const client = new XkitClient({ ...KEYS, baseUrl: platform.baseUrl, cache: true })
+  for (let call = 0; call < 3; call++) await client.getAccessToken(USER, 'slack')
+  isActive = false
+
+  await client.getConnection(USER, 'slack', { fresh: true })
+
+  await expect(client.getAccessToken(USER, 'slack')).rejects.toMatchObject({ code: 'ERR_XKIT_NOT_ENABLED' })
 })
 
 describe('in the heap of JavaScript', () => {

@@ -1,3 +1,4 @@
+const tls = require('node:tls')
 const { inspect } = require('node:util')
 const { XkitClient, XkitApiError, XkitNetworkError } = require('..')
 const { createAuthority } = require('./support/certificates')
@@ -5,7 +6,7 @@ const { answer, mostPerPath, startServer, tokenFor } = require('./support/http-r
 const rigs = require('./support/rigs')
 
 const { KEYS, act, activeAnswer, activeBody, closeRigs, closedPort, deferred, eventually } = rigs
-const { rejection, settlesWithin, startChild, startForwarder, startRawServer } = rigs
+const { listen, rejection, settlesWithin, startChild, startForwarder, startRawServer } = rigs
 
 /** How late a settlement may come after its limit. */
 const GRACE = 250
@@ -29,10 +30,10 @@ async function failuresOf(client, count, prefix = 'user') {
 
 const FLOOD = 'HTTP/1.1 103 Early Hints\r\n\r\n'.repeat(1000)
 
-describe('a flood of informational answers', () => {
-  async function script({ root, keys, baseUrl, wellUrl, timeoutMs }) {
+describe('a flood of informational answers over TLS', () => {
+  async function script({ root, keys, baseUrl, ca, wellUrl, timeoutMs }) {
     const { XkitClient } = require(root)
-    const flooded = new XkitClient({ ...keys, baseUrl })
+    const flooded = new XkitClient({ ...keys, baseUrl, ca })
     const well = new XkitClient({ ...keys, baseUrl: wellUrl })
     await well.getAccessToken('warm', 'slack')
     const time = async call => {
@@ -53,22 +54,27 @@ describe('a flood of informational answers', () => {
 
   test('delays neither a time limit nor a call of another client by more than 250 ms', async () => {
     const timeoutMs = 500
-    const server = await startRawServer({
-      onRequest(socket) {
-        const more = () => {
-          while (!socket.destroyed && socket.write(FLOOD));
-        }
-        socket.on('drain', more)
-        more()
-      },
-    })
-    const silent = await startRawServer({ onRequest: act.hang })
+    const authority = createAuthority()
+    const identity = authority.issue({ hosts: ['127.0.0.1'] })
+    const flood = socket => {
+      const more = () => {
+        while (!socket.destroyed && socket.write(FLOOD));
+      }
+      socket.on('drain', more).on('error', () => {})
+      more()
+    }
+    const [server, silent] = await Promise.all(
+      [flood, act.hang].map(onRequest =>
+        listen(tls.createServer(identity, socket => socket.once('data', () => onRequest(socket)))),
+      ),
+    )
     const { baseUrl: wellUrl } = await startServer()
 
     // At the same time, in a process of its own, the same calls without a flood: what the machine needs for them now.
     const [flooded, unharmed] = await Promise.all(
-      [server, silent].map(async ({ baseUrl }) => {
-        const { stdout, stderr } = await startChild(script, { baseUrl, wellUrl, timeoutMs }).ended
+      [server, silent].map(async ({ port }) => {
+        const input = { baseUrl: `https://127.0.0.1:${port}`, ca: authority.certificate, wellUrl, timeoutMs }
+        const { stdout, stderr } = await startChild(script, input).ended
         expect(stderr).toBe('')
         const [limited, ...others] = JSON.parse(stdout)
         expect(limited.code).toBe('ERR_XKIT_TIMEOUT')

@@ -1,28 +1,34 @@
-// Owns listening to abort signals: one listener per signal, however many calls share it, and none when they are over.
+// Owns following abort signals: one listener per signal, however many calls share it, and none when they have ended.
 'use strict'
 
-const watched = new WeakMap()
+/** The listener of each signal that is followed, with its callbacks. */
+const followed = new WeakMap()
 
-/** Calls `onAbort` when the signal aborts. Returns what ends the watch. */
-function watch(signal, onAbort) {
-  let callbacks = watched.get(signal)
-  if (callbacks === undefined) {
-    callbacks = new Set()
-    watched.set(signal, callbacks)
-    signal.addEventListener('abort', callAll)
+/** A polyfilled signal may have no reason. */
+function reasonOf({ reason }) {
+  return reason === undefined ? new DOMException('This operation was aborted', 'AbortError') : reason
+}
+
+/** Calls `onAbort` when the signal aborts, until the returned function is called. Calls share one listener per signal. */
+function follow(signal, onAbort) {
+  let watch = followed.get(signal)
+  if (watch === undefined) {
+    const callbacks = new Set()
+    const listener = () => {
+      for (const callback of callbacks) callback()
+    }
+    watch = { callbacks, listener }
+    followed.set(signal, watch)
+    signal.addEventListener('abort', listener)
   }
+  const { callbacks, listener } = watch
   callbacks.add(onAbort)
   return () => {
     callbacks.delete(onAbort)
-    if (callbacks.size > 0) return
-    watched.delete(signal)
-    signal.removeEventListener('abort', callAll)
+    if (callbacks.size > 0 || followed.get(signal) !== watch) return
+    followed.delete(signal)
+    signal.removeEventListener?.('abort', listener)
   }
 }
 
-/** The listener; `this` is the signal. */
-function callAll() {
-  for (const callback of watched.get(this)) callback()
-}
-
-module.exports = { watch }
+module.exports = { follow, reasonOf }

@@ -11,15 +11,15 @@ function defaultClient() {
 }
 
 async function getAccessToken(owner, slug, options) {
-  return defaultClient().getAccessToken(owner, slug, options)
+  return await defaultClient().getAccessToken(owner, slug, options)
 }
 
 async function getGroupAccessToken(groupId, slug, options) {
-  return defaultClient().getGroupAccessToken(groupId, slug, options)
+  return await defaultClient().getGroupAccessToken(groupId, slug, options)
 }
 
 async function getConnection(owner, slug, options) {
-  return defaultClient().getConnection(owner, slug, options)
+  return await defaultClient().getConnection(owner, slug, options)
 }
 
 async function withAccessToken(owner, slug, use, options) {

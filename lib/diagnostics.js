@@ -1,9 +1,11 @@
 // Owns what others may see of a call: the tracing channel `xkit-node:call`, and a line per call for NODE_DEBUG=xkit.
 'use strict'
 
+const { tracingChannel } = require('node:diagnostics_channel')
+// Not the global, which tests replace by a fake.
+const { performance } = require('node:perf_hooks')
 const { debuglog } = require('node:util')
 const { requireId } = require('./checks.js')
-const { namedOwner } = require('./owner.js')
 
 const log = debuglog('xkit')
 const isLogging = log.enabled === true
@@ -20,108 +22,124 @@ const LOGGED = [
   'fleetError',
 ]
 
-/** The channels of `xkit-node:call`, once they are needed. */
-let channels
-let wasAsked = false
+const { start, end, asyncStart, asyncEnd, error: failed } = tracingChannel('xkit-node:call')
 
-/** Whether anybody looks. Every call asks this. A tracing channel can tell by itself from Node 20.13 on only. */
-function isFollowed() {
-  if (isLogging) return true
-  if (channels === undefined && !mayHaveSubscribers()) return false
-  const { start, end, asyncStart, asyncEnd, error } = loadChannels()
+/** Whether anybody looks. Every call asks this; a tracing channel tells by itself from Node 20.13 on only. */
+function isTraced() {
   return (
+    isLogging ||
     start.hasSubscribers ||
     end.hasSubscribers ||
     asyncStart.hasSubscribers ||
     asyncEnd.hasSubscribers ||
-    error.hasSubscribers
+    failed.hasSubscribers
   )
 }
 
-/** Nobody subscribes before Node's module is loaded, which takes longer than a first token shall wait. */
-function mayHaveSubscribers() {
-  const isFirst = !wasAsked
-  wasAsked = true
-  return !isFirst || process.moduleLoadList?.includes('NativeModule diagnostics_channel') !== false
-}
+/** What native code tells of one call. */
+class Facts {
+  attempts = 0
+  cached = false
+  coalesced = false
 
-function loadChannels() {
-  channels ??= require('node:diagnostics_channel').tracingChannel('xkit-node:call')
-  return channels
+  #fleetErrors = 0
+
+  /** The call begins. */
+  begin(fleet) {
+    this.#fleetErrors = fleet?.errors ?? 0
+  }
+
+  /** How the call ended, and how its fleet fared. */
+  note({ accessToken, connection, validForMs, attempts = 0, coalesced = false }, fleet) {
+    this.outcome = accessToken === undefined ? connection?.status : 'active'
+    this.cached = validForMs !== undefined
+    this.attempts = attempts
+    this.coalesced = coalesced
+    if (fleet === undefined) return
+    this.isFleetBypassed = fleet.isBypassed
+    // What went wrong last stays there when all is well again.
+    if (fleet.isBypassed || fleet.errors > this.#fleetErrors) this.fleetError = fleet.lastError
+  }
+
+  /** A token was served from a lease. */
+  noteLease(fleet) {
+    this.begin(fleet)
+    this.note({ accessToken: '', validForMs: 0 }, fleet)
+  }
+
+  /** Of a call that was cancelled, native code tells nothing. */
+  noteAbort() {
+    this.outcome = 'aborted'
+    this.attempts = undefined
+    this.coalesced = undefined
+  }
 }
 
 /**
- * Runs a call and publishes its course in the order of `tracePromise`, without what that would add: the result, which
- * is a token. `run` notes in `facts` how the call went; what it rejects with before it has noted an outcome is a
- * failure. Other rejections are none: a connection without a token is an answer, whose error holds ids of the platform,
- * and the reason of an abort is the caller's own.
+ * Calls `run` with the owner that `read` makes of an argument; what is wrong with that is a rejection. If anybody looks, `run`
+ * gets facts to note how the call went.
  */
-function follow(operation, owner, slug, run) {
-  const trace = beginTrace(operation, owner, slug)
+function observe(operation, read, argument, slug, run) {
+  if (isTraced()) return trace(operation, read, argument, slug, run)
+  try {
+    return run(read(argument))
+  } catch (error) {
+    return Promise.reject(error)
+  }
+}
+
+/**
+ * Publishes the course of a call in the order of `tracePromise`, without what that would add, which is the result, a token.
+ * What a call rejects with before it has noted an outcome is a failure. Other rejections are none: a connection without a token
+ * is an answer, whose error holds ids of the platform, and the reason of an abort is the caller's own.
+ */
+function trace(operation, read, argument, slug, run) {
+  const course = { operation }
+  let owner
+  let problem
+  // What is wrong has no place in a trace, as it has none in a message. The owner's id has none in any case.
+  try {
+    owner = read(argument)
+    course.ownerKind = owner.kind
+    course.slug = requireId('slug', slug)
+  } catch (error) {
+    problem = error
+  }
   const startedAt = performance.now()
-  const { start, end } = loadChannels()
-  return start.runStores(trace, () => {
-    const result = settle(trace, run, startedAt)
-    end.publish(trace)
+  return start.runStores(course, () => {
+    const result = settle(course, startedAt, facts => {
+      if (owner === undefined) throw problem
+      return run(owner, facts)
+    })
+    end.publish(course)
     return result
   })
 }
 
-async function settle(trace, run, startedAt) {
-  const facts = { attempts: 0, cached: false, coalesced: false }
+async function settle(course, startedAt, run) {
+  const facts = new Facts()
   try {
     return await run(facts)
   } catch (error) {
     if (facts.outcome === undefined) Object.assign(facts, { outcome: error.code, error })
     throw error
   } finally {
-    facts.durationMs = performance.now() - startedAt
-    Object.assign(trace, facts)
-    const { asyncStart, asyncEnd, error } = loadChannels()
-    if (facts.error !== undefined) error.publish(trace)
-    asyncStart.publish(trace)
-    asyncEnd.publish(trace)
-    if (isLogging) log('%s', toLine(trace))
+    for (const [name, fact] of Object.entries(facts)) if (fact !== undefined) course[name] = fact
+    course.durationMs = performance.now() - startedAt
+    if (facts.error !== undefined) failed.publish(course)
+    asyncStart.publish(course)
+    asyncEnd.publish(course)
+    if (isLogging) log('%s', toLine(course))
   }
-}
-
-/** What is wrong has no place in a trace, as it has none in a message. The owner's id has none in any case. */
-function beginTrace(operation, owner, slug) {
-  const trace = { operation }
-  try {
-    trace.ownerKind = namedOwner('owner', owner).kind
-    trace.slug = requireId('slug', slug)
-  } catch {
-    // The call itself tells what is wrong.
-  }
-  return trace
-}
-
-/** What the native side tells of a call that came to its end, and of the fleet that it was made in, `before` the call too. */
-function noteOutcome(facts, outcome, fleet, before) {
-  const { connection, attempts = 0, coalesced = false } = { __proto__: null, ...outcome }
-  const cached = connection !== undefined && attempts === 0
-  Object.assign(facts, { outcome: connection?.status, attempts, cached, coalesced })
-  if (fleet === undefined) return
-  facts.isFleetBypassed = fleet.isBypassed
-  // What went wrong last stays there when all is well again.
-  if (fleet.isBypassed || fleet.errors > (before?.errors ?? 0)) facts.fleetError = fleet.lastError
-}
-
-/** Of a call that was cancelled, the native side tells nothing. */
-function noteAbort(facts) {
-  facts.outcome = 'aborted'
-  delete facts.attempts
-  delete facts.coalesced
 }
 
 /** The slug is shown as it is on the wire, where it holds neither spaces nor anything that a terminal would obey. */
-function toLine(trace) {
-  const shown = { ...trace, slug: trace.slug && encodeURIComponent(trace.slug) }
-  shown.durationMs = trace.durationMs.toFixed(1)
-  shown.fleetError = trace.fleetError && JSON.stringify(trace.fleetError)
+function toLine(course) {
+  const shown = { ...course, slug: course.slug && encodeURIComponent(course.slug) }
+  shown.durationMs = course.durationMs.toFixed(1)
+  shown.fleetError = course.fleetError && JSON.stringify(course.fleetError)
   const names = LOGGED.filter(name => shown[name] !== undefined)
   return names.map(name => `${name}=${shown[name]}`).join(' ')
 }
 
-module.exports = { follow, isFollowed, noteAbort, noteOutcome }
+module.exports = { observe }

@@ -1,14 +1,90 @@
-// Owns the error classes, and how data that the native side reports becomes one of them.
+// Owns the error classes, their codes and fields, and how data that native code reports becomes one of them.
 'use strict'
 
-const { invalidValue } = require('./checks.js')
+const {
+  invalidValue,
+  requireBoolean,
+  requireInteger,
+  requireNumber,
+  requireObject,
+  requireOneOf,
+  requireString,
+} = require('./checks.js')
 
-let failures
+const CODES = {
+  __proto__: null,
+  ConnectionUnavailableError: [
+    'ERR_XKIT_NOT_PROVISIONED',
+    'ERR_XKIT_NOT_ENABLED',
+    'ERR_XKIT_PENDING',
+    'ERR_XKIT_NEEDS_REAUTHORIZATION',
+  ],
+  XkitApiError: [
+    'ERR_XKIT_INVALID_API_KEY',
+    'ERR_XKIT_FORBIDDEN',
+    'ERR_XKIT_RATE_LIMITED',
+    'ERR_XKIT_SERVER',
+    'ERR_XKIT_HTTP',
+    'ERR_XKIT_REDIRECT',
+    'ERR_XKIT_INVALID_RESPONSE',
+    'ERR_XKIT_RESPONSE_TOO_LARGE',
+  ],
+  XkitNetworkError: ['ERR_XKIT_TIMEOUT', 'ERR_XKIT_CONNECT', 'ERR_XKIT_TLS', 'ERR_XKIT_PROXY'],
+}
+const ALL_CODES = [
+  ...Object.values(CODES).flat(),
+  'ERR_XKIT_MISSING_CREDENTIALS',
+  'ERR_XKIT_OVERLOADED',
+  'ERR_XKIT_CLOSED',
+  'ERR_XKIT_INTERNAL',
+]
 
-/** What no start of a process needs. */
-function load() {
-  failures ??= require('./failure.js')
-  return failures
+const UNAVAILABLE = ['not_provisioned', 'not_enabled', 'pending', 'needs_reauthorization']
+
+/** What the constructor of the class of this name was given, checked, with its defaults. */
+function readFailure(failure, className) {
+  requireObject('failure', failure)
+  const { message, code, retryable = false, attempts = 0, cause } = { __proto__: null, ...failure }
+  return {
+    message: requireString('failure.message', message),
+    code: requireOneOf('failure.code', code, CODES[className] ?? ALL_CODES),
+    retryable: requireBoolean('failure.retryable', retryable),
+    attempts: requireInteger('failure.attempts', attempts, 0, Number.MAX_SAFE_INTEGER),
+    cause: typeof cause === 'string' ? new Error(cause) : cause,
+  }
+}
+
+/** The fields that an answer of the platform adds, each of which may be absent. */
+function readAnswer(failure) {
+  const { status, requestId, retryAfterMs } = { __proto__: null, ...failure }
+  if (status !== undefined) requireNumber('failure.status', status)
+  if (requestId !== undefined) requireString('failure.requestId', requestId)
+  if (retryAfterMs !== undefined) requireNumber('failure.retryAfterMs', retryAfterMs)
+  return { status, requestId, retryAfterMs }
+}
+
+function requireUnavailable(connection) {
+  requireObject('connection', connection)
+  requireOneOf('connection.status', connection.status, UNAVAILABLE)
+}
+
+/**
+ * Whether a value is an error of this package that lost its class on its way from a worker thread: then its own
+ * fields are all that is left. The code alone is not enough, since it is easily written into another error.
+ */
+function isFailure(value) {
+  try {
+    const { code, retryable, attempts } = value
+    return (
+      // Not by `instanceof`: in jest, what Node makes of it is of another realm.
+      Object.prototype.toString.call(value) === '[object Error]' &&
+      typeof retryable === 'boolean' &&
+      typeof attempts === 'number' &&
+      ALL_CODES.includes(code)
+    )
+  } catch {
+    return false
+  }
 }
 
 const hidden = value => ({ value, configurable: true, writable: true, enumerable: false })
@@ -22,7 +98,7 @@ function assign(error, fields) {
 
 class XkitError extends Error {
   constructor(failure) {
-    const { message, cause, ...fields } = load().readFailure(failure, new.target.prototype.name)
+    const { message, cause, ...fields } = readFailure(failure, new.target.prototype.name)
     super(message, cause === undefined ? undefined : { cause })
     assign(this, fields)
   }
@@ -31,7 +107,7 @@ class XkitError extends Error {
 class XkitApiError extends XkitError {
   constructor(failure) {
     super(failure)
-    assign(this, load().readAnswer(failure))
+    assign(this, readAnswer(failure))
   }
 }
 
@@ -40,7 +116,7 @@ class XkitNetworkError extends XkitError {}
 class ConnectionUnavailableError extends XkitError {
   constructor(failure, connection) {
     super(failure)
-    load().requireUnavailable(connection)
+    requireUnavailable(connection)
     assign(this, { connectUrl: connection.connectUrl })
     Object.defineProperty(this, 'connection', hidden(connection))
   }
@@ -73,7 +149,7 @@ function isInstance(value) {
 Object.defineProperty(XkitError, Symbol.hasInstance, hidden(isInstance))
 
 function isXkitError(value) {
-  return value instanceof XkitError || load().isFailure(value)
+  return value instanceof XkitError || isFailure(value)
 }
 
 /** Where SDKs keep what a function that they were given failed with. */

@@ -1,98 +1,86 @@
-// Owns the tokens that were handed out a moment ago, so that a cached one costs no way into native code.
+// Owns tokens that were served from the native cache a moment ago, so that the next call for one needs no native call.
 'use strict'
 
 // Not the globals, which tests replace by fakes.
+const { performance } = require('node:perf_hooks')
 const { clearInterval, setInterval } = require('node:timers')
 
-// The native cache decides what is valid, by clocks that JavaScript does not have. What it hands out is taken as
-// valid for so long, and asked for again then. With the time to the next sweep, no token is held for over a second.
+// As it was when the package was loaded: a torn-down jest environment has none.
+const wallClock = Date.now
+
+/** With the time to the next sweep, no token is held for more than a second. */
 const MAX_LEASE_MS = 900
 const SWEEP_MS = 100
-const MAX_LEASES = 10_000
-
-const isOver = ({ from, until }, now) => now < from || now >= until
 
 /**
- * Leases by owner and slug, of one client. They are of tokens that the native cache still has: it puts out what was asked
- * for longest ago, so that this is sure as long as no more connections than it has room for were leased or fetched since
- * the oldest lease began. When there are more, all leases end.
+ * Leases of one client by owner and slug. A lease is valid until its end, by the wall clock and by one that nobody sets, and
+ * as long as the native cache has given up no token: `discards[0]` is a counter that native code changes when it does.
  */
 class Leases {
-  #maxEntries
+  #discards
+  /** The counter at the last look. */
+  #seen
   /** By the owner's kind, then by slug, then by id. */
-  #kinds = [new Map(), new Map(), new Map()]
-  #size = 0
-  /** Connections that were fetched since there are leases. */
-  #fetched = 0
-  /** The lease that was asked for last, which often is the one that is asked for next. */
-  #latest
+  #kinds = { __proto__: null, user: new Map(), group: new Map(), context: new Map() }
   #sweeper
 
-  constructor(maxEntries = MAX_LEASES) {
-    this.#maxEntries = Math.min(maxEntries, MAX_LEASES)
+  constructor(discards) {
+    this.#discards = discards
+    this.#seen = discards[0]
   }
 
-  /** The promise of the token, if there is a lease. A wall clock that was set in either direction ends it. */
+  /** The promise of the token, if there is a lease. */
   get(kind, id, slug) {
-    let lease = this.#latest
-    if (lease === undefined || lease.id !== id || lease.slug !== slug || lease.kind !== kind) {
-      lease = this.#kinds[kind].get(slug)?.get(id)
-      if (lease === undefined) return undefined
-      this.#latest = lease
+    if (this.#seen !== this.#discards[0]) {
+      this.clear()
+      this.#seen = this.#discards[0]
+      return undefined
     }
-    return isOver(lease, Date.now()) ? undefined : lease.promise
+    const lease = this.#kinds[kind].get(slug)?.get(id)
+    return lease !== undefined && isValid(lease) ? lease.promise : undefined
   }
 
-  /** Begins a lease on a token that came from the native cache. */
+  /**
+   * Begins a lease on a token that native code has just served, to a call that followed a `get`: what was discarded since
+   * that `get` ends the lease.
+   */
   put(kind, id, slug, token, validForMs) {
-    this.drop(kind, id, slug)
-    if (this.#size + this.#fetched >= this.#maxEntries) this.clear()
     const bySlug = this.#kinds[kind]
     let byId = bySlug.get(slug)
     if (byId === undefined) {
       byId = new Map()
       bySlug.set(slug, byId)
     }
-    const from = Date.now()
-    const until = from + Math.min(validForMs, MAX_LEASE_MS)
-    const lease = { kind, id, slug, promise: Promise.resolve(token), from, until }
-    byId.set(id, lease)
-    this.#size++
-    this.#latest = lease
+    const ms = Math.min(validForMs, MAX_LEASE_MS)
+    const [wall, now] = [wallClock(), performance.now()]
+    byId.set(id, { promise: Promise.resolve(token), from: wall, until: wall + ms, end: now + ms })
     // One for all, and only while there are any, so that an idle client costs nothing.
     this.#sweeper ??= setInterval(() => this.#sweep(), SWEEP_MS).unref()
   }
 
-  /** A connection was fetched: it may have put another one out of the native cache. */
-  countFetch() {
-    if (this.#size > 0 && this.#size + ++this.#fetched > this.#maxEntries) this.clear()
-  }
-
-  drop(kind, id, slug) {
-    this.#latest = undefined
-    if (this.#kinds[kind].get(slug)?.delete(id)) this.#size--
-  }
-
   clear() {
-    this.#latest = undefined
-    for (const bySlug of this.#kinds) bySlug.clear()
-    this.#size = 0
-    this.#fetched = 0
+    for (const bySlug of Object.values(this.#kinds)) bySlug.clear()
     clearInterval(this.#sweeper)
     this.#sweeper = undefined
   }
 
   #sweep() {
-    const now = Date.now()
-    for (const bySlug of this.#kinds) {
+    let isEmpty = true
+    for (const bySlug of Object.values(this.#kinds)) {
       for (const [slug, byId] of bySlug) {
-        for (const [id, lease] of byId) if (isOver(lease, now) && byId.delete(id)) this.#size--
+        for (const [id, lease] of byId) if (!isValid(lease)) byId.delete(id)
         if (byId.size === 0) bySlug.delete(slug)
+        else isEmpty = false
       }
     }
-    this.#latest = undefined
-    if (this.#size === 0) this.clear()
+    if (isEmpty) this.clear()
   }
+}
+
+/** A wall clock that was set in either direction ends a lease. */
+function isValid({ from, until, end }) {
+  const wall = wallClock()
+  return wall >= from && wall < until && performance.now() < end
 }
 
 module.exports = { Leases }

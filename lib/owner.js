@@ -1,7 +1,15 @@
 // Owns what names an owner: a user, a group or a context, each with its own space of ids.
 'use strict'
 
-const { invalidType, invalidValue, kindOf, ownFields, refuseNumber, requireId } = require('./checks.js')
+const {
+  invalidType,
+  invalidValue,
+  kindOf,
+  ownFields,
+  refuseNumber,
+  requireId,
+  requireText,
+} = require('./checks.js')
 
 const OWNER_KINDS = ['user', 'group', 'context']
 
@@ -25,10 +33,23 @@ function namedOwner(name, owner) {
   return { kind, id: fields[kind] }
 }
 
+/** The owner of a call. Its id is text; native code tells what else is wrong with it. */
+function readOwner(owner) {
+  const read = namedOwner('owner', owner)
+  requireText('owner', read.id)
+  return read
+}
+
+/** The group of a call, by its id. */
+function readGroup(groupId) {
+  refuseNumber('groupId', groupId)
+  return { kind: 'group', id: requireText('groupId', groupId) }
+}
+
 /** As `namedOwner`, with an id that can be one. */
 function parseOwner(name, owner) {
   const { kind, id } = namedOwner(name, owner)
   return { kind, id: requireId(typeof owner === 'string' ? name : `${name}.${kind}`, id) }
 }
 
-module.exports = { OWNER_KINDS, namedOwner, parseOwner }
+module.exports = { OWNER_KINDS, namedOwner, parseOwner, readGroup, readOwner }

@@ -4,7 +4,6 @@
 const { inspect } = require('node:util')
 const { invalidType, ownFields } = require('./checks.js')
 const { copyError, isXkitError } = require('./errors.js')
-const { namedOwner } = require('./owner.js')
 const { isRejection } = require('./rejection/index.js')
 const { get, isError } = require('./rejection/parts.js')
 
@@ -13,13 +12,16 @@ const TRIAL = { __proto__: null, isRepeatable: true, judge: isRejection }
 const MAX_SHOWN = 300
 
 class Recovery {
-  #client
-  #replace
+  #getToken
+  #invalidate
 
-  /** `replace(rejectedToken, owner, slug, limits)` gives another token, or the rejected one if there is no other. */
-  constructor(client, replace) {
-    this.#client = client
-    this.#replace = replace
+  /**
+   * `getToken(owner, slug, options, rejectedToken)` gives a token; with a rejected one another, or that again if the platform
+   * has no other.
+   */
+  constructor({ getToken, invalidate }) {
+    this.#getToken = getToken
+    this.#invalidate = invalidate
   }
 
   /**
@@ -30,25 +32,21 @@ class Recovery {
   // Everything is awaited here, also what is returned: so the stack of an error names the caller.
   async run(owner, slug, use, options, { isRepeatable, judge } = TRIAL) {
     const { isRejected, signal, timeoutMs, fresh } = readOptions(use, options)
-    const { kind, id } = namedOwner('owner', owner)
-    // What the caller does to an object later changes nothing.
-    const same = typeof owner === 'string' ? owner : { __proto__: null, [kind]: id }
-
     // Without options a cached token costs next to nothing.
     const limits = options === undefined ? undefined : { __proto__: null, signal, timeoutMs, fresh }
-    const token = await this.#client.getAccessToken(same, slug, limits)
+    const token = await this.#getToken(owner, slug, limits)
     const first = await attempt(use, token)
     const verdict = isRejected === undefined ? judge(first.value, first.isThrown) : isRejected(first.value)
     // What is plain is not waited for.
     const isRefused = typeof verdict === 'boolean' ? verdict : await verdict
     if (!isRefused) return settle(first)
     if (!isRepeatable) {
-      this.#client.invalidate(same, slug, token)
+      this.#invalidate(owner, slug, token)
       return settle(first)
     }
     let replacement
     try {
-      replacement = await this.#replace(token, same, slug, { __proto__: null, signal, timeoutMs })
+      replacement = await this.#getToken(owner, slug, { __proto__: null, signal, timeoutMs }, token)
     } catch (error) {
       if (error === signal?.reason || !isXkitError(error)) throw error
       // The client was closed meanwhile: then the first outcome is the last.

@@ -3,7 +3,7 @@
 
 // Not the globals, which tests replace by fakes.
 const { clearTimeout, setTimeout } = require('node:timers')
-const { watch } = require('./abort.js')
+const { follow, reasonOf } = require('./abort.js')
 const { XkitNetworkError, isXkitError } = require('./errors.js')
 
 const DEFAULT_TIMEOUT_MS = 300_000
@@ -56,7 +56,7 @@ class Wait {
       }
       waiter.leave = leave
       const cancelLimit = this.#after(timeoutMs, () => leave(this.#last(timeoutMs)))
-      const unwatch = signal && watch(signal, () => leave({ reason: signal.reason }))
+      const unwatch = signal && follow(signal, () => leave({ reason: reasonOf(signal) }))
       this.#waiters.add(waiter)
       if (this.#poll === undefined && this.#cancelPause === undefined) this.#askAgain()
       else this.wake()
@@ -155,7 +155,7 @@ class Waits {
 
   /** Resolves once the connection is active, or with its last state when the time is over. `ask(signal)` polls it. */
   async until({ kind, id }, slug, { signal, timeoutMs = DEFAULT_TIMEOUT_MS }, ask) {
-    if (signal?.aborted) throw signal.reason
+    if (signal?.aborted) throw reasonOf(signal)
     const key = JSON.stringify([kind, id, slug])
     let wait = this.#byKey.get(key)?.wait
     if (wait === undefined) {

@@ -1,94 +1,55 @@
 //! Hands results from other threads over to JavaScript, any number per wake-up of the event loop. The only module with
-//! `unsafe`.
+//! `unsafe`. Knows nothing of what the results are.
 //!
-//! napi's own async functions make a thread-safe function and a promise per call; here one function serves an environment
-//! (the main thread or a worker) for its whole life, and promises are JavaScript's: a result crosses as a value beside the
-//! number of its call. Results wait in a `queue`; the first one wakes the event loop, which then takes whatever the queue
-//! holds. The thread-safe function is referenced only while calls are pending, so an idle client never keeps the process
-//! alive. When the environment goes, pending work is aborted and late results are dropped: the queue's lock keeps both from
-//! meeting.
+//! napi's own async functions make a thread-safe function and a promise per call. Here one function serves an environment
+//! (the main thread or a worker) for its whole life, and promises are JavaScript's: a result crosses beside the id of its
+//! call. The thread-safe function is referenced only while calls are pending, so an idle client never keeps the process
+//! alive. When the environment goes, pending calls are cancelled and late results are discarded.
 
 use std::cell::{Cell, RefCell};
 use std::ffi::c_void;
+use std::mem::size_of;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::AtomicU32;
 
-use napi::bindgen_prelude::{FunctionRef, JsObjectValue, Unknown};
-use napi::{Env, JsValue, ValueType, check_status, sys};
+use napi::bindgen_prelude::{FunctionRef, Unknown};
+use napi::{Env, JsValue, check_status, sys};
 use rustc_hash::FxHashMap;
-use tokio::task::{AbortHandle, yield_now};
-use tokio::time::{Instant, sleep_until};
 
-use super::queue::{Key, Queue, Wake};
-use super::runtime;
-use crate::core::client::Overdue;
-use crate::core::tokens::in_flight::Leave;
+use super::queue::{CallId, Queue, Wake};
+
+/// How many values JavaScript gets of a result, beside the id of its call.
+pub const VALUES: usize = 3;
 
 /// Turns a result into what JavaScript gets.
-pub type Convert<T> = for<'env> fn(&'env Env, T) -> napi::Result<Unknown<'env>>;
+pub type Convert<T> = for<'env> fn(&'env Env, T) -> napi::Result<[Unknown<'env>; VALUES]>;
+
+/// The function that gets results: it is called with the id of a call and the values of its result, and so on for each.
+pub type Settled = FunctionRef<Unknown<'static>, Unknown<'static>>;
 
 /// What tools that watch asynchronous resources call the bridge.
 const RESOURCE_NAME: &str = "xkit-node";
-/// Most results that cross by one call of the function.
-const MAX_BATCH: usize = 256;
-/// Most results that cross in one turn of the event loop.
-const MAX_PER_TURN: usize = 256;
-/// How much later than itself a call is ended that has a limit elsewhere too.
-const GRACE: Duration = Duration::from_millis(100);
-/// In place of a call's number: those whose time is over are to be looked for.
-const LOOK: Key = 0;
+/// The most results that one wake-up hands over, so that what they set off begins before the rest of a burst.
+const MAX_PER_WAKE_UP: usize = 256;
 
-/// How `Bridge::settle` is called in the next turn of the event loop: by Node's `setImmediate`, and a function that
-/// calls it. Both are Node's own and native: one of the package's would keep the test file alive, in jest, that brought it.
-pub struct SettleLater {
-    pub set_immediate: FunctionRef<Unknown<'static>, Unknown<'static>>,
-    pub settle: FunctionRef<(), ()>,
-}
-
-/// What JavaScript gets results by: a function that is called with numbers of calls and their results in turn.
-pub type Settled = FunctionRef<Unknown<'static>, Unknown<'static>>;
-
-/// The calls of one environment that are pending. Lives on the environment's thread.
+/// The pending calls of one environment. Lives on the environment's thread.
 pub struct Bridge<T: Send + 'static> {
     queue: Arc<Results<T>>,
-    pending: RefCell<FxHashMap<Key, Pending>>,
-    last_key: Cell<Key>,
+    pending: RefCell<FxHashMap<CallId, Pending>>,
+    last_call: Cell<CallId>,
     wake: Cell<sys::napi_threadsafe_function>,
     convert: Convert<T>,
-    settle_later: SettleLater,
-    /// Whether `setImmediate` is Node's own, once that is known. A fake that was there before this package may never fire.
-    is_genuine: Cell<Option<bool>>,
-    /// When somebody comes to look for calls whose time is over, and who.
-    look: RefCell<Option<(Instant, AbortHandle)>>,
 }
 
 struct Pending {
     settled: Rc<Settled>,
-    work: Work,
+    cancel: Box<dyn FnOnce()>,
 }
 
-/// What will bring a result.
-pub struct Work {
-    pub task: AbortHandle,
-    /// For a call.
-    pub leave: Option<Leave>,
-    /// For a call whose thread may be too busy to keep its limit.
-    pub limit: Option<Overdue>,
-}
-
-impl Work {
-    fn abort(&self) {
-        if let Some(leave) = &self.leave {
-            leave.now();
-        }
-        self.task.abort();
-    }
-}
-
-/// The thread-safe function by which the event loop is woken.
+/// The thread-safe function that wakes the event loop.
 struct WakeFunction(sys::napi_threadsafe_function);
 
 // SAFETY: a thread-safe function is made to be called from any thread; the pointer is used for nothing else.
@@ -108,72 +69,49 @@ impl Wake for WakeFunction {
     }
 }
 
-/// A call has a result; `LOOK` has none.
-type Results<T> = Queue<Option<T>, WakeFunction>;
+type Results<T> = Queue<T, WakeFunction>;
 
 /// Where the work on a call puts its result. Dropped without one, by a panic say, it sends the fallback.
 pub struct Completion<T: Send + 'static> {
     queue: Arc<Results<T>>,
-    key: Key,
+    call: CallId,
     fallback: Option<fn() -> T>,
 }
 
 impl<T: Send + 'static> Completion<T> {
-    /// Hands the result over, together with the others of one round of the runtime's thread.
-    pub async fn send(mut self, result: T) {
+    /// Hands the result over.
+    pub fn send(mut self, result: T) {
         self.fallback = None;
-        if self.queue.push(self.key, Some(result)) {
-            let _wakes = Wakes(&self.queue);
-            yield_now().await;
-        }
+        self.queue.push(self.call, result);
     }
 }
 
 impl<T: Send + 'static> Drop for Completion<T> {
     fn drop(&mut self) {
-        if let Some(fallback) = self.fallback
-            && self.queue.push(self.key, Some(fallback()))
-        {
-            self.queue.wake();
+        if let Some(fallback) = self.fallback {
+            self.queue.push(self.call, fallback());
         }
     }
 }
 
-/// Wakes the event loop however the task ends that owes it.
-struct Wakes<'a, T>(&'a Results<T>);
-
-impl<T> Drop for Wakes<'_, T> {
-    fn drop(&mut self) {
-        self.0.wake();
-    }
-}
-
-impl<T: From<Overdue> + Send + 'static> Bridge<T> {
-    /// The environment's bridge, if it has one.
-    pub fn existing(env: &Env) -> napi::Result<Option<Rc<Self>>> {
-        Ok(env.get_instance_data::<Rc<Self>>()?.map(|bridge| Rc::clone(bridge)))
-    }
-
+impl<T: Send + 'static> Bridge<T> {
     /// The environment's bridge; made at the first call and kept until the environment goes.
-    pub fn of(env: &Env, convert: Convert<T>, settle_later: SettleLater) -> napi::Result<Rc<Self>> {
-        if let Some(bridge) = Self::existing(env)? {
-            return Ok(bridge);
+    pub fn of(env: &Env, convert: Convert<T>) -> napi::Result<Rc<Self>> {
+        if let Some(bridge) = env.get_instance_data::<Rc<Self>>()? {
+            return Ok(Rc::clone(bridge));
         }
-        let bridge = Self::new(env, convert, settle_later)?;
+        let bridge = Self::new(env, convert)?;
         env.set_instance_data(Rc::clone(&bridge), (), |_| {})?;
         Ok(bridge)
     }
 
-    fn new(env: &Env, convert: Convert<T>, settle_later: SettleLater) -> napi::Result<Rc<Self>> {
+    fn new(env: &Env, convert: Convert<T>) -> napi::Result<Rc<Self>> {
         let bridge = Rc::new(Self {
             queue: Arc::new(Queue::new()),
             pending: RefCell::default(),
-            last_key: Cell::new(0),
+            last_call: Cell::new(0),
             wake: Cell::new(ptr::null_mut()),
             convert,
-            settle_later,
-            is_genuine: Cell::default(),
-            look: RefCell::default(),
         });
         let name = env.create_string(RESOURCE_NAME)?;
         let context = Rc::into_raw(Rc::clone(&bridge)).cast_mut().cast::<c_void>();
@@ -205,42 +143,39 @@ impl<T: From<Overdue> + Send + 'static> Bridge<T> {
         bridge.wake.set(wake);
         bridge.queue.open(WakeFunction(wake));
         // Hooks run last in, first out: this one comes before the one by which Node frees the function.
-        env.add_env_cleanup_hook(Rc::clone(&bridge), |bridge| bridge.leave())?;
+        env.add_env_cleanup_hook(Rc::clone(&bridge), |bridge| bridge.close())?;
         Ok(bridge)
     }
 
-    /// Gives a number to a call and has `spawn` start the work that will bring its result to `settled`.
+    /// Gives an id to a call and has `spawn` start the work that will bring its result to `settled`. `spawn` returns what
+    /// cancels the work.
     pub fn start(
         &self,
         env: &Env,
         settled: &Rc<Settled>,
         fallback: fn() -> T,
-        spawn: impl FnOnce(Completion<T>) -> Work,
-    ) -> napi::Result<Key> {
-        let key = self.last_key.get() + 1;
-        self.last_key.set(key);
-        let work = spawn(Completion { queue: Arc::clone(&self.queue), key, fallback: Some(fallback) });
-        if let Some(overdue) = &work.limit {
-            self.look_after(overdue.deadline());
-        }
-        let mut pending = self.pending.borrow_mut();
-        if pending.is_empty() {
+        spawn: impl FnOnce(Completion<T>) -> Box<dyn FnOnce()>,
+    ) -> napi::Result<CallId> {
+        let call = self.last_call.get() + 1;
+        self.last_call.set(call);
+        if self.pending.borrow().is_empty() {
             // SAFETY: `wake` is alive for as long as the environment runs JavaScript, which just called this.
             check_status!(unsafe { sys::napi_ref_threadsafe_function(env.raw(), self.wake.get()) })?;
         }
-        pending.insert(key, Pending { settled: Rc::clone(settled), work });
-        Ok(key)
+        let cancel = spawn(Completion { queue: Arc::clone(&self.queue), call, fallback: Some(fallback) });
+        self.pending.borrow_mut().insert(call, Pending { settled: Rc::clone(settled), cancel });
+        Ok(call)
     }
 
-    /// Aborts a call's work: it has no result any more. `false` if it has been handed over.
-    pub fn cancel(&self, env: &Env, key: Key) -> bool {
-        let pending = self.take(env, key);
-        pending.inspect(|pending| pending.work.abort()).is_some()
+    /// Cancels a call, which then has no result. `false` if its result has been handed over.
+    pub fn cancel(&self, env: &Env, call: CallId) -> bool {
+        let pending = self.take(env, call);
+        pending.map(|pending| (pending.cancel)()).is_some()
     }
 
-    fn take(&self, env: &Env, key: Key) -> Option<Pending> {
+    fn take(&self, env: &Env, call: CallId) -> Option<Pending> {
         let mut pending = self.pending.borrow_mut();
-        let taken = pending.remove(&key)?;
+        let taken = pending.remove(&call)?;
         if pending.is_empty() {
             // SAFETY: as in `start`. A failure would only keep the process alive, so there is nothing to do about it.
             unsafe { sys::napi_unref_threadsafe_function(env.raw(), self.wake.get()) };
@@ -248,121 +183,25 @@ impl<T: From<Overdue> + Send + 'static> Bridge<T> {
         Some(taken)
     }
 
-    /// Hands over what waits, and sees to it that somebody comes for what will.
-    pub fn settle(&self, env: &Env) {
-        // What else there is waits for the next turn, where there is one, so that timers and sockets get theirs.
-        let comes_back = self.is_genuine.get() == Some(true);
-        let results = self.queue.take(if comes_back { MAX_PER_TURN } else { usize::MAX });
-        let is_idle = results.is_empty();
-        let mut batch = Batch::new(env);
-        for (key, result) in results {
-            match result {
-                None => self.end_overdue(env, &mut batch),
-                Some(result) => {
-                    if let Some(pending) = self.take(env, key) {
-                        self.add(&mut batch, key, &pending.settled, result);
-                    }
-                }
-            }
+    /// Hands over what waits.
+    fn settle(&self, env: &Env) {
+        let mut batch = Batch { env, settled: None, values: Vec::new() };
+        for (call, result) in self.queue.take(MAX_PER_WAKE_UP) {
+            let Some(Pending { settled, .. }) = self.take(env, call) else { continue };
+            let convert = AssertUnwindSafe(|| (self.convert)(env, result).ok());
+            let values = catch_unwind(convert).ok().flatten();
+            batch.add(settled, call, values.map(|values| values.map(|value| value.raw())));
         }
         batch.hand_over();
-        let has_pending = !self.pending.borrow().is_empty();
-        let comes_back = !is_idle && has_pending && self.settle_later(env).unwrap_or(false);
-        if !comes_back {
-            self.queue.rest();
-        }
-    }
-
-    fn add(&self, batch: &mut Batch<'_>, key: Key, settled: &Rc<Settled>, result: T) {
-        let convert = AssertUnwindSafe(|| (self.convert)(batch.env, result).ok());
-        let value = catch_unwind(convert).ok().flatten().map(|value| value.raw());
-        batch.add(settled, key, value);
-    }
-
-    /// Has somebody come when a limit is over, if nobody comes before.
-    fn look_after(&self, deadline: Instant) {
-        let mut look = self.look.borrow_mut();
-        if look.as_ref().is_some_and(|(at, _)| *at <= deadline) {
-            return;
-        }
-        // Not on the thread that the limit's call is worked on.
-        let Some(runtime) = runtime::handle() else { return };
-        let queue = Arc::clone(&self.queue);
-        let task = runtime.spawn(async move {
-            sleep_until(deadline + GRACE).await;
-            if queue.push(LOOK, None) {
-                queue.wake();
-            }
-        });
-        if let Some((_, later)) = look.replace((deadline, task.abort_handle())) {
-            later.abort();
-        }
-    }
-
-    /// Ends the calls whose time is over, since their thread has not done so.
-    fn end_overdue(&self, env: &Env, batch: &mut Batch<'_>) {
-        let now = Instant::now();
-        let mut over = Vec::new();
-        let mut next = None;
-        for (key, Pending { work, .. }) in &*self.pending.borrow() {
-            match work.limit.as_ref().map(Overdue::deadline) {
-                Some(deadline) if deadline + GRACE <= now => over.push(*key),
-                Some(deadline) => next = Some(next.map_or(deadline, |next: Instant| next.min(deadline))),
-                None => {}
-            }
-        }
-        for key in over {
-            let Some(Pending { settled, work }) = self.take(env, key) else { continue };
-            work.abort();
-            if let Some(overdue) = work.limit {
-                self.add(batch, key, &settled, overdue.into());
-            }
-        }
-        self.look.take();
-        if let Some(deadline) = next {
-            self.look_after(deadline);
-        }
-    }
-
-    /// Has somebody come in the next turn; `false` if nobody does.
-    fn settle_later(&self, env: &Env) -> napi::Result<bool> {
-        if self.is_genuine.get() == Some(false) {
-            return Ok(false);
-        }
-        let SettleLater { set_immediate, settle } = &self.settle_later;
-        // SAFETY: a value of this environment and of the current handle scope, which the call does not outlive.
-        let settle = unsafe { Unknown::from_raw_unchecked(env.raw(), settle.borrow_back(env)?.raw()) };
-        let immediate = set_immediate.borrow_back(env)?.call(settle)?;
-        let is_genuine = match self.is_genuine.get() {
-            Some(is_genuine) => is_genuine,
-            None => is_immediate(immediate)?,
-        };
-        self.is_genuine.set(Some(is_genuine));
-        Ok(is_genuine)
     }
 
     /// The environment goes: nothing may be settled any more.
-    fn leave(&self) {
+    fn close(&self) {
         self.queue.close();
         for (_, pending) in self.pending.take() {
-            pending.work.abort();
-        }
-        if let Some((_, look)) = self.look.take() {
-            look.abort();
+            (pending.cancel)();
         }
     }
-}
-
-/// Whether this is what Node's own `setImmediate` returns: an object of the class of that name.
-fn is_immediate(value: Unknown<'_>) -> napi::Result<bool> {
-    if value.get_type()? != ValueType::Object {
-        return Ok(false);
-    }
-    let class: Unknown<'_> = value.coerce_to_object()?.get_named_property("constructor")?;
-    if class.get_type()? != ValueType::Function {
-        return Ok(false);
-    }
-    Ok(class.coerce_to_object()?.get_named_property::<String>("name")? == "Immediate")
 }
 
 /// Results on their way across, those of one function at a time.
@@ -372,25 +211,21 @@ struct Batch<'env> {
     values: Vec<sys::napi_value>,
 }
 
-impl<'env> Batch<'env> {
-    fn new(env: &'env Env) -> Self {
-        Self { env, settled: None, values: Vec::new() }
-    }
-
-    /// One more; `undefined` in place of a result that could not be converted.
-    fn add(&mut self, settled: &Rc<Settled>, key: Key, value: Option<sys::napi_value>) {
-        let is_same = self.settled.as_ref().is_some_and(|it| Rc::ptr_eq(it, settled));
-        if !is_same || self.values.len() >= 2 * MAX_BATCH {
+impl Batch<'_> {
+    /// Adds a result; without values, one that could not be converted.
+    fn add(&mut self, settled: Rc<Settled>, call: CallId, values: Option<[sys::napi_value; VALUES]>) {
+        if self.settled.as_ref().is_some_and(|other| !Rc::ptr_eq(other, &settled)) {
             self.hand_over();
-            self.settled = Some(Rc::clone(settled));
         }
-        let (mut number, mut undefined) = (ptr::null_mut(), ptr::null_mut());
+        self.settled = Some(settled);
+        let (mut id, mut undefined) = (ptr::null_mut(), ptr::null_mut());
         // SAFETY: `env` is this thread's and both places are valid.
         unsafe {
-            sys::napi_create_double(self.env.raw(), key as f64, &mut number);
+            sys::napi_create_double(self.env.raw(), call as f64, &mut id);
             sys::napi_get_undefined(self.env.raw(), &mut undefined);
         }
-        self.values.extend([number, value.unwrap_or(undefined)]);
+        self.values.push(id);
+        self.values.extend(values.unwrap_or([undefined; VALUES]));
     }
 
     /// Calls the function. It throws nothing, and a result that cannot be handed over has no one left to tell.
@@ -416,7 +251,7 @@ impl<'env> Batch<'env> {
 }
 
 /// Called by Node on the environment's thread after a wake-up.
-unsafe extern "C" fn settle<T: From<Overdue> + Send + 'static>(
+unsafe extern "C" fn settle<T: Send + 'static>(
     env: sys::napi_env,
     _function: sys::napi_value,
     context: *mut c_void,
@@ -439,4 +274,39 @@ unsafe extern "C" fn release<T: Send + 'static>(
 ) {
     // SAFETY: gives back, once, the count that `Bridge::new` put into the context.
     drop(unsafe { Rc::from_raw(context.cast_const().cast::<Bridge<T>>()) });
+}
+
+/// A `Uint32Array` of one element whose memory is the counter's, so that JavaScript reads it without a call. `None` where
+/// the engine allows no such memory, as in Electron. To be made once for each counter: V8 takes a place in memory once.
+pub fn share_counter<'env>(env: &'env Env, counter: Arc<AtomicU32>) -> napi::Result<Option<Unknown<'env>>> {
+    let data = Arc::into_raw(counter).cast_mut().cast::<c_void>();
+    let (mut buffer, mut array) = (ptr::null_mut(), ptr::null_mut());
+    // SAFETY: the place is valid, and so is `data` until `release_counter`, since a count of the `Arc` stays with it.
+    let status = unsafe {
+        sys::napi_create_external_arraybuffer(
+            env.raw(),
+            data,
+            size_of::<AtomicU32>(),
+            Some(release_counter),
+            data,
+            &mut buffer,
+        )
+    };
+    if status != sys::Status::napi_ok {
+        // SAFETY: the count that `into_raw` left in `data` above, which the engine did not take over.
+        drop(unsafe { Arc::from_raw(data.cast_const().cast::<AtomicU32>()) });
+        return Ok(None);
+    }
+    // SAFETY: `buffer` was made just above and is as long as one element; the place is valid.
+    check_status!(unsafe {
+        sys::napi_create_typedarray(env.raw(), sys::TypedarrayType::uint32_array, 1, buffer, 0, &mut array)
+    })?;
+    // SAFETY: a value of this environment and of the current handle scope.
+    Ok(Some(unsafe { Unknown::from_raw_unchecked(env.raw(), array) }))
+}
+
+/// Called by Node when the array is gone.
+unsafe extern "C" fn release_counter(_env: sys::napi_env, data: *mut c_void, _hint: *mut c_void) {
+    // SAFETY: gives back, once, the count that `share_counter` left in `data`.
+    drop(unsafe { Arc::from_raw(data.cast_const().cast::<AtomicU32>()) });
 }

@@ -1,7 +1,6 @@
 //! What crosses the waist, and nothing else: the `Binding…` types and their conversion from and to the core's.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -9,7 +8,8 @@ use napi::Env;
 use napi::bindgen_prelude::{ToNapiValue, Unknown};
 use napi_derive::napi;
 
-use crate::core::client::{Outcome, Overdue};
+use super::bridge::VALUES;
+use crate::core::client::{Outcome, Request};
 use crate::core::config::Options;
 use crate::core::connection::{Connection, State};
 use crate::core::error::Error;
@@ -21,6 +21,7 @@ use crate::core::platform::endpoint::Paths;
 use crate::core::secret::Secret;
 use crate::core::stats::{FleetStats, Stats};
 use crate::core::tokens::cache;
+use crate::core::tokens::key::OwnerKind;
 
 /// The facade has checked that each field has this type and, for a number, its range.
 #[napi(object, object_to_js = false)]
@@ -144,40 +145,91 @@ impl From<BindingClientOptions> for Options {
     }
 }
 
-/// How a call ended, unless it ended with a token: then that is all that crosses. A connection that is unavailable comes
-/// with the error for whoever wants its token.
-#[napi(object, object_from_js = false)]
-pub struct BindingOutcome {
-    pub attempts: u32,
-    pub coalesced: bool,
-    pub connection: Option<BindingConnection>,
-    pub error: Option<BindingError>,
+#[napi]
+pub enum BindingOwnerKind {
+    User,
+    Group,
+    Context,
 }
 
-/// A call that was answered from the cache, at once.
-#[napi(object, object_from_js = false)]
-pub struct BindingHit {
-    pub access_token: String,
-    /// Milliseconds for which the token may be given out without asking again.
-    pub valid_for_ms: f64,
-}
-
-impl BindingHit {
-    pub fn new(connection: &Connection, valid_for: Duration) -> Self {
-        Self {
-            access_token: connection.token().unwrap_or_default().to_owned(),
-            valid_for_ms: valid_for.as_secs_f64() * 1e3,
+impl From<BindingOwnerKind> for OwnerKind {
+    fn from(kind: BindingOwnerKind) -> Self {
+        match kind {
+            BindingOwnerKind::User => Self::User,
+            BindingOwnerKind::Group => Self::Group,
+            BindingOwnerKind::Context => Self::Context,
         }
     }
 }
 
-impl From<&Connection> for BindingOutcome {
-    fn from(connection: &Connection) -> Self {
-        Self {
-            attempts: 0,
-            coalesced: false,
-            connection: Some(BindingConnection::new(connection)),
-            error: None,
+/// What a call asks for, besides whose token of which connector.
+#[napi(object, object_to_js = false)]
+#[derive(Default)]
+pub struct BindingCallOptions {
+    pub timeout_ms: Option<u32>,
+    /// Skip the cache, and share no request that began earlier.
+    pub fresh: Option<bool>,
+    /// A token that a service rejected: another one is wanted.
+    pub rejected_token: Option<String>,
+    /// The whole connection, in place of its token.
+    pub wants_connection: Option<bool>,
+}
+
+impl BindingCallOptions {
+    pub fn request<'a>(&'a self, kind: OwnerKind, id: &'a str, slug: &'a str) -> Request<'a> {
+        Request {
+            kind,
+            id,
+            slug,
+            timeout: millis(self.timeout_ms),
+            fresh: self.fresh.unwrap_or_default(),
+            rejected: self.rejected_token.as_deref(),
+        }
+    }
+}
+
+/// How a call ended. A connection that is unavailable comes with the error for a caller who wants its token.
+#[napi(object, object_from_js = false)]
+#[derive(Default)]
+pub struct BindingOutcome {
+    /// Where the caller wants the token alone.
+    pub access_token: Option<String>,
+    /// Milliseconds for which a cached token may be served without another call; absent unless it came from the cache.
+    pub valid_for_ms: Option<f64>,
+    pub connection: Option<BindingConnection>,
+    pub error: Option<BindingError>,
+}
+
+impl BindingOutcome {
+    /// What was known at once; `valid_for` is zero for what no cache holds.
+    pub fn known(connection: &Connection, valid_for: Duration, wants_connection: bool) -> Self {
+        let valid_for_ms = (!valid_for.is_zero()).then_some(valid_for.as_secs_f64() * 1e3);
+        if wants_connection {
+            return Self {
+                connection: Some(BindingConnection::new(connection)),
+                valid_for_ms,
+                ..Self::default()
+            };
+        }
+        Self { access_token: connection.token().map(str::to_owned), valid_for_ms, ..Self::default() }
+    }
+}
+
+impl From<Error> for BindingOutcome {
+    fn from(error: Error) -> Self {
+        Self { error: Some(error.into()), ..Self::default() }
+    }
+}
+
+impl From<Outcome> for BindingOutcome {
+    fn from(outcome: Outcome) -> Self {
+        match outcome.result {
+            Ok(connection) => Self {
+                connection: Some(BindingConnection::new(&connection)),
+                error: outcome.unavailable.map(BindingError::from),
+                ..Self::default()
+            },
+            Err(error) => error.into(),
         }
     }
 }
@@ -227,12 +279,6 @@ impl From<Error> for BindingError {
             retry_after_ms: error.retry_after.map(|wait| wait.as_secs_f64() * 1e3),
             cause: error.cause.map(Into::into),
         }
-    }
-}
-
-impl From<Error> for BindingOutcome {
-    fn from(error: Error) -> Self {
-        Self { attempts: error.attempts, coalesced: false, connection: None, error: Some(error.into()) }
     }
 }
 
@@ -321,65 +367,40 @@ impl From<&Stats> for BindingStats {
 
 /// What crosses the bridge.
 pub enum Settlement {
-    /// A call that asked for the token, and got one: an active connection.
-    Token(Arc<Connection>),
-    /// A call that ended otherwise, or asked for the connection.
-    Outcome(Box<Outcome>),
+    /// How a call ended, for a caller who wants the token or the whole connection.
+    Outcome { outcome: Box<Outcome>, wants_connection: bool },
     /// A closed client whose calls have ended.
     Closed,
 }
 
 impl Settlement {
-    /// Only what the caller asked for crosses.
-    pub fn of(outcome: Outcome, whole_connection: bool) -> Self {
-        match outcome.result {
-            Ok(ref connection) if !whole_connection && connection.token().is_some() => {
-                Self::Token(Arc::clone(connection))
-            }
-            _ => Self::Outcome(Box::new(outcome)),
-        }
+    pub fn of(outcome: Outcome, wants_connection: bool) -> Self {
+        Self::Outcome { outcome: Box::new(outcome), wants_connection }
     }
 
     /// What a call that panicked ends with.
     pub fn panicked() -> Self {
-        Self::Outcome(Box::new(Outcome {
-            result: Err(Error::internal()),
-            unavailable: None,
-            attempts: 0,
-            coalesced: false,
-        }))
+        let result = Err(Error::internal());
+        Self::of(Outcome { result, unavailable: None, attempts: 0, coalesced: false }, false)
     }
 
-    /// On the environment's thread.
-    pub fn into_js(env: &Env, settlement: Self) -> napi::Result<Unknown<'_>> {
-        match settlement {
-            Self::Token(connection) => {
-                let token = connection.token().unwrap_or_default();
-                // The engine need not decode what has one byte for a character.
-                let text =
-                    if token.is_ascii() { env.create_string_latin1(token) } else { env.create_string(token) };
-                text?.into_unknown(env)
-            }
-            Self::Outcome(outcome) => {
-                let (attempts, coalesced) = (outcome.attempts, outcome.coalesced);
-                let outcome = match outcome.result {
-                    Ok(connection) => BindingOutcome {
-                        attempts,
-                        coalesced,
-                        connection: Some(BindingConnection::new(&connection)),
-                        error: outcome.unavailable.map(BindingError::from),
-                    },
-                    Err(error) => BindingOutcome { coalesced, ..error.into() },
-                };
-                outcome.into_unknown(env)
-            }
-            Self::Closed => true.into_unknown(env),
-        }
+    /// On the environment's thread: what the call ended with, the requests sent, and whether they were shared.
+    pub fn into_js(env: &Env, settlement: Self) -> napi::Result<[Unknown<'_>; VALUES]> {
+        let Self::Outcome { outcome, wants_connection } = settlement else {
+            return Ok([().into_unknown(env)?, 0.into_unknown(env)?, false.into_unknown(env)?]);
+        };
+        let (attempts, coalesced) =
+            (outcome.attempts.into_unknown(env)?, outcome.coalesced.into_unknown(env)?);
+        let value = match outcome.result.as_ref().ok().and_then(|connection| connection.token()) {
+            Some(token) if !wants_connection => string(env, token)?,
+            _ => BindingOutcome::from(*outcome).into_unknown(env)?,
+        };
+        Ok([value, attempts, coalesced])
     }
 }
 
-impl From<Overdue> for Settlement {
-    fn from(overdue: Overdue) -> Self {
-        Self::Outcome(Box::new(overdue.outcome()))
-    }
+/// The engine need not decode what has one byte for a character.
+fn string<'env>(env: &'env Env, text: &str) -> napi::Result<Unknown<'env>> {
+    let string = if text.is_ascii() { env.create_string_latin1(text) } else { env.create_string(text) };
+    string?.into_unknown(env)
 }

@@ -9,20 +9,21 @@ mod runtime;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::time::Duration;
+use std::sync::Arc;
 
+use futures_util::future::BoxFuture;
 use napi::Env;
-use napi::bindgen_prelude::{Either, Either3, External, FunctionRef, Undefined, Unknown};
+use napi::bindgen_prelude::{Either, Either3, External, Undefined, Unknown};
 use napi_derive::napi;
-use tokio::runtime::Handle;
 
-use self::bridge::{Bridge, SettleLater, Settled, Work};
+use self::bridge::{Bridge, Settled, share_counter};
 use self::convert::{
-    BindingClientOptions, BindingError, BindingHit, BindingOutcome, BindingStats, Settlement,
+    BindingCallOptions, BindingClientOptions, BindingError, BindingOutcome, BindingOwnerKind, BindingStats,
+    Settlement,
 };
-use self::queue::Key;
+use self::queue::CallId;
 use crate::core;
-use crate::core::client::{Begun, Client, Known, Request};
+use crate::core::client::{Begun, Client, Known};
 use crate::core::error::Error;
 use crate::core::platform::catalog::Catalog;
 use crate::core::tokens::key::{OwnerKind, Segment};
@@ -35,57 +36,34 @@ pub struct BindingClient {
     settled: Rc<Settled>,
 }
 
-impl BindingClient {
-    /// Where its calls are run.
-    fn runtime(&self) -> Option<Handle> {
-        match self.client.lane() {
-            Some(lane) => lane.handle(),
-            None => runtime::handle().cloned(),
-        }
-    }
-}
-
-#[napi]
-pub enum BindingOwnerKind {
-    User,
-    Group,
-    Context,
-}
-
-impl From<BindingOwnerKind> for OwnerKind {
-    fn from(kind: BindingOwnerKind) -> Self {
-        match kind {
-            BindingOwnerKind::User => Self::User,
-            BindingOwnerKind::Group => Self::Group,
-            BindingOwnerKind::Context => Self::Context,
-        }
-    }
-}
-
-/// `settled` is called with numbers of calls and their results in turn: a token, an outcome, or `true` for a client that is
-/// closed. `set_immediate` and `settle` are Node's own function and the one below.
+/// Calls `settled` with four values for each result: the id of the call, what it ended with (a token, or else an outcome;
+/// nothing for a client that is closed), the requests sent, and whether the call shared those of an earlier one.
 #[napi]
 pub fn create_client(
     env: &Env,
     mut options: BindingClientOptions,
-    #[napi(
-        ts_arg_type = "(...numbersAndResults: (number | string | BindingOutcome | true | undefined)[]) => void"
-    )]
+    #[napi(ts_arg_type = "(...results: (number | string | boolean | BindingOutcome | undefined)[]) => void")]
     settled: Settled,
-    #[napi(ts_arg_type = "(callback: () => void) => unknown")] set_immediate: FunctionRef<
-        Unknown<'static>,
-        Unknown<'static>,
-    >,
-    #[napi(ts_arg_type = "() => void")] settle: FunctionRef<(), ()>,
 ) -> napi::Result<Either<External<BindingClient>, BindingError>> {
     let fleet = options.take_fleet();
     Ok(match contain(|| core::open(&options.into(), fleet.as_ref())) {
         Ok((client, catalog)) => {
-            let bridge = Bridge::of(env, Settlement::into_js, SettleLater { set_immediate, settle })?;
+            let bridge = Bridge::of(env, Settlement::into_js)?;
             Either::A(External::new(BindingClient { client, catalog, bridge, settled: Rc::new(settled) }))
         }
         Err(error) => Either::B(error.into()),
     })
+}
+
+/// A counter that changes whenever the client's cache gives up a token before its time, shared with JavaScript. To be asked
+/// for once. Nothing where the engine shares no memory.
+#[napi(ts_return_type = "Uint32Array | undefined")]
+pub fn discards<'env>(
+    env: &'env Env,
+    client: &External<BindingClient>,
+) -> napi::Result<Either<Unknown<'env>, Undefined>> {
+    let counter = share_counter(env, Arc::clone(client.client.discards()))?;
+    Ok(counter.map_or(Either::B(()), Either::A))
 }
 
 /// A panic could not unwind into Node and would end the process: it becomes the failure of what was asked for.
@@ -93,89 +71,60 @@ fn contain<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(Error::internal()))
 }
 
-/// Hands over the results of the environment that wait.
-#[napi]
-pub fn settle(env: &Env) -> napi::Result<()> {
-    if let Some(bridge) = Bridge::<Settlement>::existing(env)? {
-        bridge.settle(env);
-    }
-    Ok(())
-}
-
-fn owner_kind(kind_and_flags: u32) -> OwnerKind {
-    match kind_and_flags & 3 {
-        0 => OwnerKind::User,
-        1 => OwnerKind::Group,
-        _ => OwnerKind::Context,
+/// Runs what nobody waits for; where the system refuses the thread, it is dropped.
+fn run_in_background(work: Option<BoxFuture<'static, ()>>) {
+    if let Some(work) = work
+        && let Ok(runtime) = runtime::handle()
+    {
+        runtime.spawn(work);
     }
 }
 
-/// What a call is to be, beside the number of its owner's kind.
+/// Begins a call. Returns its id, under which `settled` gets the result, or at once what is known: a cached token or
+/// connection, or what is wrong.
 #[napi]
-pub enum BindingCallFlag {
-    /// Not from the cache.
-    Fresh = 4,
-    /// The whole connection, in place of its token.
-    WholeConnection = 8,
-}
-
-/// One call: its number, or what is known at once: a cached token, a cached connection, what is wrong. Its result comes later:
-/// the token, or an outcome. With a `rejected_token`, another one is asked for. Its limit runs since it was made, `waited_ms` ago.
-#[napi]
-#[allow(clippy::too_many_arguments, reason = "to read them from an object would take longer")]
 pub fn call(
     env: &Env,
     client: &External<BindingClient>,
-    kind_and_flags: u32,
+    owner_kind: BindingOwnerKind,
     owner_id: String,
     slug: String,
-    timeout_ms: Option<u32>,
-    rejected_token: Option<String>,
-    waited_ms: Option<u32>,
-) -> napi::Result<Either3<f64, BindingHit, BindingOutcome>> {
-    let has = |flag: BindingCallFlag| kind_and_flags & flag as u32 != 0;
-    let whole_connection = has(BindingCallFlag::WholeConnection);
-    let request = Request {
-        kind: owner_kind(kind_and_flags),
-        id: &owner_id,
-        slug: &slug,
-        timeout: timeout_ms.map(|millis| Duration::from_millis(millis.into())),
-        waited: Duration::from_millis(waited_ms.unwrap_or_default().into()),
-        fresh: has(BindingCallFlag::Fresh),
-        rejected: rejected_token.as_deref(),
-    };
+    options: Option<BindingCallOptions>,
+) -> napi::Result<Either<f64, BindingOutcome>> {
+    let options = options.unwrap_or_default();
+    let wants_connection = options.wants_connection.unwrap_or_default();
+    let request = options.request(owner_kind.into(), &owner_id, &slug);
     let call = match contain(|| client.client.begin(request)) {
         Ok(Begun::Call(call)) => call,
         Ok(Begun::Known(Known { connection, valid_for, background })) => {
-            if let (Some(background), Some(runtime)) = (background, client.runtime()) {
-                runtime.spawn(background);
-            }
-            return Ok(if whole_connection {
-                Either3::C((&connection).into())
-            } else {
-                Either3::B(BindingHit::new(&connection, valid_for))
-            });
+            run_in_background(background);
+            return Ok(Either::B(BindingOutcome::known(&connection, valid_for, wants_connection)));
         }
-        Err(error) => return Ok(Either3::C(error.into())),
+        Err(error) => return Ok(Either::B(error.into())),
     };
-    let Some(runtime) = client.runtime() else {
-        return Ok(Either3::C(Error::internal().into()));
+    let runtime = match runtime::handle() {
+        Ok(runtime) => runtime,
+        Err(refusal) => return Ok(Either::B(call.fail(Error::no_thread(&refusal)).into())),
     };
-    let (leave, limit) = (Some(call.leave()), call.overdue());
-    let key = client.bridge.start(env, &client.settled, Settlement::panicked, |completion| {
+    let id = client.bridge.start(env, &client.settled, Settlement::panicked, |completion| {
+        let leave = call.leave();
         let task = runtime.spawn(async move {
             let outcome = call.run().await;
-            completion.send(Settlement::of(outcome, whole_connection)).await;
+            completion.send(Settlement::of(outcome, wants_connection));
         });
-        Work { task: task.abort_handle(), leave, limit }
+        let task = task.abort_handle();
+        Box::new(move || {
+            leave.now();
+            task.abort();
+        })
     })?;
-    Ok(Either3::A(key as f64))
+    Ok(Either::A(id as f64))
 }
 
-/// Ends a call now, so that it has no result. `false` if it has ended.
+/// Cancels a call, which then has no result. `false` if its result has been handed over.
 #[napi]
 pub fn cancel(env: &Env, client: &External<BindingClient>, call: f64) -> bool {
-    client.bridge.cancel(env, call as Key)
+    client.bridge.cancel(env, call as CallId)
 }
 
 /// Drops what is cached of a connection and supersedes what is under way; with a rejected token, only what that concerns. A
@@ -193,9 +142,7 @@ pub fn invalidate(
     let kinds = one.as_ref().map_or(&OwnerKind::ALL[..], |one| one);
     match contain(|| client.client.invalidate(kinds, &owner_id, &slug, rejected_token.as_deref())) {
         Ok(background) => {
-            if let (Some(background), Some(runtime)) = (background, runtime::handle()) {
-                runtime.spawn(background);
-            }
+            run_in_background(background);
             None
         }
         Err(error) => Some(error.into()),
@@ -223,18 +170,19 @@ pub fn stats(client: &External<BindingClient>) -> BindingStats {
     client.client.stats().into()
 }
 
-/// Takes no more calls on. A number as of a call for the end of those under way, or nothing when there are none.
+/// Takes no more calls on. Returns an id, as of a call, for the end of those under way, or nothing when there are none.
 #[napi]
 pub fn close(env: &Env, client: &External<BindingClient>) -> napi::Result<Option<f64>> {
-    let (Some(ended), Some(runtime)) = (client.client.close(), client.runtime()) else {
+    let (Some(ended), Ok(runtime)) = (client.client.close(), runtime::handle()) else {
         return Ok(None);
     };
-    let key = client.bridge.start(env, &client.settled, Settlement::panicked, |completion| {
+    let id = client.bridge.start(env, &client.settled, Settlement::panicked, |completion| {
         let task = runtime.spawn(async move {
             ended.await;
-            completion.send(Settlement::Closed).await;
+            completion.send(Settlement::Closed);
         });
-        Work { task: task.abort_handle(), leave: None, limit: None }
+        let task = task.abort_handle();
+        Box::new(move || task.abort())
     })?;
-    Ok(Some(key as f64))
+    Ok(Some(id as f64))
 }

@@ -1,23 +1,25 @@
 //! The hand-over of results from any thread to the event loop: who wakes it, and that nobody does once it is gone. Knows
-//! nothing of N-API, so that every order of events can be tried.
+//! nothing of N-API, so that a model checker can try every order of events.
 //!
-//! 1. Whoever puts the first result into an empty queue owes the event loop a wake-up, unless one is on its way.
-//! 2. The event loop takes what there is. It either comes back by itself, or says that it rests.
-//! 3. As it rests, what came meanwhile wakes it at once. So there is never a result without somebody who comes for it.
-//! 4. Once the queue is closed, nothing is taken in and nobody is woken. Its lock keeps both from meeting.
+//! 1. A result that finds no wake-up under way wakes the event loop, at once.
+//! 2. A woken event loop takes a batch. If results remain, it is woken again.
+//! 3. So there is never a result without a wake-up under way.
+//! 4. A closed queue takes nothing in and wakes nobody.
 
 #[cfg(test)]
 use loom::sync::{Mutex, MutexGuard};
+use std::mem;
 use std::sync::PoisonError;
 #[cfg(not(test))]
 use std::sync::{Mutex, MutexGuard};
 
-/// Names one pending promise of an environment. Never used twice.
-pub type Key = u64;
+/// Identifies one pending call of an environment. Never used twice.
+pub type CallId = u64;
 
-/// What wakes the event loop.
+/// Wakes the event loop.
 pub trait Wake {
-    /// Has it come to the queue soon; `false` if that cannot be had.
+    /// Asks the event loop to drain the queue; returns `false` if the request failed. Called under the queue's lock, since
+    /// closing the queue must wait for it: takes no lock under which the queue is used.
     fn wake(&self) -> bool;
 }
 
@@ -25,9 +27,9 @@ pub trait Wake {
 pub struct Queue<T, W>(Mutex<State<T, W>>);
 
 struct State<T, W> {
-    results: Vec<(Key, T)>,
-    /// Whether the event loop has been asked to come, or comes by itself.
-    is_coming: bool,
+    results: Vec<(CallId, T)>,
+    /// Whether the event loop has been asked to drain the queue, and has not begun to.
+    is_woken: bool,
     /// `None` before the queue is opened and once it is closed.
     wake: Option<W>,
 }
@@ -35,7 +37,7 @@ struct State<T, W> {
 impl<T, W: Wake> Queue<T, W> {
     /// Takes nothing in before it is opened.
     pub fn new() -> Self {
-        Self(Mutex::new(State { results: Vec::new(), is_coming: false, wake: None }))
+        Self(Mutex::new(State { results: Vec::new(), is_woken: false, wake: None }))
     }
 
     /// There is an event loop.
@@ -43,54 +45,51 @@ impl<T, W: Wake> Queue<T, W> {
         self.lock().wake = Some(wake);
     }
 
-    /// The event loop goes.
+    /// The event loop goes: what waits is discarded.
     pub fn close(&self) {
         let mut state = self.lock();
-        state.wake = None;
-        state.results.clear();
+        let discarded = (state.wake.take(), mem::take(&mut state.results));
+        drop(state);
+        // Their destructors run outside the lock.
+        drop(discarded);
     }
 
-    /// Takes a result in. `true` if a wake-up is owed for it: whoever put it there has to `wake`, at once or when there are
-    /// more.
-    pub fn push(&self, key: Key, result: T) -> bool {
+    /// Takes a result in, and wakes the event loop unless it is woken already. A closed queue discards it.
+    pub fn push(&self, call: CallId, result: T) {
         let mut state = self.lock();
         if state.wake.is_none() {
-            return false;
+            drop(state);
+            return;
         }
-        state.results.push((key, result));
-        !state.is_coming && state.results.len() == 1
+        state.results.push((call, result));
+        state.wake();
     }
 
-    /// Has the event loop come for the results, unless it is on its way or has them already.
-    pub fn wake(&self) {
-        Self::wake_for(&mut self.lock());
-    }
-
-    /// What came first, for the event loop: so many results at the most.
-    pub fn take(&self, most: usize) -> Vec<(Key, T)> {
-        let results = &mut self.lock().results;
-        let later = results.split_off(most.min(results.len()));
-        std::mem::replace(results, later)
-    }
-
-    /// The event loop does not come back by itself.
-    pub fn rest(&self) {
+    /// The oldest results, `most` of them at the most, for an event loop that has been woken.
+    pub fn take(&self, most: usize) -> Vec<(CallId, T)> {
         let mut state = self.lock();
-        state.is_coming = false;
-        Self::wake_for(&mut state);
-    }
-
-    fn wake_for(state: &mut State<T, W>) {
-        if let Some(wake) = &state.wake
-            && !state.is_coming
-            && !state.results.is_empty()
-        {
-            state.is_coming = wake.wake();
-        }
+        let taken = most.min(state.results.len());
+        let later = state.results.split_off(taken);
+        let taken = mem::replace(&mut state.results, later);
+        state.is_woken = false;
+        state.wake();
+        taken
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T, W>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T, W: Wake> State<T, W> {
+    /// Wakes the event loop if there is something to take and it does not know yet.
+    fn wake(&mut self) {
+        if let Some(wake) = &self.wake
+            && !self.is_woken
+            && !self.results.is_empty()
+        {
+            self.is_woken = wake.wake();
+        }
     }
 }
 
@@ -111,6 +110,7 @@ mod tests {
     #[derive(Default)]
     struct Wakeups {
         due: usize,
+        total: usize,
         is_freed: bool,
     }
 
@@ -128,6 +128,10 @@ mod tests {
             wakeups.due -= 1;
         }
 
+        fn total(&self) -> usize {
+            self.0.0.lock().unwrap().total
+        }
+
         fn free(&self) {
             self.0.0.lock().unwrap().is_freed = true;
         }
@@ -139,12 +143,13 @@ mod tests {
             let mut wakeups = wakeups.lock().unwrap();
             assert!(!wakeups.is_freed, "woken after it was freed");
             wakeups.due += 1;
+            wakeups.total += 1;
             changed.notify_one();
             true
         }
     }
 
-    type TestQueue = Arc<Queue<Key, EventLoop>>;
+    type TestQueue = Arc<Queue<CallId, EventLoop>>;
 
     fn open_queue(event_loop: &EventLoop) -> TestQueue {
         let queue = Arc::new(Queue::new());
@@ -152,14 +157,11 @@ mod tests {
         queue
     }
 
-    /// As a task of the runtime sends its result: what else is ready comes first, then the wake-up that it owes.
-    fn send(queue: &TestQueue, keys: &'static [Key]) -> thread::JoinHandle<()> {
+    fn send(queue: &TestQueue, calls: &'static [CallId]) -> thread::JoinHandle<()> {
         let queue = Arc::clone(queue);
         thread::spawn(move || {
-            let owed: Vec<_> = keys.iter().map(|key| queue.push(*key, *key)).collect();
-            if owed.contains(&true) {
-                thread::yield_now();
-                queue.wake();
+            for call in calls {
+                queue.push(*call, *call);
             }
         })
     }
@@ -171,62 +173,43 @@ mod tests {
         builder.check(check);
     }
 
-    /// Settles what is pending until nothing is. A wake-up that was lost leaves it asleep, which the model reports.
-    fn settle_all(queue: &TestQueue, event_loop: &EventLoop, mut pending: HashSet<Key>, comes_back: bool) {
-        // One that comes back need not take all at once.
-        let most = if comes_back { 1 } else { usize::MAX };
+    /// Settles what is pending until nothing is. A lost wake-up leaves it asleep, which the model reports.
+    fn settle_all(queue: &TestQueue, event_loop: &EventLoop, mut pending: HashSet<CallId>, most: usize) {
         while !pending.is_empty() {
             event_loop.sleep();
-            loop {
-                let results = queue.take(most);
-                let is_idle = results.is_empty();
-                for (key, result) in results {
-                    assert_eq!(key, result);
-                    assert!(pending.remove(&key), "{key} was settled twice");
-                }
-                // As the bridge does it: as long as there was something, it looks again in its next turn.
-                if !comes_back || is_idle || pending.is_empty() {
-                    break;
-                }
-                thread::yield_now();
+            for (call, result) in queue.take(most) {
+                assert_eq!(call, result);
+                assert!(pending.remove(&call), "{call} was settled twice");
             }
-            queue.rest();
         }
     }
 
     #[test]
     fn no_wake_up_is_lost_and_nothing_is_settled_twice() {
-        for comes_back in [false, true] {
+        for most in [1, usize::MAX] {
             every_order(move || {
                 let event_loop = EventLoop::new();
                 let queue = open_queue(&event_loop);
                 let senders = [send(&queue, &[1, 2]), send(&queue, &[3])];
-                settle_all(&queue, &event_loop, HashSet::from([1, 2, 3]), comes_back);
+                settle_all(&queue, &event_loop, HashSet::from([1, 2, 3]), most);
                 for sender in senders {
                     sender.join().unwrap();
                 }
+                assert!(event_loop.total() <= 3, "more wake-ups than results");
             });
         }
     }
 
     #[test]
-    fn a_result_that_nobody_waits_for_any_more_keeps_none_of_the_others() {
+    fn results_that_come_while_a_wake_up_is_under_way_share_it() {
         every_order(|| {
             let event_loop = EventLoop::new();
             let queue = open_queue(&event_loop);
-            let senders = [send(&queue, &[1]), send(&queue, &[2])];
-            // The first was cancelled: its promise is settled by then, so that only the second counts.
-            let mut pending = HashSet::from([2]);
-            while !pending.is_empty() {
-                event_loop.sleep();
-                for (key, _) in queue.take(usize::MAX) {
-                    pending.remove(&key);
-                }
-                queue.rest();
-            }
-            for sender in senders {
+            for sender in [send(&queue, &[1, 2]), send(&queue, &[3])] {
                 sender.join().unwrap();
             }
+            assert_eq!(event_loop.total(), 1);
+            assert_eq!(queue.take(usize::MAX).len(), 3);
         });
     }
 

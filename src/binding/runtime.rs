@@ -1,56 +1,34 @@
-//! The runtime that all clients of the process share: started by the first call, one thread that works, and one more for
-//! each name lookup under way.
+//! The runtime that all clients of the process share: one thread that waits and works, started by the first call.
 
+use std::future::pending;
+use std::io;
 use std::sync::{Mutex, OnceLock, PoisonError};
+use std::thread;
 
-use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::runtime::{Builder, Handle};
 
-/// Name lookups at once. Beyond them they wait for each other, so it is far more than a process has names.
-const MAX_LOOKUPS: usize = 256;
-
-static RUNTIME: OnceLock<Runtime> = OnceLock::new();
+static RUNTIME: OnceLock<Handle> = OnceLock::new();
 static STARTING: Mutex<()> = Mutex::new(());
 
-/// The runtime's handle; `None` when the system refuses a thread, in which case the next call asks again.
+/// The runtime's handle. Fails when the system refuses the thread or a descriptor; the next call then tries again.
 ///
-/// One thread does all the work, since it waits far more than it computes. The system's resolver blocks, so a lookup has
-/// a thread, which ends after some seconds without another one. None keeps the process alive.
-pub fn handle() -> Option<&'static Handle> {
-    if let Some(runtime) = RUNTIME.get() {
-        return Some(runtime.handle());
+/// One thread does all the work, since it waits far more than it computes. A thread of the standard library makes a
+/// refusal an error value, where tokio's own would panic. It never keeps the process alive.
+pub fn handle() -> io::Result<&'static Handle> {
+    if let Some(handle) = RUNTIME.get() {
+        return Ok(handle);
     }
     let _starting = STARTING.lock().unwrap_or_else(PoisonError::into_inner);
-    if RUNTIME.get().is_none() {
-        let runtime = Builder::new_multi_thread()
-            .worker_threads(1)
-            .max_blocking_threads(MAX_LOOKUPS)
-            .thread_name("xkit-node")
-            .enable_all()
-            .build()
-            .ok()?;
-        // Nobody else sets it while the lock is held.
-        let _ = RUNTIME.set(runtime);
+    if let Some(handle) = RUNTIME.get() {
+        return Ok(handle);
     }
-    RUNTIME.get().map(Runtime::handle)
+    let handle = start()?;
+    Ok(RUNTIME.get_or_init(|| handle))
 }
 
-#[cfg(test)]
-mod tests {
-    use std::sync::{Arc, Barrier};
-
-    use super::*;
-
-    #[test]
-    fn lookups_do_not_wait_for_each_other() {
-        let runtime = handle().unwrap();
-        let all = Arc::new(Barrier::new(MAX_LOOKUPS));
-        let lookups: Vec<_> = (0..MAX_LOOKUPS)
-            .map(|_| {
-                let all = Arc::clone(&all);
-                runtime.spawn_blocking(move || all.wait().is_leader())
-            })
-            .collect();
-        let leaders = lookups.into_iter().map(|lookup| runtime.block_on(lookup).unwrap());
-        assert_eq!(leaders.filter(|is_leader| *is_leader).count(), 1);
-    }
+fn start() -> io::Result<Handle> {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let handle = runtime.handle().clone();
+    thread::Builder::new().name("xkit-node".to_owned()).spawn(move || runtime.block_on(pending::<()>()))?;
+    Ok(handle)
 }

@@ -16,7 +16,6 @@ use crate::core::clock::Clock;
 use crate::core::config::Limits;
 use crate::core::connection::Connection;
 use crate::core::error::{Error, Kind};
-use crate::core::lane::Lane;
 use crate::core::mutation::{self, Mutation};
 use crate::core::source::{Fetch, Fetched, Purpose, Queued, TokenSource};
 use crate::core::stats::Stats;
@@ -58,8 +57,6 @@ pub struct Parts {
     pub clock: Clock,
     /// Yields numbers from 0 up to 1.
     pub jitter: fn() -> f64,
-    /// The thread that its calls are to be run on, if they are to have their own.
-    pub lane: Option<Lane>,
 }
 
 #[derive(Debug)]
@@ -69,12 +66,10 @@ struct Shared {
     stats: Arc<Stats>,
     clock: Clock,
     tokens: Mutex<Tokens>,
-    #[allow(dead_code, reason = "the binding is about to share it with JavaScript")]
     discards: Arc<AtomicU32>,
     open: Mutex<Option<Arc<Open>>>,
     closing: watch::Sender<bool>,
     ended: watch::Receiver<()>,
-    lane: Option<Lane>,
 }
 
 /// What an open client holds, and each of its calls; gone when the client is closed and the last call has ended.
@@ -95,8 +90,6 @@ pub struct Request<'a> {
     pub slug: &'a str,
     /// The call's own limit, in place of the client's.
     pub timeout: Option<Duration>,
-    /// How long ago the call was made.
-    pub waited: Duration,
     /// Whether to skip the cache and join no request that began earlier.
     pub fresh: bool,
     /// A token that a service rejected: another one is wanted.
@@ -138,7 +131,7 @@ pub struct Outcome {
 impl Client {
     /// Opens no connection and starts no thread.
     pub fn new(parts: Parts) -> Self {
-        let Parts { source, origin, limits, validity, stats, clock, jitter, lane } = parts;
+        let Parts { source, origin, limits, validity, stats, clock, jitter } = parts;
         let (ends, ended) = watch::channel(());
         let discards = validity.discards();
         let cache = limits.cache.map(|limits| Cache::new(limits, jitter));
@@ -153,7 +146,6 @@ impl Client {
                 open: Mutex::new(Some(Arc::new(Open { source, _ends: ends }))),
                 closing: watch::Sender::new(false),
                 ended,
-                lane,
             }),
         }
     }
@@ -183,11 +175,7 @@ impl Client {
             stats.cache_misses.add();
         }
         let timeout = request.timeout.unwrap_or(self.shared.limits.timeout);
-        let Some(left) = timeout.checked_sub(request.waited).filter(|left| !left.is_zero()) else {
-            stats.failures.add();
-            return Err(Error::held_up(timeout));
-        };
-        let deadline = Instant::now() + left;
+        let deadline = Instant::now() + timeout;
         let joins_nobody = request.fresh && !mutation::is(Mutation::FreshJoins);
         let joined = if joins_nobody { None } else { tokens.join(&key, deadline) };
         let coalesced = joined.is_some();
@@ -304,16 +292,10 @@ impl Client {
         Ok(open.filter(|_| is_news).and_then(|open| open.source.invalidate(&keys, rejected)))
     }
 
-    /// The thread that its calls are to be run on, if they are to have their own.
-    pub fn lane(&self) -> Option<&Lane> {
-        self.shared.lane.as_ref()
-    }
-
-    /// Counts up whenever what is kept is discarded before its time: it was invalidated or rejected, here or by another
-    /// process; the platform has no token any more; there was no more room; what others invalidate can no longer be told. Not
-    /// when a newer token takes its place, nor at its end. Nobody learns of the cause before it is counted. What was handed
-    /// out may be kept while this does not change, if it was read before `begin` was called.
-    #[allow(dead_code, reason = "the binding is about to share it with JavaScript")]
+    /// Counts the tokens that the cache discarded before their time: invalidated or rejected, here or by another process;
+    /// replaced by another token; withdrawn by the platform; evicted for lack of room; or no longer known to be valid, since
+    /// the subscription was lost. A token that reached its end is not counted. Nobody learns of the cause before it is
+    /// counted, so a copy is valid while the count is what it was before `begin`.
     pub fn discards(&self) -> &Arc<AtomicU32> {
         &self.shared.discards
     }
@@ -355,31 +337,6 @@ impl Shared {
             format!("No answer from {} within {limit} ms: call again later, or raise timeoutMs", self.origin)
         };
         Error::new(Kind::Timeout, message).retryable()
-    }
-}
-
-/// The end of a call that is not ended by its thread in time, since that is busy.
-#[derive(Debug)]
-pub struct Overdue {
-    shared: Arc<Shared>,
-    timeout: Duration,
-    deadline: Instant,
-    progress: Arc<Progress>,
-}
-
-impl Overdue {
-    /// When the call is to end.
-    pub fn deadline(&self) -> Instant {
-        self.deadline
-    }
-
-    /// How it ends then.
-    pub fn outcome(self) -> Outcome {
-        let Self { shared, timeout, progress, .. } = self;
-        let attempts = progress.attempts();
-        shared.stats.failures.add();
-        let error = Error { attempts, ..shared.overdue(timeout, attempts) };
-        Outcome { result: Err(error), unavailable: None, attempts, coalesced: false }
     }
 }
 
@@ -438,15 +395,10 @@ impl Call {
         self.waiter.seat.leave()
     }
 
-    /// For whoever keeps the call's limit too, in case its own thread cannot.
-    pub fn overdue(&self) -> Option<Overdue> {
-        self.shared.lane.as_ref()?;
-        Some(Overdue {
-            shared: Arc::clone(&self.shared),
-            timeout: self.timeout,
-            deadline: self.deadline,
-            progress: self.waiter.seat.progress(),
-        })
+    /// Ends the call without running it: something that it needs cannot be had.
+    pub fn fail(self, error: Error) -> Outcome {
+        self.shared.stats.failures.add();
+        Outcome { result: Err(error), unavailable: None, attempts: 0, coalesced: false }
     }
 
     /// Runs the call to its end. Dropping the future of the last call of a fetch cancels the request.

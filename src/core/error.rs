@@ -4,6 +4,7 @@
 //! an owner's id, a header or a body.
 
 use std::borrow::Cow;
+use std::io;
 use std::time::Duration;
 
 use crate::core::connection::{Connection, State, Unavailable};
@@ -227,13 +228,10 @@ impl Error {
         Self::new(Kind::Overloaded, message).retryable()
     }
 
-    /// A call whose time was up before it could begin.
-    pub fn held_up(timeout: Duration) -> Self {
-        let message = format!(
-            "The call waited {} ms for its turn in the event loop: make fewer at once, or do less between its turns",
-            timeout.as_millis()
-        );
-        Self::new(Kind::Timeout, message).retryable()
+    /// The system refused the thread that does the work.
+    pub fn no_thread(cause: &io::Error) -> Self {
+        let message = "The system refused a thread for xkit-node: raise the limit of processes or threads, or call again later";
+        Self { cause: Some(cause.to_string().into()), ..Self::new(Kind::Overloaded, message).retryable() }
     }
 
     /// A defect of this package: fixed words, since nothing about the call is known to be safe to print.

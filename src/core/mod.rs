@@ -2,7 +2,7 @@
 //!
 //! `client` takes a call on → `tokens`: what we know → `source`: where a connection is fetched from, which is `platform`: how
 //! we ask → `http`: how bytes travel, or `fleet` around it: how processes share. Below them are leaves that import none of
-//! these: `connection`, `error`, `secret`, `stats`, `certificate`, `clock`, `lane`, `resolver`, `connector`, `json`, `text`, `mutation`.
+//! these: `connection`, `error`, `secret`, `stats`, `certificate`, `clock`, `resolver`, `connector`, `json`, `text`, `mutation`.
 #![forbid(unsafe_code)]
 
 mod certificate;
@@ -15,7 +15,6 @@ pub mod error;
 pub mod fleet;
 pub mod http;
 mod json;
-pub mod lane;
 mod mutation;
 pub mod platform;
 mod resolver;
@@ -45,7 +44,6 @@ use self::fleet::Fleet;
 use self::fleet::dialer::{Dial, Dialer};
 use self::fleet::settings::Settings;
 use self::http::{Exchange, Transport};
-use self::lane::Lane;
 use self::platform::Platform;
 use self::platform::catalog::Catalog;
 use self::platform::endpoint::Endpoint;
@@ -69,7 +67,7 @@ pub fn open(
         Err(missing) => {
             let stats = stats(settings.is_some());
             let (source, validity, origin) = (Arc::new(Keyless(missing)), Arc::default(), endpoint.origin());
-            let parts = Parts { source, origin, limits, validity, stats, clock, jitter, lane: None };
+            let parts = Parts { source, origin, limits, validity, stats, clock, jitter };
             return Ok((Client::new(parts), catalog));
         }
     };
@@ -79,7 +77,6 @@ pub fn open(
         let dialer: Box<dyn Dial> = Box::new(Dialer::new(settings.clone(), tls.transpose()?));
         Ok::<_, Error>((settings, dialer))
     });
-    let lane = (!transport.is_https).then(Lane::default);
     let client = assemble(Assembly {
         endpoint,
         catalog: catalog.clone(),
@@ -91,7 +88,6 @@ pub fn open(
         fleet: fleet.transpose()?,
         clock,
         jitter,
-        lane,
     })
     .map_err(|error| options.name_source(error))?;
     Ok((client, catalog))
@@ -109,12 +105,11 @@ struct Assembly<T> {
     fleet: Option<(Settings, Box<dyn Dial>)>,
     clock: Clock,
     jitter: fn() -> f64,
-    lane: Option<Lane>,
 }
 
 fn assemble<T: Exchange + fmt::Debug>(assembly: Assembly<T>) -> Result<Client, Error> {
     let Assembly { endpoint, catalog, limits, attempts, connect_timeout, .. } = assembly;
-    let Assembly { transport, keys, fleet, clock, jitter, lane, .. } = assembly;
+    let Assembly { transport, keys, fleet, clock, jitter, .. } = assembly;
     let origin = endpoint.origin();
     let named = fleet.is_some().then(|| endpoint.clone());
     let stats = stats(fleet.is_some());
@@ -142,7 +137,7 @@ fn assemble<T: Exchange + fmt::Debug>(assembly: Assembly<T>) -> Result<Client, E
                 (Arc::new(Fleet::new(platform, &settings, parts)?), validity)
             }
         };
-    Ok(Client::new(Parts { source, origin, limits, validity, stats, clock, jitter, lane }))
+    Ok(Client::new(Parts { source, origin, limits, validity, stats, clock, jitter }))
 }
 
 fn stats(has_fleet: bool) -> Arc<Stats> {

@@ -128,7 +128,6 @@ impl Running {
             }),
             clock: clocks.clock(world.start),
             jitter: chance::jitter,
-            lane: None,
         })
         .unwrap();
         let (world, leases) = (Arc::clone(world), Mutex::default());
@@ -178,7 +177,6 @@ impl Running {
             id,
             slug,
             timeout: timeout.map(Duration::from_millis),
-            waited: Duration::ZERO,
             fresh,
             rejected: token.as_deref(),
         };

@@ -137,7 +137,10 @@ impl Tokens {
         match lifetime(connection, most.min(cache.ttl()), now) {
             // A service has said that it is of no use.
             Some(life) if !is_rejected => {
-                if cache.put(key.clone(), Kept::new(connection, life, version, now), life, age, now) {
+                let replaced = cache.token(key).is_some_and(|kept| connection.token() != Some(kept));
+                let evicted =
+                    cache.put(key.clone(), Kept::new(connection, life, version, now), life, age, now);
+                if replaced || evicted {
                     self.validity.discard();
                 }
             }
