@@ -77,6 +77,18 @@ test.each([
   expect(code).toBe(0)
 })
 
+test('leaves no key that lasts longer than a minute, and none without an end', async () => {
+  const redis = await startRedis()
+  expect((await doctor({ XKIT_REDIS_URL: redis.url })).code).toBe(0)
+
+  const keys = await redis.ask('KEYS', '*')
+  expect(keys.length).toBeGreaterThan(0)
+  for (const key of keys) {
+    const left = await redis.ask('PTTL', key)
+    expect([key, left > 0 && left <= 60_000]).toEqual([key, true])
+  }
+})
+
 test('is content with the rights that the docs name', async () => {
   const url = await server(['--user', 'xkit', 'on', `>${PASSWORD}`, ...RIGHTS.split(' ')])
 

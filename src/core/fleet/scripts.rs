@@ -28,9 +28,9 @@ pub const LOCK_RENEWAL: Duration = Duration::from_millis(500);
 pub const GENERATION_LIFE: Duration = Duration::from_secs(60);
 /// How long those who wait may see that a holder failed.
 const FAILURE_LIFE: Duration = Duration::from_secs(1);
-/// From the last entry that was written: the longest that an entry can last (the option ttlMs), so that none outlives the
-/// epoch that it is compared with. An epoch that was evicted costs all entries, and brings none back.
-const EPOCH_LIFE: Duration = Duration::from_millis(i32::MAX as u64);
+/// The epoch lasts at least as long as a fetch may write, and as long as any entry that was written in it: an entry of an
+/// epoch that is gone is never read again. So nothing in Redis outlives its use.
+const EPOCH_LIFE: Duration = GENERATION_LIFE;
 
 /// 16 random bytes that nobody has used before.
 pub type Nonce = [u8; 16];
@@ -115,7 +115,7 @@ impl Scripts {
         let Write { lock, fencing_token, sealed, life, fetched, invalidated } = write;
         let mut command = self.of_one(&[TAGS, PUT], name);
         command.arg(lock).arg(fencing_token.as_slice()).arg(sealed).arg(millis(*life).max(1));
-        command.arg(&self.channel).arg(fetched).arg(invalidated).arg(millis(EPOCH_LIFE));
+        command.arg(&self.channel).arg(fetched).arg(invalidated).arg(millis(EPOCH_LIFE.max(*life)));
         self.breaker.ask(&command, read_done).await
     }
 

@@ -138,6 +138,13 @@ impl Store {
         }
     }
 
+    /// As `PEXPIRE … GT`: never makes a life shorter.
+    fn prolong(&mut self, key: &[u8], life: Duration) {
+        if self.left(key) < life {
+            self.expire(key, life);
+        }
+    }
+
     /// What is left of a key's life.
     pub fn left(&self, key: &[u8]) -> Duration {
         self.0.get(key).map_or(Duration::ZERO, |(_, end)| end.saturating_duration_since(Instant::now()))
@@ -248,6 +255,7 @@ impl Store {
             }
         }
         self.set(&keys[1], [b"0", &args[0][..]].concat(), millis(&args[1]));
+        self.prolong(&keys[3], millis(&args[4]));
         Value::Array(vec![bulk(b"locked"), bulk(&token)])
     }
 
@@ -258,7 +266,7 @@ impl Store {
         let is_current = [&epoch, random].concat() == args[1] || mutation::is(Mutation::NoFencing);
         if is_current && !has(known, &args[2][..16]) {
             self.set(&keys[0], [&epoch[..], &args[2]].concat(), millis(&args[3]));
-            self.expire(&keys[3], millis(&args[7]));
+            self.prolong(&keys[3], millis(&args[7]));
             effects.written = NAMES.get(&keys[0]).copied();
             if !args[6].is_empty() {
                 effects.published.push((args[4].clone(), args[6].clone()));

@@ -46,6 +46,7 @@ if lock and #lock == 17 and left >= 0 and left <= tonumber(ARGV[2]) then
   end
 end
 redis.call('SET', KEYS[2], '0' .. ARGV[1], 'PX', ARGV[2])
+redis.call('PEXPIRE', KEYS[4], ARGV[5], 'GT')
 return {'locked', token}";
 
 pub const RENEW: &str = "
@@ -60,7 +61,7 @@ local generation = redis.call('GET', KEYS[3]) or ''
 local is_current = epoch .. string.sub(generation, 1, 16) == ARGV[2]
 if is_current and not has(string.sub(generation, 17), string.sub(ARGV[3], 1, 16)) then
   redis.call('SET', KEYS[1], epoch .. ARGV[3], 'PX', ARGV[4])
-  redis.call('PEXPIRE', KEYS[4], ARGV[8])
+  redis.call('PEXPIRE', KEYS[4], ARGV[8], 'GT')
   if ARGV[7] ~= '' then redis.call('PUBLISH', ARGV[5], ARGV[7]) end
 end
 local lock = redis.call('GET', KEYS[2])
