@@ -242,7 +242,7 @@ describe('a password that is not percent-encoded', () => {
     'sword\\fish',
   ]
   const SOURCES = [
-    ['the option proxy', proxy => ({ proxy }), {}],
+    ['The option proxy', proxy => ({ proxy }), {}],
     ['HTTPS_PROXY', () => ({}), 'HTTPS_PROXY'],
   ]
 

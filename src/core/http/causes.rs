@@ -73,7 +73,8 @@ pub fn connection_of(error: &(dyn StdError + 'static)) -> Option<HttpInfo> {
 }
 
 /// Whether the request was not processed: the server left an HTTP/2 connection or refused the stream before it looked at it
-/// (RFC 9113, section 8.7), or the connection ended before hyper sent it.
+/// (RFC 9113, section 8.7), or the connection ended before hyper sent it. hyper leaves it to its callers to send such a request
+/// again (<https://github.com/hyperium/hyper/issues/2500>).
 pub fn was_unprocessed(error: &(dyn StdError + 'static)) -> bool {
     let is_refused = find::<h2::Error>(error).is_some_and(|error| {
         error.is_remote() && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM))

@@ -93,8 +93,9 @@ impl Trust {
     }
 }
 
-/// The chain of trust, and one case more: a server whose own certificate is one of those that the user trusts, as
-/// self-signed ones are. Node accepts that; webpki refuses it if the certificate is marked as an authority.
+/// The chain of trust, and one case more: a server whose own certificate is one of those that the user trusts, as a self-signed
+/// one may be. Node accepts that; webpki refuses it on purpose if the certificate is marked as an authority
+/// (<https://github.com/rustls/webpki/issues/205>).
 #[derive(Debug)]
 struct PinnedOrChain {
     chain: Arc<WebPkiServerVerifier>,
