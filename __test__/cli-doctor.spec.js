@@ -3,13 +3,15 @@
 
 const { execFile } = require('node:child_process')
 const { mkdtempSync, readFileSync, rmSync, writeFileSync } = require('node:fs')
+const http = require('node:http')
 const { tmpdir } = require('node:os')
 const path = require('node:path')
+const tls = require('node:tls')
 const { startEmulator } = require('../emulator')
 const { createAuthority, selfSigned } = require('./support/certificates')
 const { PROXY_REPLY, startProxy, startServer } = require('./support/http-rigs')
 const { flat, html, json, startPlatform } = require('./support/platform')
-const { closeRigs, closedPort, startRawServer } = require('./support/rigs')
+const { closeRigs, closedPort, listen, startRawServer } = require('./support/rigs')
 
 const COMMAND = path.join(__dirname, '..', 'bin', 'xkit.js')
 const KEYS = { publishableKey: 'pk_doctor_4d20b7', secretKey: 'sk_doctor_c83f1e' }
@@ -324,12 +326,47 @@ describe('TCP and TLS', () => {
     const inTwoDays = new Date(Date.now() + DAY).toISOString().slice(0, 10)
     expect(steps['TCP/TLS']).toEqual([
       expect.stringMatching(
-        /^ok TLSv1\.3; the certificate of Private test server was issued by Private test CA and is valid until /,
+        /^ok TLSv1\.3, HTTP\/2; the certificate of Private test server was issued by Private test CA and is valid until /,
       ),
     ])
     expect(steps['TCP/TLS'][0]).toContain(`valid until ${inTwoDays}T`)
     expect(code).toBe(0)
     expect(server.requests.count).toBe(1)
+  })
+
+  describe('where HTTP/2 is agreed upon and not spoken', () => {
+    /** A middlebox: what it says to whoever agreed on HTTP/2, and over HTTP/1.1 the answer of the platform. */
+    async function startMiddlebox(overHttp1) {
+      const server = http.createServer((_request, response) => {
+        response.setHeader('content-type', 'application/json')
+        response.end(JSON.stringify(flat({ authorization: { access_token: TOKEN } })))
+      })
+      const secureServer = tls.createServer({ ...identity, ALPNProtocols: ['h2', 'http/1.1'] }, socket => {
+        if (socket.alpnProtocol === 'h2') socket.end('HTTP/1.1 400 Bad Request\r\n\r\n')
+        else if (!overHttp1) socket.destroy()
+        else server.emit('connection', socket)
+      })
+      const { port } = await listen(secureServer)
+      return { XKIT_BASE_URL: `https://127.0.0.1:${port}/api/platform`, NODE_EXTRA_CA_CERTS: authorityFile }
+    }
+
+    test('says that HTTP/1.1 works, and what to set, which helps', async () => {
+      const env = await startMiddlebox(true)
+
+      const { code, steps } = await doctor(['--user', 'u1'], env)
+      expect(steps['TCP/TLS'].slice(0, 2)).toEqual([
+        expect.stringMatching(/^FAIL /),
+        expect.stringMatching(/^note HTTP\/2 does not work here, and HTTP\/1\.1 does: set XKIT_HTTP2=0/),
+      ])
+      expect(code).toBe(1)
+
+      expect((await doctor(['--user', 'u1'], { ...env, XKIT_HTTP2: '0' })).code).toBe(0)
+    })
+
+    test('says so where HTTP/1.1 fails too', async () => {
+      const { steps } = await doctor(['--user', 'u1'], await startMiddlebox(false))
+      expect(steps['TCP/TLS'][1]).toMatch(/^note over HTTP\/1\.1 it fails too: /)
+    })
   })
 
   test.each([
@@ -347,7 +384,7 @@ describe('TCP and TLS', () => {
     expect(steps.roots).toEqual(['ok trusted: those built into xkit-node'])
     expect(steps['TCP/TLS']).toEqual([
       expect.stringMatching(/^FAIL No secure connection to https:/),
-      expect.stringMatching(/^note TLSv1\.3; the certificate of Private .* was issued by Private /),
+      expect.stringMatching(/^note TLSv1\.3, HTTP\/2; the certificate of Private .* was issued by Private /),
     ])
     expect(steps['TCP/TLS'][0]).toMatch(reason)
     expectHeldBack(steps, 'credentials', 'answer')

@@ -38,6 +38,11 @@ class Questions {
     return this.#ask(undefined)
   }
 
+  /** By the client's path, without HTTP/2. */
+  overHttp1() {
+    return this.#ask(undefined, { http2: false })
+  }
+
   /** For a group also by the other known paths, unless the first answer refuses the keys. */
   async all() {
     const first = await this.first()
@@ -50,18 +55,20 @@ class Questions {
     return answers
   }
 
-  #ask(path) {
-    if (!this.#asked.has(path)) this.#asked.set(path, this.#call(path))
-    return this.#asked.get(path)
+  #ask(path, options) {
+    const question = JSON.stringify([path, options])
+    if (!this.#asked.has(question)) this.#asked.set(question, this.#call(path, options))
+    return this.#asked.get(question)
   }
 
-  async #call(path) {
+  async #call(path, options) {
     const client = new this.#XkitClient({
       timeoutMs: CALL_MS,
       attemptTimeoutMs: CALL_MS,
       // A retry would hide the fault that the doctor looks for.
       maxRetries: 0,
       ...(path === undefined ? {} : { paths: { group: path } }),
+      ...options,
     })
     try {
       return { connection: await client.getConnection(this.#owner, this.#slug) }

@@ -11,6 +11,8 @@ const { describe } = require('../output.js')
 const { environmentProxy } = require('../../lib/environment.js')
 
 const STEP_MS = 5000
+/** Failures before any HTTP. */
+const NOT_ABOUT_HTTP = ['ERR_XKIT_TLS', 'ERR_XKIT_PROXY']
 
 async function checkProxy(step, state) {
   const { XkitClient, url } = state
@@ -36,8 +38,10 @@ async function checkProxy(step, state) {
     return
   }
   const failure = networkFailure(await state.questions.first())
-  if (failure) step.fail(`through ${shown}: ${describe(failure)}`)
-  else step.ok(`an answer came through ${shown}`)
+  if (failure) {
+    step.fail(`through ${shown}: ${describe(failure)}`)
+    await noteHttp1(step, state, failure)
+  } else step.ok(`an answer came through ${shown}`)
 }
 
 /** A client checks a proxy's URL only if it will use the proxy: if it accepts an invalid one, NO_PROXY exempts the host. */
@@ -103,6 +107,7 @@ async function checkConnection(step, state) {
   const failure = state.canAsk ? networkFailure(await state.questions.first()) : undefined
   if (failure) {
     step.fail(describe(failure))
+    if (seen.agreedOnHttp2) await noteHttp1(step, state, failure)
     if (seen.text && state.url.protocol === 'https:') step.note(seen.text)
     if (state.url.protocol === 'http:' && (await inspect(state, true)).text) {
       step.note('the server speaks TLS on this port: begin the base URL with https:')
@@ -113,6 +118,15 @@ async function checkConnection(step, state) {
   else if (seen.problem === undefined) step.ok(seen.text)
   else step.fail(`${seen.problem}: check the base URL, and what stands between here and there`)
   if (state.canAsk && seen.problem) step.note(`only Node itself is not content: ${seen.problem}`)
+}
+
+/** Says whether HTTP/1.1 works where HTTP/2 may have failed: some middleboxes agree on HTTP/2 and do not speak it. */
+async function noteHttp1(step, { url, questions }, { code }) {
+  if (url.protocol === 'http:' || NOT_ABOUT_HTTP.includes(code)) return
+  const failure = networkFailure(await questions.overHttp1())
+  if (failure === undefined) {
+    step.note('HTTP/2 does not work here, and HTTP/1.1 does: set XKIT_HTTP2=0, or the option http2: false')
+  } else step.note(`over HTTP/1.1 it fails too: ${describe(failure)}`)
 }
 
 /** Opens a TCP or TLS connection and sends nothing: `text` describes it, `problem` says why it cannot be trusted or made. */
@@ -154,10 +168,11 @@ function describeSession(socket) {
   const name = ({ O: organization, CN: commonName } = {}) =>
     [organization, commonName].flat().filter(Boolean).join(', ') || 'nobody'
   const until = Number.isNaN(Date.parse(validTo)) ? 'unknown' : new Date(validTo).toISOString()
-  const text = `${socket.getProtocol()}; the certificate of ${name(subject)} was issued by ${name(issuer)} and is valid until ${until}`
-  if (socket.authorized) return { text }
+  const agreedOnHttp2 = socket.alpnProtocol === 'h2'
+  const text = `${socket.getProtocol()}, ${agreedOnHttp2 ? 'HTTP/2' : 'HTTP/1.1'}; the certificate of ${name(subject)} was issued by ${name(issuer)} and is valid until ${until}`
+  if (socket.authorized) return { text, agreedOnHttp2 }
   const reason = socket.authorizationError?.code ?? socket.authorizationError
-  return { text, problem: `Node does not trust the certificate (${reason})` }
+  return { text, agreedOnHttp2, problem: `Node does not trust the certificate (${reason})` }
 }
 
 module.exports = { checkConnection, checkDns, checkProxy }
