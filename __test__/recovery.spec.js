@@ -607,6 +607,20 @@ describe('the stack of an error', () => {
     expect(error.stack).toMatch(/at (?:async )?asTheUserCalls /)
   })
 
+  test.each([
+    ['withAccessToken', xkit => xkit.withAccessToken('u1', 'slack', token => token)],
+    ['fetch', xkit => xkit.fetch('u1', 'slack', 'https://service.example')],
+  ])('of a first token that %s cannot have names the caller', async (_name, call) => {
+    const platform = await startScript(disabled)
+    async function asTheUserCalls() {
+      await call(platform.client())
+    }
+    const error = await failureOf(asTheUserCalls())
+
+    expect(error).toBeInstanceOf(ConnectionUnavailableError)
+    expect(error.stack).toMatch(/at (?:async )?asTheUserCalls /)
+  })
+
   test('that a use throws at once, with a token that was there, names the caller', async () => {
     const platform = await startScript(active(FIRST))
     const xkit = platform.client({ cache: true })

@@ -117,7 +117,7 @@ class NativeClient {
     if (this.#keyless !== undefined) this.#lookForKeys()
     const { kind, id } = owner
     requireText('slug', slug)
-    const { signal, ...limits } = options === undefined ? {} : readCallOptions(options)
+    const { signal, ...limits } = options === undefined ? Object.create(null) : readCallOptions(options)
     facts?.begin(binding.stats(this.#native).fleet)
     const outcome = await this.#outcome(KINDS[kind], id, slug, Object.assign(callOptions, limits), signal)
     if (outcome === undefined) {
