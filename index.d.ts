@@ -176,6 +176,15 @@ export interface CallOptions {
   fresh?: boolean | undefined
 }
 
+/** Options of `close`. */
+export interface CloseOptions {
+  /**
+   * How long calls under way may go on, in milliseconds, 0 to 2147483647. Those that are left then reject with
+   * `ERR_XKIT_CLOSED`, with 0 `attempts`; 0 ends all at once. @default they end by themselves
+   */
+  timeoutMs?: number | undefined
+}
+
 /** Options of `waitForConnection`. */
 export interface WaitOptions {
   /** Ends the wait with `signal.reason` itself. Other waits go on. */
@@ -478,8 +487,8 @@ export class XkitClient<Slug extends string = string> {
   /** Counters since construction, for metrics. */
   stats(): ClientStats
 
-  /** Later calls reject with `ERR_XKIT_CLOSED`, calls under way end by themselves; resolves when they have. Idempotent. */
-  close(): Promise<void>
+  /** Later calls reject with `ERR_XKIT_CLOSED`; calls under way end by themselves, or at `timeoutMs`. Resolves when they have. */
+  close(options?: CloseOptions): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }
 
@@ -513,7 +522,7 @@ export function withAccessToken<Result>(
  * Closes the default client, as `XkitClient.close` does; does nothing if there is none. The next call of a function builds
  * another one, from the environment as it is then.
  */
-export function closeDefaultClient(): Promise<void>
+export function closeDefaultClient(options?: CloseOptions): Promise<void>
 
 /** Codes of {@link ConnectionUnavailableError}, one per state. */
 export type ConnectionUnavailableErrorCode =

@@ -6,7 +6,7 @@ const { requireText } = require('./checks.js')
 const { observe } = require('./diagnostics.js')
 const { bindConnection } = require('./handle.js')
 const { NativeClient } = require('./native-client.js')
-const { readClientOptions, readWaitOptions } = require('./options.js')
+const { readClientOptions, readCloseOptions, readWaitOptions } = require('./options.js')
 const { readGroup, readOwner } = require('./owner.js')
 const { Recovery } = require('./recovery.js')
 const { Waits, wakeWaits } = require('./wait.js')
@@ -97,8 +97,9 @@ class XkitClient {
     return this.#native.stats()
   }
 
-  async close() {
-    const closed = this.#native.close()
+  async close(options) {
+    const { timeoutMs } = readCloseOptions(options)
+    const closed = this.#native.close(timeoutMs)
     this.#waits.end()
     await closed
   }

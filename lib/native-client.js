@@ -2,6 +2,8 @@
 // were missing. The one user of the binding.
 'use strict'
 
+// Not the globals, which tests replace by fakes.
+const { clearTimeout, setTimeout } = require('node:timers')
 const { follow, reasonOf } = require('./abort.js')
 const { Leases } = require('./leases.js')
 const { requireText } = require('./checks.js')
@@ -13,8 +15,22 @@ const { hasKeys, readCallOptions, readClientOptions } = require('./options.js')
 const { User, Group, Context } = binding.BindingOwnerKind
 const KINDS = { __proto__: null, user: User, group: Group, context: Context }
 
-/** Resolves the outcome of a call, by the call's id. */
+/** By the call's id: what resolves its outcome, and the native client that it was made on. */
 const waiting = new Map()
+
+/** The outcome of a call that `close` ended. Native code does not count its requests any more. */
+const CLOSED = {
+  __proto__: null,
+  error: {
+    className: 'XkitError',
+    code: 'ERR_XKIT_CLOSED',
+    message: 'This client was closed before the call had ended: make the call on a client that is open',
+    retryable: false,
+    attempts: 0,
+  },
+  attempts: 0,
+  coalesced: false,
+}
 
 /** Called from native code, with four values for each result. It must not throw. */
 function settled(...results) {
@@ -26,12 +42,12 @@ function settled(...results) {
 }
 
 function settle(call, outcome) {
-  const resolve = waiting.get(call)
+  const { resolve } = waiting.get(call)
   waiting.delete(call)
   resolve(outcome)
 }
 
-const outcomeOf = call => new Promise(resolve => waiting.set(call, resolve))
+const outcomeOf = (call, native) => new Promise(resolve => waiting.set(call, { resolve, native }))
 
 class NativeClient {
   #native
@@ -104,12 +120,25 @@ class NativeClient {
     return stats
   }
 
-  async close() {
+  /** Resolves when the calls under way have ended; ends those that are left after `timeoutMs`. */
+  async close(timeoutMs) {
     this.#keyless = undefined
     this.#leases?.clear()
     this.#leases = undefined
     const call = binding.close(this.#native)
-    if (call !== null) await outcomeOf(call)
+    if (call === null) return
+    const ended = outcomeOf(call)
+    if (timeoutMs === undefined) return await ended
+    if (timeoutMs === 0) this.#endCalls()
+    const timer = setTimeout(() => this.#endCalls(), timeoutMs)
+    await ended
+    clearTimeout(timer)
+  }
+
+  #endCalls() {
+    for (const [call, { native }] of [...waiting]) {
+      if (native === this.#native && binding.cancel(native, call)) settle(call, CLOSED)
+    }
   }
 
   /** How a call ended. It begins at once; once its signal aborts, it rejects with the signal's reason. */
@@ -133,7 +162,7 @@ class NativeClient {
     if (signal?.aborted) return undefined
     const call = binding.call(this.#native, kind, id, slug, options)
     if (typeof call !== 'number') return call
-    const outcome = outcomeOf(call)
+    const outcome = outcomeOf(call, this.#native)
     if (signal === undefined) return outcome
     const unfollow = follow(signal, () => {
       if (binding.cancel(this.#native, call)) settle(call)

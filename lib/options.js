@@ -70,6 +70,7 @@ const CALL = {
   signal: requireSignal,
 }
 
+const CLOSE = { timeoutMs: integer(0, MAX_TIMER_MS) }
 const WAIT = { timeoutMs: CALL.timeoutMs, signal: CALL.signal }
 
 // The variable that stands in for an option that is not given.
@@ -110,6 +111,10 @@ const hasKeys = ({ publishableKey, secretKey }) => publishableKey !== undefined 
 
 function readCallOptions(options) {
   return readFields('options', options, CALL)
+}
+
+function readCloseOptions(options = {}) {
+  return readFields('options', options, CLOSE)
 }
 
 function readWaitOptions(options = {}) {
@@ -214,4 +219,4 @@ function requireSignal(name, value) {
   throw invalidType(`${name} must be an AbortSignal`)
 }
 
-module.exports = { hasKeys, readCallOptions, readClientOptions, readWaitOptions }
+module.exports = { hasKeys, readCallOptions, readClientOptions, readCloseOptions, readWaitOptions }

@@ -3,6 +3,7 @@
 import {
   type CallOptions,
   type ClientStats,
+  type CloseOptions,
   type Connection,
   type ConnectionHandle,
   type ConnectionOwner,
@@ -28,6 +29,7 @@ export async function functions() {
   exactly<Connection>()(await getConnection({ group: 'acme' }, 'slack', { fresh: true }))
   exactly<number>()(await withAccessToken('u', 'slack', async accessToken => accessToken.length))
   exactly<Promise<void>>()(closeDefaultClient())
+  exactly<Promise<void>>()(closeDefaultClient({ timeoutMs: 0 }))
 }
 
 export async function methods(xkit: XkitClient) {
@@ -40,6 +42,8 @@ export async function methods(xkit: XkitClient) {
   exactly<string | undefined>()(xkit.connectorUrl('slack'))
   exactly<ClientStats>()(xkit.stats())
   exactly<Promise<void>>()(xkit.close())
+  const close: Required<CloseOptions> = { timeoutMs: 5000 }
+  exactly<Promise<void>>()(xkit.close(close))
   exactly<Promise<void>>()(xkit[Symbol.asyncDispose]())
 }
 
