@@ -87,6 +87,8 @@ export interface BindingFleetStats {
   errors: number
   isBypassed: boolean
   lastError?: string
+  /** Milliseconds since the Unix epoch. */
+  lastErrorAt?: number
 }
 
 export interface BindingNodeRoots {
@@ -126,6 +128,8 @@ export interface BindingRedis {
   url: string
   keyPrefix?: string
   commandTimeoutMs?: number
+  sentinelUsername?: string
+  sentinelPassword?: string
   /** In Base64, since it may be any bytes. */
   encryptionKey?: string
 }

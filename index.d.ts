@@ -128,7 +128,7 @@ export interface CacheOptions {
    * (TLS) for one Redis, `redis-sentinel://host?master=name`, `redis-cluster://host`, the last two with `rediss-` too
    * and with more nodes as `&node=host:port`. What lies there is encrypted. No call fails because of it.
    * See docs/fleet.md.
-   * @default none
+   * @default process.env.XKIT_REDIS_URL, else none
    */
   redis?: string | RedisOptions | undefined
   /**
@@ -142,6 +142,9 @@ export interface CacheOptions {
 export interface RedisOptions {
   /** As for `redis`. User name and password are percent-encoded; the path is the number of the database. */
   url: string
+  /** User name and password of the Sentinels, where they are not those of the Redis; the first needs the second. */
+  sentinelUsername?: string | undefined
+  sentinelPassword?: string | undefined
   /** What the names of all keys and of the channel begin with. 1 to 256 bytes. @default 'xkit:' */
   keyPrefix?: string | undefined
   /**
@@ -306,9 +309,12 @@ export interface FleetStats {
   isBypassed: boolean
   /**
    * What went wrong last, of a command or of the subscription: the code of Redis's reply, such as `WRONGPASS` or `NOPERM`, or
-   * the system's words. It holds no address and no secret, and stays when Redis is well again. Absent until then.
+   * the system's words. It holds no address and no secret. Absent when Redis is well: when a probe after a pause, the last
+   * ten commands, or a new subscription succeeded.
    */
   lastError?: string
+  /** When that was. */
+  lastErrorAt?: Date
 }
 
 /**

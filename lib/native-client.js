@@ -117,6 +117,8 @@ class NativeClient {
     const stats = binding.stats(this.#native)
     stats.calls += this.#leaseHits
     stats.cacheHits += this.#leaseHits
+    const { fleet } = stats
+    if (fleet?.lastErrorAt !== undefined) fleet.lastErrorAt = new Date(fleet.lastErrorAt)
     return stats
   }
 

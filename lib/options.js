@@ -34,6 +34,8 @@ const milliseconds = integer(1, MAX_TIMER_MS)
 
 const REDIS = {
   url: requireText,
+  sentinelUsername: requireText,
+  sentinelPassword: requireText,
   keyPrefix: requireText,
   commandTimeoutMs: integer(1, MAX_COMMAND_MS),
 }
@@ -81,6 +83,7 @@ const VARIABLES = {
   baseUrl: 'XKIT_BASE_URL',
   catalogUrl: 'XKIT_CATALOG_URL',
 }
+const REDIS_VARIABLE = 'XKIT_REDIS_URL'
 
 /** What the native side takes: each option, and in `variables` where it comes from if it was not given. */
 function readClientOptions(options = {}) {
@@ -96,6 +99,7 @@ function readClientOptions(options = {}) {
     if (native.proxy !== undefined) native.variables.proxy = native.proxy.variable
   }
   native.http2 ??= environmentHttp2()
+  if (native.cache !== undefined) fillRedis('options.cache', native.cache, native.variables)
   native.nodeRoots = nodeRoots()
   return native
 }
@@ -145,11 +149,20 @@ function readCache(name, cache) {
       `${name}.redis is undefined: is the variable set that it comes from? Without a Redis, leave it out`,
     )
   }
-  if (!('encryptionKey' in native)) return native
-  if (!('redis' in native)) throw invalidValue(`${name}.encryptionKey is of use with ${name}.redis only`)
-  native.redis.encryptionKey = native.encryptionKey
-  delete native.encryptionKey
   return native
+}
+
+/** Gives a cache the Redis of the environment where it has none of its own, and the Redis its encryption key. */
+function fillRedis(name, cache, variables) {
+  const url = 'redis' in cache ? undefined : variable(REDIS_VARIABLE)
+  if (url !== undefined) {
+    cache.redis = { __proto__: null, url }
+    variables['cache.redis'] = REDIS_VARIABLE
+  }
+  if (!('encryptionKey' in cache)) return
+  if (!('redis' in cache)) throw invalidValue(`${name}.encryptionKey is of use with ${name}.redis only`)
+  cache.redis.encryptionKey = cache.encryptionKey
+  delete cache.encryptionKey
 }
 
 function readRedis(name, redis) {

@@ -32,6 +32,10 @@ const methods = {
     client.handleWebhook(body)
   },
   stats: () => client.stats(),
+  /** So many tokens that services reject, each of an owner of its own. */
+  reject: count => {
+    for (let index = 0; index < count; index++) client.invalidate(`owner-${index}`, 'slack', `token-${index}`)
+  },
   memory: () => process.memoryUsage.rss(),
   close: () => client.close(),
   async connection(owner, slug) {

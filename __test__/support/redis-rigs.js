@@ -17,14 +17,16 @@ const PLAIN = ['--save', '', '--appendonly', 'no', '--rdbcompression', 'no', '--
 
 /**
  * A Redis with further `settings` (as on its command line). With an `identity` (see certificates.js) it speaks TLS
- * alone. With `sentinelOf` it is a Sentinel that watches the Redis on that port, as `main`.
+ * alone. With `sentinelOf` it is a Sentinel that watches the Redis on that port, as `main`, with further `lines` in its
+ * configuration.
  */
-async function startRedis({ settings = [], identity, sentinelOf } = {}) {
+async function startRedis({ settings = [], identity, sentinelOf, lines = [] } = {}) {
   const directory = mkdtempSync(join(tmpdir(), 'xkit-redis-'))
   const rig = { port: await closedPort() }
   const listening = identity === undefined ? ['--port', String(rig.port)] : tls(directory, rig.port, identity)
   const args = [...listening, ...PLAIN, '--dir', directory, ...settings]
-  if (sentinelOf !== undefined) args.splice(0, args.length, ...sentinel(directory, rig.port, sentinelOf))
+  if (sentinelOf !== undefined)
+    args.splice(0, args.length, ...sentinel(directory, rig.port, sentinelOf, lines))
   rig.url = `${identity === undefined ? 'redis' : 'rediss'}://127.0.0.1:${rig.port}`
   let server
 
@@ -67,9 +69,14 @@ function tls(directory, port, { cert, key }) {
   return ['--port', '0', '--tls-port', String(port), '--tls-auth-clients', 'no', ...files]
 }
 
-function sentinel(directory, port, watched) {
+function sentinel(directory, port, watched, lines) {
   const file = join(directory, 'sentinel.conf')
-  writeFileSync(file, `port ${port}\nbind 127.0.0.1\nsentinel monitor main 127.0.0.1 ${watched} 1\n`)
+  writeFileSync(
+    file,
+    [`port ${port}`, 'bind 127.0.0.1', `sentinel monitor main 127.0.0.1 ${watched} 1`, ...lines, ''].join(
+      '\n',
+    ),
+  )
   return [file, '--sentinel']
 }
 

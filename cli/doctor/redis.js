@@ -8,6 +8,11 @@ const { startEmulator } = require('../../emulator/index.js')
 const { variable } = require('../../lib/environment.js')
 
 const VARIABLE = 'XKIT_REDIS_URL'
+/** A login that the Sentinels have for themselves. A client gets it by options. */
+const SENTINEL_LOGIN = {
+  sentinelUsername: 'XKIT_REDIS_SENTINEL_USERNAME',
+  sentinelPassword: 'XKIT_REDIS_SENTINEL_PASSWORD',
+}
 // The same limit as for the other steps; a client could not use a Redis that takes longer.
 const COMMAND_MS = 5000
 /** An entry is readable at once, or within this time. */
@@ -27,7 +32,10 @@ const ADVICE = [
     /^WRONGPASS/,
     'the user name or the password is refused: check both in the URL, percent-encoded, and leave them out for a Redis that has none',
   ],
-  [/^NOAUTH/, 'it wants a password: put one into the URL, as in rediss://user:password@host'],
+  [
+    /^NOAUTH/,
+    'it wants a password: put one into the URL, as in rediss://user:password@host; where Sentinels have another one, into XKIT_REDIS_SENTINEL_PASSWORD',
+  ],
   [/^NOPERM/, `the user may not do all that is needed, which is: ${RIGHTS}`],
   [
     /^(MOVED|CROSSSLOT)/,
@@ -69,13 +77,18 @@ function shownUrl(text) {
   return `${protocol}//${host}`
 }
 
+function sentinelLogin() {
+  const fields = Object.entries(SENTINEL_LOGIN).map(([option, name]) => [option, variable(name)])
+  return Object.fromEntries(fields.filter(([, value]) => value !== undefined))
+}
+
 async function checkRedis(step, { XkitClient, redis: { url, source } }) {
   const emulator = await startEmulator({ users: { [OWNER]: { [SLUG]: {} } } })
   const clients = []
   /** Asks for the token with a new client, whose own cache is empty. */
   const look = async () => {
     const { baseUrl, publishableKey, secretKey } = emulator
-    const cache = { ttlMs: TTL_MS, redis: { url, commandTimeoutMs: COMMAND_MS } }
+    const cache = { ttlMs: TTL_MS, redis: { url, ...sentinelLogin(), commandTimeoutMs: COMMAND_MS } }
     const client = new XkitClient({
       baseUrl,
       publishableKey,

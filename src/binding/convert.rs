@@ -19,7 +19,7 @@ use crate::core::http::proxy::ProxySetting;
 use crate::core::http::tls::Roots;
 use crate::core::platform::endpoint::Paths;
 use crate::core::secret::Secret;
-use crate::core::stats::{FleetStats, Stats};
+use crate::core::stats::{FleetError, FleetStats, Stats};
 use crate::core::tokens::cache;
 use crate::core::tokens::key::OwnerKind;
 
@@ -70,6 +70,8 @@ pub struct BindingRedis {
     pub url: String,
     pub key_prefix: Option<String>,
     pub command_timeout_ms: Option<u32>,
+    pub sentinel_username: Option<String>,
+    pub sentinel_password: Option<String>,
     /// In Base64, since it may be any bytes.
     pub encryption_key: Option<String>,
 }
@@ -99,6 +101,8 @@ impl BindingClientOptions {
             url: Secret::new(redis.url),
             key_prefix: redis.key_prefix,
             command_timeout: millis(redis.command_timeout_ms),
+            sentinel_username: redis.sentinel_username,
+            sentinel_password: redis.sentinel_password.map(Secret::new),
             encryption_key: redis.encryption_key.map(Secret::new),
         })
     }
@@ -334,16 +338,21 @@ pub struct BindingFleetStats {
     pub errors: f64,
     pub is_bypassed: bool,
     pub last_error: Option<String>,
+    /// Milliseconds since the Unix epoch.
+    pub last_error_at: Option<f64>,
 }
 
 impl From<&FleetStats> for BindingFleetStats {
     fn from(fleet: &FleetStats) -> Self {
+        let (last_error, last_error_at) =
+            fleet.last_error().map(|FleetError { reason, at }| (reason.into_owned(), at)).unzip();
         Self {
             hits: fleet.hits.get() as f64,
             misses: fleet.misses.get() as f64,
             errors: fleet.errors.get() as f64,
             is_bypassed: fleet.is_bypassed.load(Ordering::Relaxed),
-            last_error: fleet.last_error(),
+            last_error,
+            last_error_at,
         }
     }
 }

@@ -13,27 +13,36 @@ use tokio::net::TcpStream;
 use tokio::time::sleep;
 
 /// How long an address has to itself before the next one is tried beside it, as in reqwest's own connector.
-const HEAD_START: Duration = Duration::from_millis(300);
+pub const HEAD_START: Duration = Duration::from_millis(300);
 
-/// Opens a connection to the first of the addresses that accepts one (RFC 8305): the next address is tried as soon as the
-/// last one has failed, or was silent for 300 ms. Has no limit of its own.
+/// Opens a connection to the first of the addresses that accepts one. Has no limit of its own.
 pub async fn connect(addresses: &[IpAddr], port: u16) -> io::Result<TcpStream> {
-    let mut waiting = addresses.iter();
-    let mut attempts = FuturesUnordered::new();
-    let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    let addresses: Vec<_> = addresses.iter().map(|address| SocketAddr::new(*address, port)).collect();
+    let attempts = addresses.into_iter().map(TcpStream::connect);
+    let stream = first_success(attempts, HEAD_START, io::ErrorKind::AddrNotAvailable.into()).await?;
+    stream.set_nodelay(true)?;
+    Ok(stream)
+}
+
+/// The first success among attempts (RFC 8305): the next one begins as soon as the last one has failed, or was silent for a
+/// while. Without a success, the last failure; `failure` if there is no attempt at all.
+pub async fn first_success<T, E>(
+    attempts: impl IntoIterator<Item: Future<Output = Result<T, E>>>,
+    head_start: Duration,
+    mut failure: E,
+) -> Result<T, E> {
+    let mut waiting = attempts.into_iter();
+    let mut under_way = FuturesUnordered::new();
     loop {
-        let next = waiting.next().map(|address| TcpStream::connect(SocketAddr::new(*address, port)));
+        let next = waiting.next();
         let is_last = next.is_none();
-        attempts.extend(next);
-        if is_last && attempts.is_empty() {
+        under_way.extend(next);
+        if is_last && under_way.is_empty() {
             return Err(failure);
         }
-        let head_start = async { if is_last { pending().await } else { sleep(HEAD_START).await } };
-        match select(attempts.next(), pin!(head_start)).await {
-            Either::Left((Some(Ok(stream)), _)) => {
-                stream.set_nodelay(true)?;
-                return Ok(stream);
-            }
+        let silence = async { if is_last { pending().await } else { sleep(head_start).await } };
+        match select(under_way.next(), pin!(silence)).await {
+            Either::Left((Some(Ok(success)), _)) => return Ok(success),
             Either::Left((Some(Err(error)), _)) => failure = error,
             _ => {}
         }

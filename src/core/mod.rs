@@ -41,7 +41,7 @@ use self::clock::Clock;
 use self::config::{Config, Keys, Limits, Options};
 use self::error::Error;
 use self::fleet::Fleet;
-use self::fleet::dialer::{Dial, Dialer};
+use self::fleet::dialer::Dialer;
 use self::fleet::settings::Settings;
 use self::http::{Exchange, Transport};
 use self::platform::Platform;
@@ -74,8 +74,8 @@ pub fn open(
     let fleet = settings.map(|settings| {
         let trust = &transport.trust;
         let tls = settings.is_tls.then(|| trust.client_config(Arc::default()).map_err(|_| Error::internal()));
-        let dialer: Box<dyn Dial> = Box::new(Dialer::new(settings.clone(), tls.transpose()?));
-        Ok::<_, Error>((settings, dialer))
+        let environment = fleet::Environment::new(Dialer::new(settings.clone(), tls.transpose()?));
+        Ok::<_, Error>((settings, environment))
     });
     let client = assemble(Assembly {
         endpoint,
@@ -102,7 +102,7 @@ struct Assembly<T> {
     connect_timeout: Duration,
     transport: T,
     keys: Keys,
-    fleet: Option<(Settings, Box<dyn Dial>)>,
+    fleet: Option<(Settings, fleet::Environment)>,
     clock: Clock,
     jitter: fn() -> f64,
 }
@@ -119,10 +119,10 @@ fn assemble<T: Exchange + fmt::Debug>(assembly: Assembly<T>) -> Result<Client, E
     let (source, validity): (Arc<dyn TokenSource>, _) =
         match fleet.zip(limits.cache).zip(fleet_stats).zip(named) {
             None => (Arc::new(platform), Arc::default()),
-            Some(((((settings, dialer), cache), stats), named)) => {
+            Some(((((settings, environment), cache), stats), named)) => {
                 let validity = Arc::new(Validity::shared());
                 let parts = fleet::Parts {
-                    dialer,
+                    environment,
                     secret_key: keys.secret.expose(),
                     publishable_key: keys.publishable.expose(),
                     url_of: Box::new(move |key| named.connection_text(key.kind, key.id(), key.slug())),

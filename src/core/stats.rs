@@ -2,7 +2,9 @@
 
 use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::core::connection::EpochMillis;
 
 /// The live counters.
 #[derive(Debug, Default)]
@@ -28,24 +30,42 @@ pub struct FleetStats {
     pub errors: Counter,
     /// Whether it is left alone now.
     pub is_bypassed: AtomicBool,
-    last_error: Mutex<Option<Cow<'static, str>>>,
+    errors_by_source: Mutex<[Option<FleetError>; 2]>,
+}
+
+/// What failed: each is well again by itself.
+#[derive(Clone, Copy, Debug)]
+pub enum FleetErrorSource {
+    Commands,
+    Subscription,
+}
+
+/// Why Redis failed, and when.
+#[derive(Clone, Debug)]
+pub struct FleetError {
+    pub reason: Cow<'static, str>,
+    pub at: EpochMillis,
 }
 
 impl FleetStats {
-    /// Counts a command that failed, and keeps the words for why.
-    pub fn failed(&self, reason: Cow<'static, str>) {
-        self.errors.add();
-        self.note_error(reason);
+    /// Remembers what failed last, until it is well again.
+    pub fn note_error(&self, source: FleetErrorSource, error: FleetError) {
+        self.errors_by_source()[source as usize] = Some(error);
     }
 
-    /// Keeps the words for what went wrong last, without counting a command.
-    pub fn note_error(&self, reason: Cow<'static, str>) {
-        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason);
+    /// What had failed works again.
+    pub fn forget_error(&self, source: FleetErrorSource) {
+        self.errors_by_source()[source as usize] = None;
     }
 
-    /// What went wrong last.
-    pub fn last_error(&self) -> Option<String> {
-        self.last_error.lock().unwrap_or_else(PoisonError::into_inner).as_deref().map(str::to_owned)
+    /// What failed last and is not well again.
+    pub fn last_error(&self) -> Option<FleetError> {
+        let errors = self.errors_by_source().clone();
+        errors.into_iter().flatten().max_by(|one, other| one.at.total_cmp(&other.at))
+    }
+
+    fn errors_by_source(&self) -> MutexGuard<'_, [Option<FleetError>; 2]> {
+        self.errors_by_source.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

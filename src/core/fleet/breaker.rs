@@ -1,5 +1,5 @@
-//! Owns when Redis is left alone: when too many of the last commands failed, or one in a way that the next one would too;
-//! until a probe in the background says that it answers again, so that no call of a user ever has to find out.
+//! Owns when Redis is bypassed: when too many of the last commands failed, or one in a way that the next one would too; until
+//! a probe in the background says that it answers again, so that no call of a user ever has to find out.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,7 +13,8 @@ use tokio::time::sleep;
 use super::failure::Failure;
 use super::redis::{Redis, RedisUnavailable};
 use super::tasks::Tasks;
-use crate::core::stats::FleetStats;
+use crate::core::clock::Clock;
+use crate::core::stats::{FleetError, FleetErrorSource, FleetStats};
 
 /// How long Redis is left alone at first, and after each probe that fails.
 const PAUSE: Duration = Duration::from_secs(5);
@@ -29,6 +30,7 @@ pub struct Breaker {
     recent: Recent,
     tasks: Tasks,
     stats: Arc<FleetStats>,
+    clock: Clock,
 }
 
 /// How the last commands ended: a bit each, 1 for one that failed.
@@ -37,8 +39,8 @@ struct Recent(AtomicU32);
 
 impl Breaker {
     /// Asks nothing yet.
-    pub fn new(redis: Arc<Redis>, tasks: Tasks, stats: Arc<FleetStats>) -> Self {
-        Self { redis, is_open: watch::Sender::new(false), recent: Recent::default(), tasks, stats }
+    pub fn new(redis: Arc<Redis>, tasks: Tasks, stats: Arc<FleetStats>, clock: Clock) -> Self {
+        Self { redis, is_open: watch::Sender::new(false), recent: Recent::default(), tasks, stats, clock }
     }
 
     /// Whether Redis is left alone.
@@ -63,12 +65,16 @@ impl Breaker {
         let answer = self.redis.ask(command).await;
         match answer.and_then(|answer| read(answer).ok_or_else(Failure::strange_answer)) {
             Ok(read) => {
-                self.recent.note(false);
+                if self.recent.note(false) == 0 {
+                    self.stats.forget_error(FleetErrorSource::Commands);
+                }
                 Ok(read)
             }
-            Err(Failure { reason, is_lasting }) => {
-                self.stats.failed(reason);
-                if self.recent.note(true) || is_lasting {
+            Err(failure) => {
+                let is_lasting = failure.is_lasting;
+                self.stats.errors.add();
+                self.note_error(failure);
+                if self.recent.note(true) >= TOO_MANY || is_lasting {
                     self.open();
                 }
                 Err(RedisUnavailable)
@@ -83,7 +89,12 @@ impl Breaker {
 
     async fn probe(&self) -> bool {
         let answered = self.redis.probe().await;
-        answered.map_err(|failure| self.stats.note_error(failure.reason)).is_ok()
+        answered.map_err(|failure| self.note_error(failure)).is_ok()
+    }
+
+    fn note_error(&self, Failure { reason, .. }: Failure) {
+        let at = self.clock.now().wall;
+        self.stats.note_error(FleetErrorSource::Commands, FleetError { reason, at });
     }
 
     fn open(self: &Arc<Self>) {
@@ -93,8 +104,12 @@ impl Breaker {
         self.stats.is_bypassed.store(true, Ordering::Relaxed);
         let breaker = Arc::clone(self);
         let recover = async move {
-            until_answered(|| breaker.probe()).await;
+            // A slow attempt at a connection may still succeed; then there is nothing to wait for.
+            if !breaker.redis.is_connecting() || !breaker.probe().await {
+                until_answered(|| breaker.probe()).await;
+            }
             breaker.recent.forget();
+            breaker.stats.forget_error(FleetErrorSource::Commands);
             breaker.stats.is_bypassed.store(false, Ordering::Relaxed);
             breaker.is_open.send_replace(false);
         };
@@ -103,11 +118,11 @@ impl Breaker {
 }
 
 impl Recent {
-    /// Notes how a command ended; `true` if too many have failed.
-    fn note(&self, has_failed: bool) -> bool {
+    /// Notes how a command ended, and counts those of the last ones that failed.
+    fn note(&self, has_failed: bool) -> u32 {
         let next = |ended: u32| (ended << 1 | u32::from(has_failed)) & !(u32::MAX << WINDOW);
         let before = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |ended| Some(next(ended)));
-        next(before.unwrap_or_else(|ended| ended)).count_ones() >= TOO_MANY
+        next(before.unwrap_or_else(|ended| ended)).count_ones()
     }
 
     fn forget(&self) {
@@ -143,14 +158,16 @@ mod tests {
     fn a_few_failures_among_many_answers_open_nothing_and_half_of_the_last_ten_do() {
         let recent = Recent::default();
         for _ in 0..100 {
-            assert!(!recent.note(true));
+            assert!(recent.note(true) < TOO_MANY);
             for _ in 0..2 {
-                assert!(!recent.note(false));
+                assert!(recent.note(false) < TOO_MANY);
             }
         }
         recent.forget();
-        assert_eq!([true; 5].map(|has_failed| recent.note(has_failed)), [false, false, false, false, true]);
-        recent.forget();
-        assert!(!recent.note(true));
+        assert_eq!([true; 5].map(|has_failed| recent.note(has_failed)), [1, 2, 3, 4, 5]);
+        for _ in 0..9 {
+            assert!(recent.note(false) > 0);
+        }
+        assert_eq!(recent.note(false), 0);
     }
 }

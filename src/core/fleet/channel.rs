@@ -15,10 +15,11 @@ use tokio::time::{sleep, timeout};
 
 use super::crypto::Name;
 use super::dialer::{Pings, Subscription};
+use super::failure::Failure;
 use super::redis::Redis;
 use crate::core::clock::Clock;
 use crate::core::mutation::{self, Mutation};
-use crate::core::stats::FleetStats;
+use crate::core::stats::{FleetError, FleetErrorSource, FleetStats};
 use crate::core::tokens::validity::Validity;
 
 /// Redis is asked for a heartbeat so often; whoever is subscribed notices a lost connection by that.
@@ -121,12 +122,16 @@ impl Channel {
                         self.validity.invalidate_all();
                     }
                     self.validity.heartbeat(asked);
+                    self.stats.forget_error(FleetErrorSource::Subscription);
                     if self.follow(subscription).await {
                         pause = FIRST_PAUSE;
                     }
                     self.validity.silence();
                 }
-                Err(failure) => self.stats.note_error(failure.reason),
+                Err(Failure { reason, .. }) => {
+                    let at = self.clock.now().wall;
+                    self.stats.note_error(FleetErrorSource::Subscription, FleetError { reason, at });
+                }
             }
             sleep(pause.mul_f64(0.5 + (self.jitter)() / 2.0)).await;
             pause = (pause * 2).min(LONGEST_PAUSE);

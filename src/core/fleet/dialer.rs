@@ -1,39 +1,26 @@
-//! Owns how a connection to Redis is opened: the lookup of its name, TCP, TLS, the login, and asking Sentinels for the address.
+//! Owns the connections to Redis, as the rest of the fleet uses them: one for commands, one for the messages of a channel.
 //!
 //! The client is redis-rs: it is maintained, where fred is not, and takes any stream, so that TLS stays ours (one
 //! provider, one set of roots, the option `ca`). Its own Sentinel and Cluster clients bring a TLS set-up of their own;
 //! what is needed of both here is to ask for an address.
 
-use std::fmt;
-use std::future::pending;
-use std::net::IpAddr;
-use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use ::redis::aio::{MultiplexedConnection, PubSub, PubSubSink};
-use ::redis::{AsyncConnectionConfig, Cmd, RedisConnectionInfo, RedisFuture, Value};
-use futures_util::future::{BoxFuture, Either, select};
+use ::redis::{Cmd, RedisFuture, Value};
+use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
 use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
-use tokio::time::sleep;
-use tokio_rustls::TlsConnector;
 
-use super::bounded::{Bounded, Fault};
+use super::bounded::Fault;
 use super::failure::Failure;
-use super::settings::{Address, Settings, Topology};
-use super::tasks::spawn_abortable;
-use crate::core::connector::connect;
-use crate::core::resolver::Resolver;
+use super::nodes::{NodeStream, Nodes, anonymous, driven, unlimited};
+use super::settings::{Address, Login, Settings};
 
-/// A TLS handshake that takes longer may be with a server that speaks no TLS.
-const SLOW_HANDSHAKE: Duration = Duration::from_millis(20);
-
-/// What opens connections to Redis.
+/// Opens connections to Redis.
 pub trait Dial: Send + Sync + 'static {
     /// A connection for commands; `ended` runs when it is lost.
     fn connect<'a>(
@@ -54,7 +41,7 @@ pub trait Dial: Send + Sync + 'static {
 
 /// A connection for commands, which ends when it is dropped.
 pub trait Commands: Send + Sync {
-    /// What a command is answered with.
+    /// Sends a command, and gives its answer.
     fn send<'a>(&'a self, command: &'a Cmd) -> RedisFuture<'a, Value>;
 
     /// Why the connection ended, if the other side is no Redis or sends too much.
@@ -77,39 +64,43 @@ pub trait Pings: Send {
 
 /// Opens connections over the network.
 pub struct Dialer {
-    settings: Settings,
-    tls: Option<TlsConnector>,
-    resolver: Resolver,
-}
-
-impl fmt::Debug for Dialer {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Dialer")
-    }
+    nodes: Nodes,
+    login: Login,
+    database: i64,
 }
 
 /// What an attempt at a connection is doing, for the words of a time-out.
 #[derive(Debug)]
 pub struct Stage(Mutex<&'static str>);
 
-/// Ends a connection at once: by itself it would wait for all the replies that it still expects.
-#[derive(Debug)]
-struct Driver(AbortHandle);
+impl Stage {
+    /// At the beginning.
+    pub fn new() -> Self {
+        Self(Mutex::new("the connection"))
+    }
 
-impl Drop for Driver {
-    fn drop(&mut self) {
-        self.0.abort();
+    pub fn set(&self, doing: &'static str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = doing;
+    }
+
+    /// The failure of an attempt whose limit passed now.
+    pub fn timed_out(&self) -> Failure {
+        Failure::timed_out(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
-impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> Stream for S {}
-
-/// A connection with the task that drives it.
+/// A connection with the task that drives it. The task is aborted with it: by itself it would wait for all the replies that it
+/// still expects.
 struct Driven {
     commands: MultiplexedConnection,
     fault: Fault,
-    _driver: Driver,
+    driver: AbortHandle,
+}
+
+impl Drop for Driven {
+    fn drop(&mut self) {
+        self.driver.abort();
+    }
 }
 
 impl Commands for Driven {
@@ -137,8 +128,10 @@ impl Dial for Dialer {
         ended: Box<dyn FnOnce() + Send>,
     ) -> BoxFuture<'a, Result<Arc<dyn Commands>, Failure>> {
         async move {
-            let connection = self.connect(moved, stage, ended).await?;
-            Ok(Arc::new(connection) as Arc<dyn Commands>)
+            let greet = |stream| self.log_in(stream, stage).boxed();
+            let (commands, driver, fault) = self.nodes.reach(moved, stage, greet).await?;
+            let driver = Handle::current().spawn(driver.map(|()| ended())).abort_handle();
+            Ok(Arc::new(Driven { commands, fault, driver }) as Arc<dyn Commands>)
         }
         .boxed()
     }
@@ -150,7 +143,8 @@ impl Dial for Dialer {
         stage: &'a Stage,
     ) -> BoxFuture<'a, Result<Subscription, Failure>> {
         async move {
-            let (pings, messages) = self.subscribe(moved, channel, stage).await?.split();
+            let greet = |stream| self.subscribed(stream, channel, stage).boxed();
+            let (pings, messages) = self.nodes.reach(moved, stage, greet).await?.split();
             let messages = messages.map(|message| message.get_payload_bytes().to_vec());
             Ok(Subscription { messages: messages.boxed(), pings: Box::new(pings) })
         }
@@ -161,51 +155,47 @@ impl Dial for Dialer {
 impl Dialer {
     /// Opens nothing yet.
     pub fn new(settings: Settings, tls: Option<ClientConfig>) -> Self {
-        let tls = tls.map(|mut config| {
-            config.alpn_protocols.clear();
-            TlsConnector::from(Arc::new(config))
-        });
-        Self { settings, tls, resolver: Resolver::system() }
+        let (login, database) = (settings.login.clone(), settings.database);
+        Self { nodes: Nodes::new(settings, tls), login, database }
     }
 
-    async fn connect(
+    /// A connection that has logged in, and what drives it.
+    async fn log_in(
         &self,
-        moved: Option<Address>,
+        (stream, fault): NodeStream,
         stage: &Stage,
-        ended: Box<dyn FnOnce() + Send>,
-    ) -> Result<Driven, Failure> {
-        let (stream, fault) = self.stream(moved, stage).await?;
+    ) -> Result<(MultiplexedConnection, BoxFuture<'static, ()>, Fault), Failure> {
         stage.set("the login");
         let connecting = MultiplexedConnection::new_with_config(&anonymous(), stream, unlimited()).await;
         let (mut commands, driver) = connecting.map_err(|error| fault.or(error))?;
-        let driver: BoxFuture<'static, ()> = driver.map(|()| ended()).boxed();
-        let driver = Driver(spawn_abortable(driver));
-        // By hand, since the library does not tell with which code a login was refused.
-        for command in self.login_commands() {
-            let answer = commands.send_packed_command(&command).await;
+        let mut driver: BoxFuture<'static, ()> = driver.boxed();
+        // By hand, since the library does not say with which code a login was refused.
+        for command in self.first_commands() {
+            let answer = driven(commands.send_packed_command(&command), &mut driver).await;
             answer.and_then(Value::extract_error).map_err(|error| fault.or(error))?;
         }
-        Ok(Driven { commands, fault, _driver: driver })
+        Ok((commands, driver, fault))
     }
 
-    async fn subscribe(
+    async fn subscribed(
         &self,
-        moved: Option<Address>,
+        (stream, fault): NodeStream,
         channel: &str,
         stage: &Stage,
     ) -> Result<PubSub, Failure> {
-        let (stream, fault) = self.stream(moved, stage).await?;
         stage.set("the subscription");
         let subscribing = async {
-            let mut messages = PubSub::new(&self.login(), stream).await?;
+            let login = self.login.connection_info().set_db(self.database);
+            let mut messages = PubSub::new(&login, stream).await?;
             messages.subscribe(channel).await?;
             Ok(messages)
         };
         subscribing.await.map_err(|error| fault.or(error))
     }
 
-    fn login_commands(&self) -> impl Iterator<Item = Cmd> {
-        let Settings { user, password, database, .. } = &self.settings;
+    /// The login, the database, and where another node may take over also a sign of life.
+    fn first_commands(&self) -> impl Iterator<Item = Cmd> {
+        let Login { user, password } = &self.login;
         let auth = password.as_ref().map(|password| {
             let mut auth = ::redis::cmd("AUTH");
             if let Some(user) = user {
@@ -214,138 +204,12 @@ impl Dialer {
             auth.arg(password.expose());
             auth
         });
-        let select = (*database != 0).then(|| {
+        let select = (self.database != 0).then(|| {
             let mut select = ::redis::cmd("SELECT");
-            select.arg(*database);
+            select.arg(self.database);
             select
         });
-        auth.into_iter().chain(select)
+        let ping = self.nodes.are_several().then(|| ::redis::cmd("PING"));
+        auth.into_iter().chain(select).chain(ping)
     }
-
-    fn login(&self) -> RedisConnectionInfo {
-        let Settings { user, password, database, .. } = &self.settings;
-        let login = anonymous().set_db(*database);
-        let login = user.iter().fold(login, |login, user| login.set_username(user.expose()));
-        password.iter().fold(login, |login, password| login.set_password(password.expose()))
-    }
-
-    /// A stream to the node that takes the fleet's writes, as far as that is known.
-    async fn stream(
-        &self,
-        moved: Option<Address>,
-        stage: &Stage,
-    ) -> Result<(Box<dyn Stream>, Fault), Failure> {
-        if let Some(node) = moved {
-            return self.open(&node, stage).await;
-        }
-        let mut result = Err(Failure::lasting("no node is known"));
-        for node in &self.settings.nodes {
-            result = match &self.settings.topology {
-                Topology::Single | Topology::Cluster => self.open(node, stage).await,
-                Topology::Sentinel(master) => match self.ask_sentinel(node, master, stage).await {
-                    Ok(master) => self.open(&master, stage).await,
-                    Err(failure) => Err(failure),
-                },
-            };
-            if result.is_ok() {
-                break;
-            }
-        }
-        result
-    }
-
-    async fn open(
-        &self,
-        Address { host, port }: &Address,
-        stage: &Stage,
-    ) -> Result<(Box<dyn Stream>, Fault), Failure> {
-        stage.set("the lookup of its name");
-        let addresses = self.resolver.addresses(host).await?;
-        stage.set("the connection");
-        let stream = connect(&addresses, *port).await?;
-        let Some(tls) = &self.tls else { return Ok(bounded(stream)) };
-        let name = ServerName::try_from(host.clone()).map_err(|_| Failure::lasting("no name for TLS"))?;
-        stage.set("the TLS handshake");
-        let answered = pin!(answers_in_plain(&addresses, *port));
-        match select(pin!(tls.connect(name, stream)), answered).await {
-            Either::Left((stream, _)) => Ok(bounded(stream?)),
-            Either::Right(_) => Err(Failure::plain_port()),
-        }
-    }
-
-    /// Sentinels have a login of their own, or none. The Redis's is tried where none is not enough.
-    async fn ask_sentinel(
-        &self,
-        sentinel: &Address,
-        master: &str,
-        stage: &Stage,
-    ) -> Result<Address, Failure> {
-        let mut question = ::redis::cmd("SENTINEL");
-        question.arg("GET-MASTER-ADDR-BY-NAME").arg(master);
-        let mut refused = Failure::lasting("the Sentinel does not answer");
-        for login in [anonymous(), self.login().set_db(0)] {
-            let (stream, _) = self.open(sentinel, stage).await?;
-            stage.set("the answer of a Sentinel");
-            let connecting = MultiplexedConnection::new_with_config(&login, stream, unlimited());
-            let (mut commands, driver) = match connecting.await {
-                Ok(connected) => connected,
-                Err(error) => {
-                    refused = error.into();
-                    continue;
-                }
-            };
-            let _driver = Driver(spawn_abortable(driver.boxed()));
-            match question.query_async::<Option<(String, u16)>>(&mut commands).await {
-                Ok(Some((host, port))) => return Ok(Address { host, port }),
-                Ok(None) => return Err(Failure::lasting("the Sentinel knows no Redis of that name")),
-                Err(error) => refused = error.into(),
-            }
-        }
-        Err(refused)
-    }
-}
-
-impl Stage {
-    /// At the beginning.
-    pub fn new() -> Self {
-        Self(Mutex::new("the connection"))
-    }
-
-    fn set(&self, doing: &'static str) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = doing;
-    }
-
-    /// That a limit passed now.
-    pub fn timed_out(&self) -> Failure {
-        Failure::timed_out(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-fn bounded(stream: impl Stream + 'static) -> (Box<dyn Stream>, Fault) {
-    let (stream, fault) = Bounded::new(stream);
-    (Box::new(stream), fault)
-}
-
-/// Ends if a Redis without TLS listens there. Such a Redis says nothing to a TLS client: it waits for the end of what it takes
-/// for a command. So a server that is slow with its handshake is greeted in plain text too, which holds no secret.
-async fn answers_in_plain(addresses: &[IpAddr], port: u16) {
-    sleep(SLOW_HANDSHAKE).await;
-    let greet = async {
-        let mut stream = connect(addresses, port).await?;
-        stream.write_all(b"PING\r\n").await?;
-        stream.read_u8().await
-    };
-    if !matches!(greet.await, Ok(b'+' | b'-')) {
-        pending().await
-    }
-}
-
-/// The limits are ours.
-fn unlimited() -> AsyncConnectionConfig {
-    AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None)
-}
-
-/// Without telling the library's name, which some users may not do.
-fn anonymous() -> RedisConnectionInfo {
-    RedisConnectionInfo::default().set_skip_set_lib_name()
 }

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Either, select};
-use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::breaker::Breaker;
@@ -19,7 +18,7 @@ use super::membership::Membership;
 use super::outbox::Outbox;
 use super::redis::RedisUnavailable;
 use super::scripts::{FencingToken, Found, GENERATION_LIFE, LOCK_RENEWAL, LockId, Release, Scripts, Write};
-use super::tasks::{self, Tasks};
+use super::tasks::Tasks;
 use crate::core::clock::Clock;
 use crate::core::connection::{Connection, State};
 use crate::core::error::Error;
@@ -300,8 +299,7 @@ impl LockGuard {
 
 impl Drop for LockGuard {
     fn drop(&mut self) {
-        let is_held = mem::take(&mut self.is_held) && !mutation::is(Mutation::LockKept);
-        if !is_held || Handle::try_current().is_err() {
+        if !mem::take(&mut self.is_held) || mutation::is(Mutation::LockKept) {
             return;
         }
         let (fetcher, name, id) = (Arc::clone(&self.fetcher), self.name, self.id);
@@ -309,7 +307,7 @@ impl Drop for LockGuard {
             let message = fetcher.channel.message(Event::Fetched, &[name]);
             let _ = fetcher.scripts.release(&name, &id, Release::GaveUp, &message).await;
         };
-        tasks::spawn(release.boxed());
+        self.fetcher.tasks.spawn_to_end(release.boxed());
     }
 }
 

@@ -13,7 +13,7 @@
 //! 5. **Invalidate**: what is invalidated anywhere is dropped in Redis with a new fencing token, and told to all over the
 //!    channel (`channel`), which pushes it into the `Validity` that the cache of each process reads.
 //!
-//! `settings` → where Redis is; `redis`, `dialer` → the connections to it; `breaker`, `failure` → when it is left alone, and
+//! `settings` → where Redis is; `redis`, `dialer`, `nodes` → the connections to it; `breaker`, `failure` → when it is left alone, and
 //! why; `tasks` → what runs in the background.
 
 mod bounded;
@@ -24,6 +24,7 @@ pub mod dialer;
 pub mod failure;
 mod fetch;
 mod membership;
+mod nodes;
 mod outbox;
 mod redis;
 pub mod scripts;
@@ -41,14 +42,14 @@ use futures_util::future::BoxFuture;
 use self::breaker::Breaker;
 use self::channel::Channel;
 use self::crypto::{Keys, MIN_SECRET_BYTES, Name};
-use self::dialer::Dial;
+use self::dialer::{Dial, Dialer};
 use self::fetch::Fetcher;
 use self::membership::Membership;
-use self::outbox::{Outbox, Queue};
+use self::outbox::{MAX_OPEN, Outbox, Queue};
 use self::redis::Redis;
 use self::scripts::Scripts;
 use self::settings::Settings;
-use self::tasks::{Tasks, TasksOwner};
+use self::tasks::{Spawn, Tasks, TasksOwner, spawn_on_runtime};
 use crate::core::clock::Clock;
 use crate::core::error::Error;
 use crate::core::source::{Fetch, Fetched, TokenSource};
@@ -56,10 +57,24 @@ use crate::core::stats::FleetStats;
 use crate::core::tokens::key::Key;
 use crate::core::tokens::validity::{Validity, Version};
 
+/// What a fleet runs on. Tests pass another one in.
+pub struct Environment {
+    pub dialer: Box<dyn Dial>,
+    pub spawn: Spawn,
+    /// Invalidations that are remembered one by one.
+    pub max_open: usize,
+}
+
+impl Environment {
+    /// The runtime of the process.
+    pub fn new(dialer: Dialer) -> Self {
+        Self { dialer: Box::new(dialer), spawn: spawn_on_runtime, max_open: MAX_OPEN }
+    }
+}
+
 /// What a fleet is built from, apart from its settings.
 pub struct Parts<'a> {
-    /// What opens the connections to Redis.
-    pub dialer: Box<dyn Dial>,
+    pub environment: Environment,
     pub secret_key: &'a str,
     pub publishable_key: &'a str,
     /// The URL of a connection at the platform, which its name in Redis is made of.
@@ -104,6 +119,7 @@ impl<S> fmt::Debug for Fleet<S> {
 impl<S: TokenSource> Fleet<S> {
     /// Connects to nothing and starts nothing yet.
     pub fn new(source: S, settings: &Settings, parts: Parts<'_>) -> Result<Self, Error> {
+        let Environment { dialer, spawn, max_open } = parts.environment;
         let Parts { url_of, validity, stats, clock, jitter, connect_timeout, patience, ttl, .. } = parts;
         let secret = settings.encryption_key.as_ref().map_or(parts.secret_key, |key| key.expose());
         if secret.len() < MIN_SECRET_BYTES {
@@ -113,9 +129,10 @@ impl<S: TokenSource> Fleet<S> {
         }
         let keys = Arc::new(Keys::derive(secret.as_bytes(), parts.publishable_key)?);
         let sender = keys.random().ok_or_else(Error::internal)?;
-        let (owner, tasks) = TasksOwner::new();
-        let redis = Arc::new(Redis::new(parts.dialer, settings, connect_timeout));
-        let breaker = Arc::new(Breaker::new(Arc::clone(&redis), tasks.clone(), Arc::clone(&stats)));
+        let (owner, tasks) = TasksOwner::new(spawn);
+        let redis = Arc::new(Redis::new(dialer, tasks.clone(), settings, connect_timeout));
+        let breaker =
+            Arc::new(Breaker::new(Arc::clone(&redis), tasks.clone(), Arc::clone(&stats), clock.clone()));
         let scripts = Arc::new(Scripts::new(Arc::clone(&breaker), &settings.key_prefix, &keys.namespace()));
         let channel = Arc::new(Channel::new(channel::Parts {
             redis,
@@ -132,7 +149,8 @@ impl<S: TokenSource> Fleet<S> {
             breaker: Arc::clone(&breaker),
             scripts: Arc::clone(&scripts),
             channel: Arc::clone(&channel),
-            queue: Queue::default(),
+            tasks: tasks.clone(),
+            queue: Queue::new(max_open),
         });
         let fetcher = Arc::new(Fetcher {
             keys: Arc::clone(&keys),

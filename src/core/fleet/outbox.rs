@@ -1,6 +1,7 @@
 //! Owns the invalidations of this process that are not yet in Redis. Each one stays until it is, however many they are and
 //! however long that takes; beyond a bound, one invalidation of everything takes the place of all.
 
+use std::mem;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -15,14 +16,14 @@ use super::channel::{Channel, Event};
 use super::crypto::{Keys, Name, Tag};
 use super::redis::RedisUnavailable;
 use super::scripts::Scripts;
-use super::tasks::spawn;
+use super::tasks::Tasks;
 use crate::core::mutation::{self, Mutation};
 
 #[cfg(test)]
 mod tests;
 
 /// Connections that are remembered one by one: those of 33,000 webhooks, each of which is about three. They take 12 MiB.
-const MAX_OPEN: usize = 100_000;
+pub const MAX_OPEN: usize = 100_000;
 /// Rejected tokens of one connection that are remembered. Beyond them, whatever there is of it is invalidated.
 const MAX_TAGS: usize = 8;
 /// Connections that one command invalidates: Redis is busy with it for well under a millisecond.
@@ -38,12 +39,14 @@ pub struct Outbox {
     pub breaker: Arc<Breaker>,
     pub scripts: Arc<Scripts>,
     pub channel: Arc<Channel>,
+    pub tasks: Tasks,
     pub queue: Queue,
 }
 
 /// The invalidations that are open.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Queue {
+    max_open: usize,
     state: Mutex<State>,
     added: Notify,
     /// Held while a command is sent: one at a time.
@@ -103,7 +106,7 @@ impl Outbox {
                 drop(turn);
             };
             // To its end, even if this caller leaves: else each of those who wait would have to begin once more.
-            spawn(tell.boxed());
+            self.tasks.spawn_to_end(tell.boxed());
             is_told.await.unwrap_or(Err(RedisUnavailable))?;
         }
         Ok(())
@@ -189,22 +192,26 @@ impl Drop for FlushGuard {
     }
 }
 
-/// `MAX_OPEN`, or fewer in a simulated world.
-fn max_open() -> usize {
-    #[cfg(test)]
-    if let Some(bound) = crate::core::simulation::max_open() {
-        return bound;
-    }
-    MAX_OPEN
-}
-
 impl Queue {
+    /// Nothing is open. Up to `max_open` connections are remembered one by one.
+    pub fn new(max_open: usize) -> Self {
+        Self {
+            max_open,
+            state: Mutex::default(),
+            added: Notify::new(),
+            turn: Arc::default(),
+            failures: AtomicU64::new(0),
+            is_flushing: AtomicBool::new(false),
+        }
+    }
+
     fn add(&self, event: &[(Name, Option<Tag>)]) {
         let mut state = self.state();
         state.last_number += 1;
         let number = state.last_number;
-        if state.open.len() + event.len() > max_open() {
-            state.open.clear();
+        let mut replaced = FxHashMap::default();
+        if state.open.len() + event.len() > self.max_open {
+            replaced = mem::take(&mut state.open);
             if !mutation::is(Mutation::OverflowForgets) {
                 state.all = Some(number);
             }
@@ -214,6 +221,7 @@ impl Queue {
             }
         }
         drop(state);
+        drop(replaced);
         self.added.notify_one();
     }
 
@@ -251,6 +259,10 @@ impl Queue {
                     if state.open.get(&name).is_some_and(|open| open.number == number) {
                         state.open.remove(&name);
                     }
+                }
+                // A burst leaves no megabytes behind.
+                if state.open.is_empty() {
+                    state.open.shrink_to(BATCH);
                 }
             }
         }

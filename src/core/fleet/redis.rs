@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use super::dialer::{Commands, Dial, Stage, Subscription};
 use super::failure::Failure;
 use super::settings::{Address, Settings, Topology};
-use super::tasks::spawn;
+use super::tasks::Tasks;
 
 /// After the time is over, for a reply that has come while this process had no time to look.
 const GRACE: Duration = Duration::from_millis(2);
@@ -27,6 +27,7 @@ pub struct RedisUnavailable;
 /// Where Redis is, and the connection to it.
 pub struct Redis {
     dialer: Box<dyn Dial>,
+    tasks: Tasks,
     command_timeout: Duration,
     connect_timeout: Duration,
     /// Only a member of a cluster may send this client to another address.
@@ -54,11 +55,11 @@ type Connecting = Shared<BoxFuture<'static, Result<Arc<dyn Commands>, Failure>>>
 
 impl Redis {
     /// Connects to nothing yet.
-    pub fn new(dialer: Box<dyn Dial>, settings: &Settings, connect_timeout: Duration) -> Self {
+    pub fn new(dialer: Box<dyn Dial>, tasks: Tasks, settings: &Settings, connect_timeout: Duration) -> Self {
         let (command_timeout, is_cluster) =
-            (settings.command_timeout, settings.topology == Topology::Cluster);
+            (settings.command_timeout, matches!(settings.topology, Topology::Cluster));
         let state = State { connection: None, number: 0, stage: Arc::new(Stage::new()), moved: None };
-        Self { dialer, command_timeout, connect_timeout, is_cluster, state: Mutex::new(state) }
+        Self { dialer, tasks, command_timeout, connect_timeout, is_cluster, state: Mutex::new(state) }
     }
 
     /// What the command is answered with, within the command time-out.
@@ -106,9 +107,11 @@ impl Redis {
     }
 
     fn timed_out(&self) -> Failure {
-        let state = self.state();
-        let is_connecting = state.connection.as_ref().is_some_and(|connection| connection.peek().is_none());
-        if is_connecting { state.stage.timed_out() } else { Failure::timed_out("a command") }
+        if !self.is_connecting() {
+            return Failure::timed_out("a command");
+        }
+        let stage = Arc::clone(&self.state().stage);
+        stage.timed_out()
     }
 
     /// The connection, or the attempt at one that is under way. It goes on when the caller's time is over.
@@ -131,27 +134,37 @@ impl Redis {
             connection
         };
         let attempt = attempt.boxed().shared();
-        spawn(attempt.clone().map(drop).boxed());
         state.connection = Some(attempt.clone());
+        drop(state);
+        self.tasks.spawn_to_end(attempt.clone().map(drop).boxed());
         (number, attempt)
     }
 
     /// Gives the connection up, if it is the one in use: the next command makes a new one.
     fn give_up(&self, number: u64) {
         let mut state = self.state();
-        if number == state.number {
-            state.connection = None;
-        }
+        let lost = (number == state.number).then(|| state.connection.take());
+        // Dropped outside the lock, since its destructor ends a connection.
+        drop(state);
+        drop(lost);
     }
 
     /// As `give_up`, and for all that is known of a cluster. An attempt at a connection that is under way has a limit of its
     /// own.
     fn start_over(&self, number: u64) {
         let mut state = self.state();
-        if number == state.number {
-            state.connection.take_if(|connection| connection.peek().is_some());
-            state.moved = None;
+        if number != state.number {
+            return;
         }
+        let lost = state.connection.take_if(|connection| connection.peek().is_some());
+        state.moved = None;
+        drop(state);
+        drop(lost);
+    }
+
+    /// Whether an attempt at a connection is under way.
+    pub fn is_connecting(&self) -> bool {
+        self.state().connection.as_ref().is_some_and(|connection| connection.peek().is_none())
     }
 
     /// Whether Redis answers, after as much time for a connection as that may take.

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
+use redis::RedisConnectionInfo;
 use url::{Host, Url};
 
 use crate::core::error::Error;
@@ -28,6 +29,9 @@ pub struct Options {
     pub key_prefix: Option<String>,
     /// Limit of a command.
     pub command_timeout: Option<Duration>,
+    /// The login of Sentinels, where it is not that of the Redis.
+    pub sentinel_username: Option<String>,
+    pub sentinel_password: Option<Secret>,
     /// What the keys are derived from, in place of the platform's secret key; the facade has seen to its length.
     pub encryption_key: Option<Secret>,
 }
@@ -39,12 +43,27 @@ pub struct Settings {
     pub nodes: Vec<Address>,
     pub topology: Topology,
     pub is_tls: bool,
-    pub user: Option<Secret>,
-    pub password: Option<Secret>,
+    pub login: Login,
     pub database: i64,
     pub key_prefix: String,
     pub command_timeout: Duration,
     pub encryption_key: Option<Secret>,
+}
+
+/// Who logs in, if anybody has to.
+#[derive(Clone, Debug)]
+pub struct Login {
+    pub user: Option<Secret>,
+    pub password: Option<Secret>,
+}
+
+impl Login {
+    /// As the library takes it.
+    pub fn connection_info(&self) -> RedisConnectionInfo {
+        let info = RedisConnectionInfo::default().set_skip_set_lib_name();
+        let info = self.user.iter().fold(info, |info, user| info.set_username(user.expose()));
+        self.password.iter().fold(info, |info, password| info.set_password(password.expose()))
+    }
 }
 
 /// A host and its port.
@@ -55,12 +74,12 @@ pub struct Address {
 }
 
 /// What the nodes are.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Topology {
     /// One Redis, or a name that leads to the one that takes writes.
     Single,
-    /// Sentinels, which tell the address of the Redis of this name.
-    Sentinel(String),
+    /// Sentinels, which tell the address of the Redis of this name, and the login of their own that they may have.
+    Sentinel { master: String, login: Option<Login> },
     /// Members of a cluster: any of them tells who holds the fleet's slot.
     Cluster,
 }
@@ -73,8 +92,8 @@ impl Options {
         let (is_tls, topology) = match url.scheme() {
             "redis" => (false, Topology::Single),
             "rediss" => (true, Topology::Single),
-            "redis-sentinel" => (false, Topology::Sentinel(String::new())),
-            "rediss-sentinel" => (true, Topology::Sentinel(String::new())),
+            "redis-sentinel" => (false, self.sentinels()?),
+            "rediss-sentinel" => (true, self.sentinels()?),
             "redis-cluster" => (false, Topology::Cluster),
             "rediss-cluster" => (true, Topology::Cluster),
             _ => {
@@ -83,6 +102,11 @@ impl Options {
                 ));
             }
         };
+        let has_sentinels = matches!(topology, Topology::Sentinel { .. });
+        if !has_sentinels && (self.sentinel_username.is_some() || self.sentinel_password.is_some()) {
+            let problem = "is of use with a redis-sentinel:// or rediss-sentinel:// URL only";
+            return Err(Error::option("cache.redis.sentinelPassword", problem));
+        }
         if url.fragment().is_some() {
             return Err(refuse("must not have a fragment: percent-encode a # in the password"));
         }
@@ -90,8 +114,10 @@ impl Options {
             nodes: vec![first_node(&url, &topology)?],
             topology,
             is_tls,
-            user: decode(url.username())?,
-            password: decode(url.password().unwrap_or_default())?,
+            login: Login {
+                user: decode(url.username())?,
+                password: decode(url.password().unwrap_or_default())?,
+            },
             database: database(&url)?,
             key_prefix: self.key_prefix()?,
             command_timeout: self.command_timeout.unwrap_or(DEFAULT_COMMAND_TIMEOUT),
@@ -99,6 +125,20 @@ impl Options {
         };
         settings.read_query(&url)?;
         Ok(settings)
+    }
+
+    /// Sentinels, whose master is in the query of the URL.
+    fn sentinels(&self) -> Result<Topology, Error> {
+        let user = self.sentinel_username.as_ref().map(|user| Secret::new(user.clone()));
+        let password = self.sentinel_password.as_ref().map(Secret::expose);
+        if password.is_some_and(str::is_empty) || user.as_ref().is_some_and(|user| user.expose().is_empty()) {
+            return Err(Error::option("cache.redis.sentinelPassword", "and its user name must not be empty"));
+        }
+        if user.is_some() && password.is_none() {
+            return Err(Error::option("cache.redis.sentinelUsername", "needs a sentinelPassword beside it"));
+        }
+        let login = self.sentinel_password.clone().map(|password| Login { user, password: Some(password) });
+        Ok(Topology::Sentinel { master: String::new(), login })
     }
 
     fn key_prefix(&self) -> Result<String, Error> {
@@ -117,10 +157,10 @@ impl Settings {
     fn read_query(&mut self, url: &Url) -> Result<(), Error> {
         for (name, value) in url.query_pairs() {
             match (&mut self.topology, name.as_ref()) {
-                (Topology::Sentinel(master), "master") if master.is_empty() && !value.is_empty() => {
+                (Topology::Sentinel { master, .. }, "master") if master.is_empty() && !value.is_empty() => {
                     *master = value.into_owned();
                 }
-                (Topology::Sentinel(_) | Topology::Cluster, "node") => {
+                (Topology::Sentinel { .. } | Topology::Cluster, "node") => {
                     let port = default_port(&self.topology);
                     self.nodes.push(
                         Address::parse(&value, port)
@@ -135,7 +175,7 @@ impl Settings {
             }
         }
         match &self.topology {
-            Topology::Sentinel(master) if master.is_empty() => {
+            Topology::Sentinel { master, .. } if master.is_empty() => {
                 Err(refuse("must name the Redis that the Sentinels watch: ?master=name"))
             }
             Topology::Cluster if self.database != 0 => {
@@ -169,7 +209,7 @@ fn first_node(url: &Url, topology: &Topology) -> Result<Address, Error> {
 }
 
 fn default_port(topology: &Topology) -> u16 {
-    if matches!(topology, Topology::Sentinel(_)) { SENTINEL_PORT } else { REDIS_PORT }
+    if matches!(topology, Topology::Sentinel { .. }) { SENTINEL_PORT } else { REDIS_PORT }
 }
 
 fn decode(text: &str) -> Result<Option<Secret>, Error> {
@@ -201,6 +241,8 @@ mod tests {
             url: Secret::new(url.to_owned()),
             key_prefix: None,
             command_timeout: None,
+            sentinel_username: None,
+            sentinel_password: None,
             encryption_key: None,
         };
         options.check()
@@ -217,21 +259,53 @@ mod tests {
             (settings.nodes, settings.is_tls, settings.database),
             (vec![node("redis.test", 6380)], true, 2)
         );
-        assert_eq!(settings.user.unwrap().expose(), "me");
-        assert_eq!(settings.password.unwrap().expose(), "p@ss#word");
+        assert_eq!(settings.login.user.unwrap().expose(), "me");
+        assert_eq!(settings.login.password.unwrap().expose(), "p@ss#word");
         let settings = check("redis://:secret@[::1]").unwrap();
         assert_eq!((settings.nodes, settings.is_tls), (vec![node("::1", 6379)], false));
-        assert!(settings.user.is_none() && settings.password.is_some());
+        assert!(settings.login.user.is_none() && settings.login.password.is_some());
     }
 
     #[test]
     fn sentinels_and_clusters_are_told_by_the_scheme() {
         let settings = check("redis-sentinel://a.test/1?master=main&node=b.test:26380&node=[::1]:7").unwrap();
-        assert_eq!(settings.topology, Topology::Sentinel("main".to_owned()));
+        assert!(matches!(settings.topology, Topology::Sentinel { master, login: None } if master == "main"));
         assert_eq!(settings.nodes, [node("a.test", 26379), node("b.test", 26380), node("::1", 7)]);
         let settings = check("rediss-cluster://a.test:7000?node=b.test").unwrap();
-        assert_eq!((settings.topology, settings.is_tls), (Topology::Cluster, true));
+        assert!(matches!(settings.topology, Topology::Cluster) && settings.is_tls);
         assert_eq!(settings.nodes, [node("a.test", 7000), node("b.test", 6379)]);
+    }
+
+    #[test]
+    fn sentinels_may_have_a_login_of_their_own_and_nobody_else() {
+        let with = |url: &str, user: Option<&str>, password: Option<&str>| {
+            let options = Options {
+                url: Secret::new(url.to_owned()),
+                key_prefix: None,
+                command_timeout: None,
+                sentinel_username: user.map(str::to_owned),
+                sentinel_password: password.map(|password| Secret::new(password.to_owned())),
+                encryption_key: None,
+            };
+            options.check()
+        };
+        let url = "redis-sentinel://me:secret@a.test?master=main";
+        let settings = with(url, Some("watcher"), Some("swordfish")).unwrap();
+        assert!(!format!("{settings:?}").contains("swordfish"));
+        let Topology::Sentinel { login: Some(login), .. } = settings.topology else { panic!("no login") };
+        assert_eq!(
+            (login.user.unwrap().expose(), login.password.unwrap().expose()),
+            ("watcher", "swordfish")
+        );
+        assert!(with(url, None, Some("swordfish")).is_ok());
+        for (url, user, password) in [
+            (url, Some("watcher"), None),
+            ("redis://a.test", None, Some("swordfish")),
+            ("redis://a.test", Some("x"), None),
+        ] {
+            let error = with(url, user, password).unwrap_err();
+            assert!(error.option.is_some_and(|option| option.starts_with("cache.redis.sentinel")));
+        }
     }
 
     #[test]
@@ -263,6 +337,8 @@ mod tests {
                 url: Secret::new("redis://redis.test".to_owned()),
                 key_prefix: Some(prefix.to_owned()),
                 command_timeout: None,
+                sentinel_username: None,
+                sentinel_password: None,
                 encryption_key: None,
             };
             assert_eq!(options.check().is_ok(), is_good, "{prefix:?}");

@@ -1,18 +1,30 @@
-//! Owns the tasks that a member of the fleet runs in the background, which end when the client is closed.
+//! Owns the tasks that a member of the fleet runs in the background.
 
+use std::fmt;
 use std::pin::pin;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, select};
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::task::AbortHandle;
 
-/// Spawns tasks that end with the client.
-#[derive(Clone, Debug)]
-pub struct Tasks(watch::Receiver<()>);
+/// Runs a task in the background. Boxed, since each type of task that is spawned costs kilobytes of code.
+pub type Spawn = fn(BoxFuture<'static, ()>);
 
-/// The tasks end when this is dropped.
+/// Spawns tasks.
+#[derive(Clone)]
+pub struct Tasks {
+    spawn: Spawn,
+    closed: watch::Receiver<()>,
+}
+
+impl fmt::Debug for Tasks {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Tasks")
+    }
+}
+
+/// The client is closed when this is dropped.
 #[derive(Debug)]
 pub struct TasksOwner {
     _closed_when_dropped: watch::Sender<()>,
@@ -20,33 +32,32 @@ pub struct TasksOwner {
 
 impl TasksOwner {
     /// No task yet.
-    pub fn new() -> (Self, Tasks) {
-        let (owner, tasks) = watch::channel(());
-        (Self { _closed_when_dropped: owner }, Tasks(tasks))
+    pub fn new(spawn: Spawn) -> (Self, Tasks) {
+        let (owner, closed) = watch::channel(());
+        (Self { _closed_when_dropped: owner }, Tasks { spawn, closed })
     }
 }
 
 impl Tasks {
-    /// Runs a task until the client is closed.
+    /// Runs a task until it ends or the client is closed.
     pub fn spawn(&self, task: BoxFuture<'static, ()>) {
-        let mut closed = self.0.clone();
+        let mut closed = self.closed.clone();
         let until_closed = async move {
             let closed = pin!(async { while closed.changed().await.is_ok() {} });
             select(task, closed).await;
         };
-        spawn(until_closed.boxed());
+        self.spawn_to_end(until_closed.boxed());
+    }
+
+    /// Runs a task until it ends, also if the client is closed.
+    pub fn spawn_to_end(&self, task: BoxFuture<'static, ()>) {
+        (self.spawn)(task);
     }
 }
 
-/// Runs a task to its end on the runtime that this is called on. Boxed, since each type that is spawned costs kilobytes of
-/// code.
-pub fn spawn(task: BoxFuture<'static, ()>) {
-    #[cfg(test)]
-    let Some(task) = crate::core::simulation::executor::adopt(task) else { return };
-    drop(spawn_abortable(task));
-}
-
-/// As `spawn`, for a task that may have to end before its end.
-pub fn spawn_abortable(task: BoxFuture<'static, ()>) -> AbortHandle {
-    Handle::current().spawn(task).abort_handle()
+/// Spawns on the runtime of this thread. Without one the process ends, and the task is dropped.
+pub fn spawn_on_runtime(task: BoxFuture<'static, ()>) {
+    if let Ok(runtime) = Handle::try_current() {
+        drop(runtime.spawn(task));
+    }
 }

@@ -195,11 +195,11 @@ pub fn spawn(process: Process, task: impl Future<Output = ()> + Send + 'static) 
     Tasks::current().expect("a world is running").spawn(process, task.boxed())
 }
 
-/// Takes over what the core spawns, for the process that it runs in; gives it back where no world is running.
-pub fn adopt(task: BoxFuture<'static, ()>) -> Option<BoxFuture<'static, ()>> {
-    let Some(tasks) = Tasks::current() else { return Some(task) };
-    tasks.spawn(tasks.running.get(), task);
-    None
+/// Takes over what the core spawns, for the process that it runs in. Where the world has ended, nothing runs any more.
+pub fn adopt(task: BoxFuture<'static, ()>) {
+    if let Some(tasks) = Tasks::current() {
+        tasks.spawn(tasks.running.get(), task);
+    }
 }
 
 /// Drops a task.

@@ -19,7 +19,7 @@ use super::world::{Clocks, World};
 use crate::core::client::{Begun, Client, Request};
 use crate::core::config::{Keys, Limits};
 use crate::core::connection::{Connection, State};
-use crate::core::fleet::dialer::Dial;
+use crate::core::fleet::Environment;
 use crate::core::fleet::settings::{Options, Settings};
 use crate::core::http::pool::Pools;
 use crate::core::platform::endpoint::{Endpoint, Paths};
@@ -82,6 +82,8 @@ fn settings(command_timeout: Millis) -> Settings {
         url: Secret::new("redis://r.test".to_owned()),
         key_prefix: None,
         command_timeout: Some(Duration::from_millis(command_timeout)),
+        sentinel_username: None,
+        sentinel_password: None,
         encryption_key: None,
     };
     options.check().unwrap()
@@ -124,7 +126,9 @@ impl Running {
             keys,
             fleet: plan.in_fleet.then(|| {
                 let wire = Wire { world: Arc::clone(world), process, slot };
-                (settings(plan.command_timeout), Box::new(wire) as Box<dyn Dial>)
+                let max_open = world.plan.max_open;
+                let environment = Environment { dialer: Box::new(wire), spawn: executor::adopt, max_open };
+                (settings(plan.command_timeout), environment)
             }),
             clock: clocks.clock(world.start),
             jitter: chance::jitter,

@@ -22,7 +22,6 @@ mod world;
 #[cfg(test)]
 mod tests;
 
-use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,20 +43,10 @@ pub struct Ended {
     pub history: String,
 }
 
-thread_local! {
-    static MAX_OPEN: Cell<Option<usize>> = const { Cell::new(None) };
-}
-
-/// How many invalidations a member of the world on this thread remembers one by one.
-pub fn max_open() -> Option<usize> {
-    MAX_OPEN.get()
-}
-
 /// Lets a world run to its end.
 pub fn run(plan: &Plan, has_history: bool) -> Ended {
     let plan = plan.clone();
-    MAX_OPEN.set(Some(plan.max_open));
-    let ended = executor::run(plan.seed, async move {
+    executor::run(plan.seed, async move {
         let world = World::new(&plan, has_history);
         let lasts = timeout(HORIZON, live(Arc::clone(&world))).await;
         world.with(|state| {
@@ -67,9 +56,7 @@ pub fn run(plan: &Plan, has_history: bool) -> Ended {
             let (violation, history) = state.time.take();
             Ended { violation, history }
         })
-    });
-    MAX_OPEN.set(None);
-    ended
+    })
 }
 
 async fn live(world: Arc<World>) {

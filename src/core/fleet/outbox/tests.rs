@@ -16,7 +16,7 @@ fn tags_of(queue: &Queue, name: &Name) -> Vec<Tag> {
 
 #[test]
 fn an_invalidation_stays_until_redis_was_told_and_so_does_one_that_came_meanwhile() {
-    let (queue, names) = (Queue::default(), names(3));
+    let (queue, names) = (Queue::new(MAX_OPEN), names(3));
     queue.add(&[(names[0], None), (names[1], None)]);
     assert!(queue.is_open(Some(&names[0])) && queue.is_open(Some(&names[1])) && queue.is_open(None));
     assert!(!queue.is_open(Some(&names[2])));
@@ -32,7 +32,7 @@ fn an_invalidation_stays_until_redis_was_told_and_so_does_one_that_came_meanwhil
 
 #[test]
 fn rejected_tokens_of_one_connection_are_told_apart_up_to_a_few() {
-    let (queue, names) = (Queue::default(), names(1));
+    let (queue, names) = (Queue::new(MAX_OPEN), names(1));
     let tag = |number: u8| Some([number; 16]);
     for number in [1, 2, 1] {
         queue.add(&[(names[0], tag(number))]);
@@ -48,7 +48,7 @@ fn rejected_tokens_of_one_connection_are_told_apart_up_to_a_few() {
 
 #[test]
 fn an_invalidation_of_whatever_there_is_takes_the_rejected_tokens_in() {
-    let (queue, names) = (Queue::default(), names(1));
+    let (queue, names) = (Queue::new(MAX_OPEN), names(1));
     queue.add(&[(names[0], Some([1; 16]))]);
     queue.add(&[(names[0], None)]);
     assert!(tags_of(&queue, &names[0]).is_empty());
@@ -56,7 +56,7 @@ fn an_invalidation_of_whatever_there_is_takes_the_rejected_tokens_in() {
 
 #[test]
 fn too_many_make_one_for_everything_and_none_is_lost() {
-    let (queue, names) = (Queue::default(), names(MAX_OPEN + 2));
+    let (queue, names) = (Queue::new(MAX_OPEN), names(MAX_OPEN + 2));
     for name in &names[..=MAX_OPEN] {
         assert!(!queue.is_open(Some(&names[MAX_OPEN + 1])));
         queue.add(&[(*name, None)]);
