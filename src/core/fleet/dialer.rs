@@ -4,7 +4,7 @@
 //! provider, one set of roots, the option `ca`). Its own Sentinel and Cluster clients bring a TLS set-up of their own;
 //! what is needed of both here is to ask for an address.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use ::redis::aio::{MultiplexedConnection, PubSub, PubSubSink};
 use ::redis::{Cmd, RedisFuture, Value};
@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 use super::bounded::Fault;
-use super::failure::Failure;
+use super::failure::{Failure, Stage};
 use super::nodes::{NodeStream, Nodes, anonymous, driven, unlimited};
 use super::settings::{Address, Login, Settings};
 
@@ -67,26 +67,6 @@ pub struct Dialer {
     nodes: Nodes,
     login: Login,
     database: i64,
-}
-
-/// What an attempt at a connection is doing, for the words of a time-out.
-#[derive(Debug)]
-pub struct Stage(Mutex<&'static str>);
-
-impl Stage {
-    /// At the beginning.
-    pub fn new() -> Self {
-        Self(Mutex::new("the connection"))
-    }
-
-    pub fn set(&self, doing: &'static str) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = doing;
-    }
-
-    /// The failure of an attempt whose limit passed now.
-    pub fn timed_out(&self) -> Failure {
-        Failure::timed_out(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
 }
 
 /// A connection with the task that drives it. The task is aborted with it: by itself it would wait for all the replies that it

@@ -4,6 +4,7 @@
 use std::borrow::Cow;
 use std::error::Error as _;
 use std::io::{self, ErrorKind};
+use std::sync::{Mutex, PoisonError};
 
 use redis::RedisError;
 use rustls::{CertificateError, Error as TlsError};
@@ -65,6 +66,26 @@ impl Failure {
     /// That a limit passed in the middle of something.
     pub fn timed_out(doing: &str) -> Self {
         Self::passing(format!("timed out: {doing}"))
+    }
+}
+
+/// What an attempt at a connection is doing, for the words of a time-out.
+#[derive(Debug)]
+pub struct Stage(Mutex<&'static str>);
+
+impl Stage {
+    /// At the beginning.
+    pub fn new() -> Self {
+        Self(Mutex::new("the connection"))
+    }
+
+    pub fn set(&self, doing: &'static str) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = doing;
+    }
+
+    /// The failure of an attempt whose limit passed now.
+    pub fn timed_out(&self) -> Failure {
+        Failure::timed_out(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

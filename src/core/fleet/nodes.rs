@@ -20,8 +20,7 @@ use tokio::time::sleep;
 use tokio_rustls::TlsConnector;
 
 use super::bounded::{Bounded, Fault};
-use super::dialer::Stage;
-use super::failure::Failure;
+use super::failure::{Failure, Stage};
 use super::settings::{Address, Login, Settings, Topology};
 use crate::core::connector::{HEAD_START, connect, first_success};
 use crate::core::resolver::Resolver;

@@ -12,8 +12,8 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use tokio::time::timeout;
 
-use super::dialer::{Commands, Dial, Stage, Subscription};
-use super::failure::Failure;
+use super::dialer::{Commands, Dial, Subscription};
+use super::failure::{Failure, Stage};
 use super::settings::{Address, Settings, Topology};
 use super::tasks::Tasks;
 

@@ -18,8 +18,8 @@ use super::plan::RedisFault;
 use super::platform::Which;
 use super::redis::{Command, KEYS, Mode, NAMES, Store, describe, parse};
 use super::world::{Seq, World};
-use crate::core::fleet::dialer::{Commands, Dial, Pings, Stage, Subscription};
-use crate::core::fleet::failure::Failure;
+use crate::core::fleet::dialer::{Commands, Dial, Pings, Subscription};
+use crate::core::fleet::failure::{Failure, Stage};
 use crate::core::fleet::settings::Address;
 
 /// Redis, and who is connected to it.
