@@ -327,6 +327,16 @@ describe('HTTP/1.1', () => {
     expect(server.requests.entries).toMatchObject([http1])
   })
 
+  test('alone is not enough for a server that speaks HTTP/2 alone, and the failure says so', async () => {
+    const server = await startFrameServer({ identity, onRequest: reply => reply.answer(TOKEN) })
+
+    const error = await rejection(newClient(server, { http2: false }).getAccessToken('u1', 'slack'))
+
+    expect(error).toMatchObject({ code: 'ERR_XKIT_TLS', retryable: false, attempts: 1 })
+    expect(error.message).toContain('http2: false')
+    expect(server.requests.count).toBe(0)
+  })
+
   test.each([
     ['0', '1.1'],
     ['1', '2.0'],

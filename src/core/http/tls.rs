@@ -167,6 +167,9 @@ pub fn explain(error: &rustls::Error) -> &'static str {
         rustls::Error::AlertReceived(AlertDescription::HandshakeFailure) => {
             "the server broke the handshake off: it may offer no TLS version, cipher or kind of key in common (TLS 1.2 or newer is needed, with ECDHE and AES-GCM or ChaCha20-Poly1305; RSA key exchange, DHE and CBC are not supported)"
         }
+        rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol) => {
+            "the server does not speak the version of HTTP that is offered: with http2: false (XKIT_HTTP2=0), HTTP/2 is not"
+        }
         rustls::Error::AlertReceived(_) => "the server broke the handshake off",
         _ => "the TLS handshake failed",
     }

@@ -67,11 +67,9 @@ impl Attempts {
             FaultKind::Unprocessed(pool) => {
                 self.pool = pool;
                 let delay = resend_delay(self.resends, policy.jitter).filter(|delay| *delay < time_left);
-                if let Some(delay) = delay
-                    && quota.may_resend()
-                {
+                if delay.is_some() && quota.may_resend() {
                     self.resends += 1;
-                    return Some(delay);
+                    return delay;
                 }
             }
             FaultKind::Stale(pool) => {
@@ -79,11 +77,7 @@ impl Attempts {
                 if self.retries + 1 >= policy.max_retries {
                     self.pool = PoolChoice::InsteadOf(pool);
                 }
-                // The platform has not failed, so the first one costs neither quota nor backoff. It is one of the call's
-                // retries all the same, and one is granted where there are none.
-                if !self.had_free_retry && self.retries < policy.max_retries.max(1) {
-                    self.had_free_retry = true;
-                    self.retries += 1;
+                if self.take_free_retry(policy) {
                     return Some(Duration::ZERO);
                 }
             }
@@ -94,6 +88,17 @@ impl Attempts {
         self.spent = Some(quota.spend(*class)?);
         self.retries += 1;
         Some(delay)
+    }
+
+    /// The platform has not failed, so the first retry of a stale connection costs neither quota nor backoff. It is one of the
+    /// call's retries all the same, and one is granted where there are none.
+    fn take_free_retry(&mut self, policy: &Policy) -> bool {
+        let is_free = !self.had_free_retry && self.retries < policy.max_retries.max(1);
+        if is_free {
+            self.had_free_retry = true;
+            self.retries += 1;
+        }
+        is_free
     }
 }
 
