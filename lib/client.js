@@ -69,6 +69,7 @@ class XkitClient {
 
   async waitForConnection(owner, slug, options) {
     const { kind, id } = readOwner(owner)
+    requireText('owner', id)
     requireText('slug', slug)
     const ask = signal => this.getConnection({ [kind]: id }, slug, { signal, fresh: true })
     return await this.#waits.until({ kind, id }, slug, readWaitOptions(options), ask)
@@ -76,7 +77,6 @@ class XkitClient {
 
   invalidate(owner, slug, rejectedToken) {
     const parsed = readOwner(owner)
-    requireText('slug', slug)
     if (rejectedToken !== undefined) requireText('rejectedToken', rejectedToken)
     this.#native.invalidate(parsed, slug, rejectedToken)
   }

@@ -2,26 +2,25 @@
 'use strict'
 
 // Not the globals, which tests replace by fakes.
-const { performance } = require('node:perf_hooks')
 const { clearInterval, setInterval } = require('node:timers')
 
 // As it was when the package was loaded: a torn-down jest environment has none.
 const wallClock = Date.now
 
-/** With the time to the next sweep, no token is held for more than a second. */
-const MAX_LEASE_MS = 900
 const SWEEP_MS = 100
 
 /**
- * Leases of one client by owner and slug. A lease is valid until its end, by the wall clock and by one that nobody sets, and
- * as long as the native cache has given up no token: `discards[0]` is a counter that native code changes when it does.
+ * Leases of one client by owner and slug. Native code ends them, all at once: `discards[0]` is a counter that changes when its
+ * cache discards a token, and when the first lease reaches its end, by a clock that no test replaces. With the time to the next
+ * sweep, no token is held for more than a second. What JavaScript looks at besides is whether the wall clock was set, or the
+ * machine suspended.
  */
 class Leases {
   #discards
   /** The counter at the last look. */
   #seen
   /** By the owner's kind, then by slug, then by id. */
-  #kinds = { __proto__: null, user: new Map(), group: new Map(), context: new Map() }
+  #kinds = { user: new Map(), group: new Map(), context: new Map() }
   #sweeper
 
   constructor(discards) {
@@ -51,9 +50,8 @@ class Leases {
       byId = new Map()
       bySlug.set(slug, byId)
     }
-    const ms = Math.min(validForMs, MAX_LEASE_MS)
-    const [wall, now] = [wallClock(), performance.now()]
-    byId.set(id, { promise: Promise.resolve(token), from: wall, until: wall + ms, end: now + ms })
+    const from = wallClock()
+    byId.set(id, { promise: Promise.resolve(token), from, until: from + validForMs })
     // One for all, and only while there are any, so that an idle client costs nothing.
     this.#sweeper ??= setInterval(() => this.#sweep(), SWEEP_MS).unref()
   }
@@ -65,22 +63,14 @@ class Leases {
   }
 
   #sweep() {
-    let isEmpty = true
-    for (const bySlug of Object.values(this.#kinds)) {
-      for (const [slug, byId] of bySlug) {
-        for (const [id, lease] of byId) if (!isValid(lease)) byId.delete(id)
-        if (byId.size === 0) bySlug.delete(slug)
-        else isEmpty = false
-      }
-    }
-    if (isEmpty) this.clear()
+    if (this.#seen !== this.#discards[0]) this.clear()
   }
 }
 
 /** A wall clock that was set in either direction ends a lease. */
-function isValid({ from, until, end }) {
-  const wall = wallClock()
-  return wall >= from && wall < until && performance.now() < end
+function isValid({ from, until }) {
+  const now = wallClock()
+  return now >= from && now < until
 }
 
 module.exports = { Leases }

@@ -15,6 +15,8 @@ const { hasKeys, readCallOptions, readClientOptions } = require('./options.js')
 const { User, Group, Context } = binding.BindingOwnerKind
 const KINDS = { __proto__: null, user: User, group: Group, context: Context }
 
+const NO_OPTIONS = Object.freeze(Object.create(null))
+
 /** By the call's id: what resolves its outcome, and the native client that it was made on. */
 const waiting = new Map()
 
@@ -87,7 +89,8 @@ class NativeClient {
 
   async #getAccessToken(owner, slug, options, facts, rejectedToken) {
     const callOptions = { __proto__: null, rejectedToken }
-    const { accessToken, validForMs, ...outcome } = await this.#call(owner, slug, options, callOptions, facts)
+    const outcome = await this.#call(owner, slug, options, callOptions, facts)
+    const { accessToken, validForMs } = outcome
     if (accessToken === undefined) throw failureOf(outcome)
     if (validForMs !== undefined && options === undefined) {
       this.#leases?.put(owner.kind, owner.id, slug, accessToken, validForMs)
@@ -103,6 +106,8 @@ class NativeClient {
 
   /** Without a kind, of whatever owner has this id. */
   invalidate({ kind, id }, slug, rejectedToken) {
+    requireText('owner', id)
+    requireText('slug', slug)
     const failure = binding.invalidate(this.#native, KINDS[kind], id, slug, rejectedToken)
     if (isFailure(failure)) throw toError(failure)
   }
@@ -147,10 +152,12 @@ class NativeClient {
   async #call(owner, slug, options, callOptions, facts) {
     if (this.#keyless !== undefined) this.#lookForKeys()
     const { kind, id } = owner
+    requireText('owner', id)
     requireText('slug', slug)
-    const { signal, ...limits } = options === undefined ? Object.create(null) : readCallOptions(options)
+    const { signal, timeoutMs, fresh } = options === undefined ? NO_OPTIONS : readCallOptions(options)
     facts?.begin(binding.stats(this.#native).fleet)
-    const outcome = await this.#outcome(KINDS[kind], id, slug, Object.assign(callOptions, limits), signal)
+    const nativeOptions = { ...callOptions, __proto__: null, timeoutMs, fresh }
+    const outcome = await this.#outcome(KINDS[kind], id, slug, nativeOptions, signal)
     if (outcome === undefined) {
       facts?.noteAbort()
       throw reasonOf(signal)
@@ -163,7 +170,7 @@ class NativeClient {
   async #outcome(kind, id, slug, options, signal) {
     if (signal?.aborted) return undefined
     const call = binding.call(this.#native, kind, id, slug, options)
-    if (typeof call !== 'number') return call
+    if (typeof call !== 'number') return { __proto__: null, ...call }
     const outcome = outcomeOf(call, this.#native)
     if (signal === undefined) return outcome
     const unfollow = follow(signal, () => {

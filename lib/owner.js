@@ -21,6 +21,8 @@ function namedOwner(name, owner) {
     const forms = "a user's id as a string, or { user: id }, { group: id } or { context: id }"
     throw invalidType(`${name} must be ${forms}, but is ${kindOf(owner)}`)
   }
+  const plain = plainOwner(owner)
+  if (plain !== undefined) return plain
   const fields = ownFields(name, owner, OWNER_KINDS)
   const kinds = Object.keys(fields)
   if (kinds.length !== 1) {
@@ -33,12 +35,20 @@ function namedOwner(name, owner) {
   return { kind, id: fields[kind] }
 }
 
-/** The owner of a call. Its id is text; native code tells what else is wrong with it. */
-function readOwner(owner) {
-  const read = namedOwner('owner', owner)
-  requireText('owner', read.id)
-  return read
+/** The ordinary form, which is read for each cached token: without a copy. Undefined for every other form. */
+function plainOwner(owner) {
+  try {
+    const [kind, ...others] = Object.keys(owner)
+    if (others.length > 0 || !OWNER_KINDS.includes(kind)) return undefined
+    const id = owner[kind]
+    return typeof id === 'string' ? { kind, id } : undefined
+  } catch {
+    return undefined
+  }
 }
+
+/** The owner of a call, with any id: what is served from a lease had a good one. */
+const readOwner = owner => namedOwner('owner', owner)
 
 /** The group of a call, by its id. */
 function readGroup(groupId) {

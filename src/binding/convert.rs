@@ -205,9 +205,9 @@ pub struct BindingOutcome {
 }
 
 impl BindingOutcome {
-    /// What was known at once; `valid_for` is zero for what no cache holds.
-    pub fn known(connection: &Connection, valid_for: Duration, wants_connection: bool) -> Self {
-        let valid_for_ms = (!valid_for.is_zero()).then_some(valid_for.as_secs_f64() * 1e3);
+    /// What was known at once.
+    pub fn known(connection: &Connection, lease: Option<Duration>, wants_connection: bool) -> Self {
+        let valid_for_ms = lease.map(|lease| lease.as_secs_f64() * 1e3);
         if wants_connection {
             return Self {
                 connection: Some(BindingConnection::new(connection)),

@@ -7,14 +7,18 @@ mod convert;
 mod queue;
 mod runtime;
 
+use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use napi::Env;
 use napi::bindgen_prelude::{Either, Either3, External, Undefined, Unknown};
 use napi_derive::napi;
+use tokio::time::{Instant, sleep_until};
 
 use self::bridge::{Bridge, Settled, share_counter};
 use self::convert::{
@@ -28,12 +32,37 @@ use crate::core::error::Error;
 use crate::core::platform::catalog::Catalog;
 use crate::core::tokens::key::{OwnerKind, Segment};
 
+/// The longest lease on a cached token.
+const MAX_LEASE: Duration = Duration::from_millis(900);
+
 /// A client, its catalog, the bridge of the environment that made it, and the function that gets its results.
 pub struct BindingClient {
     client: Client,
     catalog: Option<Catalog>,
     bridge: Rc<Bridge<Settlement>>,
     settled: Rc<Settled>,
+    /// When the leases that JavaScript has on cached tokens end.
+    lease_end: Cell<Option<Instant>>,
+}
+
+impl BindingClient {
+    /// Lets JavaScript serve a cached token again for so long; `None` if nothing can end the lease. All leases end at once,
+    /// with the first of them: the counter of discards changes then.
+    fn lease(&self, valid_for: Duration) -> Option<Duration> {
+        let now = Instant::now();
+        let valid_for = valid_for.min(MAX_LEASE);
+        let end = now + valid_for;
+        if self.lease_end.get().is_some_and(|due| now < due && due <= end) {
+            return Some(valid_for);
+        }
+        let discards = Arc::clone(self.client.discards());
+        runtime::handle().ok()?.spawn(async move {
+            sleep_until(end).await;
+            discards.fetch_add(1, Ordering::Relaxed);
+        });
+        self.lease_end.set(Some(end));
+        Some(valid_for)
+    }
 }
 
 /// Calls `settled` with four values for each result: the id of the call, what it ended with (a token, or else an outcome;
@@ -49,7 +78,13 @@ pub fn create_client(
     Ok(match contain(|| core::open(&options.into(), fleet.as_ref())) {
         Ok((client, catalog)) => {
             let bridge = Bridge::of(env, Settlement::into_js)?;
-            Either::A(External::new(BindingClient { client, catalog, bridge, settled: Rc::new(settled) }))
+            Either::A(External::new(BindingClient {
+                client,
+                catalog,
+                bridge,
+                settled: Rc::new(settled),
+                lease_end: Cell::default(),
+            }))
         }
         Err(error) => Either::B(error.into()),
     })
@@ -98,7 +133,8 @@ pub fn call(
         Ok(Begun::Call(call)) => call,
         Ok(Begun::Known(Known { connection, valid_for, background })) => {
             run_in_background(background);
-            return Ok(Either::B(BindingOutcome::known(&connection, valid_for, wants_connection)));
+            let lease = if valid_for.is_zero() { None } else { client.lease(valid_for) };
+            return Ok(Either::B(BindingOutcome::known(&connection, lease, wants_connection)));
         }
         Err(error) => return Ok(Either::B(error.into())),
     };
