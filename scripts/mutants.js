@@ -1,7 +1,7 @@
 // Owns `npm run mutants`: a tool changes one place at a time, and the tests have to notice. docs/simulation.md has what
 // survived, and why.
 //   npm run mutants -- rust [--shard 0/8] [--file src/core/tokens/cache.rs]    the core, by cargo-mutants; options are its own
-//   npm run mutants -- js [--mutate lib/leases.js]                             lib/, by Stryker; options are its own
+//   npm run mutants -- js [client | leases | recovery | rejection]             lib/, by Stryker
 'use strict'
 
 const { spawnSync } = require('node:child_process')
@@ -10,6 +10,8 @@ const path = require('node:path')
 
 const ROOT = path.join(__dirname, '..')
 const FOLDER = path.join(ROOT, '__test__', 'mutants')
+/** Those of stryker.config.mjs. */
+const GROUPS = ['client', 'leases', 'recovery', 'rejection']
 const OUTCOMES = path.join(ROOT, 'target', 'mutants.out', 'outcomes.json')
 const STRYKER = path.join(FOLDER, 'node_modules', '@stryker-mutator', 'core', 'bin', 'stryker.js')
 
@@ -45,10 +47,16 @@ function judge() {
 }
 
 /** The addon has to be there: run `npm run build:dev` before. */
-function js(options) {
+function js(groups) {
   const installed = run('npm', 'ci', '--prefix', FOLDER, '--ignore-scripts', '--no-audit', '--no-fund')
   if (installed !== 0) return installed
-  return run(process.execPath, STRYKER, 'run', path.join(FOLDER, 'stryker.config.mjs'), ...options)
+  const config = path.join(FOLDER, 'stryker.config.mjs')
+  let worst = 0
+  for (const group of groups.length > 0 ? groups : GROUPS) {
+    process.env.MUTANTS_OF = group
+    worst = Math.max(worst, run(process.execPath, STRYKER, 'run', config))
+  }
+  return worst
 }
 
 const HALVES = { rust, js }
