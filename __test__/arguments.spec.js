@@ -513,7 +513,7 @@ describe('the constructor', () => {
   test('takes the name of a Redis in any script too', async () => {
     const redis = await listen(net.createServer(socket => socket.end()))
     const url = `redis://ｌｏｃａｌｈｏｓｔ:${redis.port}`
-    const client = platform.client({ cache: { redis: url } })
+    const client = platform.client({ cache: { redis: url, encryptionKey: 'k'.repeat(32) } })
 
     await client.getAccessToken('u1', 'slack')
 
