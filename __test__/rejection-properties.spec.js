@@ -1,4 +1,4 @@
-// What holds of everything that a service may answer, or an SDK may return or throw.
+// Owns the properties of the test for a rejected token, for everything that a service answers, or an SDK returns or throws.
 'use strict'
 
 const { Readable } = require('node:stream')
@@ -59,7 +59,7 @@ const entryWords = fc.record(
   },
   { requiredKeys: [] },
 )
-/** What an entry is about, if it is not about the request. */
+/** The subject of an entry that is not about the request. */
 const subject = fc.oneof(
   ...['row', 'id', 'index', 'url', 'device', 'deviceToken', 'email', 'user', 'sku'].map(name =>
     fc.record({ [name]: fc.oneof(fc.nat(), fc.string(), fc.webUrl()) }),
@@ -67,7 +67,7 @@ const subject = fc.oneof(
 )
 const partEntry = fc.tuple(subject, entryWords).map(([about, words]) => ({ ...words, ...about }))
 const entries = entry => fc.array(entry, { minLength: 1, maxLength: 30 })
-/** What came of the parts that did not fail. */
+/** The result of the parts that did not fail. */
 const outcome = fc.oneof(
   fc.record({ success: fc.constantFrom(true, 0, 98, ['a']) }),
   ...['created', 'imported', 'failed', 'results', 'items', 'checked', 'multicast_id'].map(name =>

@@ -9,7 +9,7 @@ const { invalidValue, requireObject, requireString } = require('./checks.js')
 const { toError } = require('./errors.js')
 const { BODY_STATUSES, isRejectedBody, isRejection } = require('./rejection/index.js')
 
-/** Options of this package that other methods or the constructor take: to ignore them would be to break a promise. */
+/** Options that other methods or the constructor take: `fetch` refuses them, since it would ignore them. */
 const FOREIGN = [
   ...['timeoutMs', 'fresh', 'isRejected', 'attemptTimeoutMs', 'connectTimeoutMs', 'maxRetries', 'hosts'],
   'allowHttp',
@@ -111,7 +111,7 @@ function checkDestination({ protocol, hostname, port }, slug, { hosts, allowHttp
   }
 }
 
-/** `localhost` is no more than a name: a resolver may lead it elsewhere. */
+/** A resolver may map `localhost` to another machine. */
 async function requireLoopback(hostname) {
   const found = await dns.promises.lookup(hostname, { all: true }).catch(() => [])
   if (!found.every(({ address }) => LOOPBACK.test(address))) {
@@ -120,8 +120,8 @@ async function requireLoopback(hostname) {
 }
 
 /**
- * `fetch` that follows a redirect only to where `check` lets it go, and otherwise gives the redirect itself. As `fetch`
- * does, it leaves the token behind where the origin is another one.
+ * `fetch` that follows a redirect only where `check` allows it, and otherwise resolves with the redirect itself. As `fetch`
+ * does, it drops the token where the origin changes.
  */
 async function fetchWithin(input, init, check) {
   const request = isRequest(input) ? readInit(input) : undefined
@@ -178,7 +178,7 @@ function authorized(init, slug, token) {
   return headers
 }
 
-// What an answer says of the token.
+// Answers that reject the token.
 
 /** Whether the answer rejects the token. What is not a small JSON answer is neither read nor waited for. */
 function judge(response, isThrown, url) {
@@ -202,7 +202,7 @@ async function isRejectedInBody(response) {
   try {
     return isRejectedBody(response.status, JSON.parse(await beginningOf(response)))
   } catch {
-    // What ends in an error, or is no whole JSON, is for the caller to read.
+    // The caller reads an error, or JSON that is not whole.
     return false
   }
 }

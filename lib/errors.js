@@ -172,7 +172,7 @@ const MAX_VISITED = 200
 
 /** The error of this package that `error` is or holds, the outermost one; `undefined` where there is none. */
 function xkitErrorOf(error) {
-  // What is added on the way is visited too, and nothing twice.
+  // The loop also visits what it adds, and nothing twice.
   const found = new Set([error])
   for (const value of found) {
     if (isXkitError(value)) return value

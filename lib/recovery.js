@@ -29,7 +29,7 @@ class Recovery {
    * Without `isRepeatable` it only drops the rejected token, for the sake of the next call. `judge` says what a rejection
    * is, by what was returned or thrown and by which of both; the caller's `isRejected` replaces it.
    */
-  // Everything is awaited here, also what is returned: so the stack of an error names the caller.
+  // Every promise is awaited here, so that the stack of an error names the caller.
   async run(owner, slug, use, options, { isRepeatable, judge } = TRIAL) {
     const { isRejected, signal, timeoutMs, fresh } = readOptions(use, options)
     // Without options a cached token costs next to nothing.
@@ -37,7 +37,7 @@ class Recovery {
     const token = await this.#getToken(owner, slug, limits)
     const first = await attempt(use, token)
     const verdict = isRejected === undefined ? judge(first.value, first.isThrown) : isRejected(first.value)
-    // What is plain is not waited for.
+    // A plain answer costs no turn of the microtask queue.
     const isRefused = typeof verdict === 'boolean' ? verdict : await verdict
     if (!isRefused) return settle(first)
     if (!isRepeatable) {
@@ -101,7 +101,7 @@ function discard(rejection) {
 function withCause(error, rejection, token) {
   const own = copyError(error)
   if (error.cause !== undefined) return Object.defineProperty(own, 'cause', hidden(error.cause))
-  // What prints an error, or copies it, runs no getter.
+  // Loggers and `inspect` run no getter.
   Object.defineProperty(own, 'cause', { __proto__: null, get: () => rejection, configurable: true })
   const print = (_depth, options) => {
     const shown = copyError(own)

@@ -27,7 +27,7 @@ const common = {
     500: json(500, { message: 'status 401' }),
   },
 }
-/** Those that throw, or hand out, what is in the body. */
+/** Clients that throw or return the body. */
 const told = {
   ...common,
   dead: {

@@ -204,7 +204,7 @@ const RECIPES = {
 
 const connectUrlOf = ({ emulator }) => `${emulator.catalogUrl}/connectors/slack`
 
-/** What a route's handler ends with, as an SDK may wrap it. */
+/** A route's handler that fails, with the error as an SDK may wrap it. */
 async function failing({ emulator, xkit }) {
   emulator.setConnection('web', 'slack', { enabled: false })
   const cause = await rejectionOf(xkit.getAccessToken('web', 'slack'))
@@ -239,7 +239,7 @@ async function startMcp(tools, isValid) {
   return { tokens, url: `http://127.0.0.1:${server.address().port}/mcp`, close: () => server.close() }
 }
 
-/** What the page says of versions that is not what is installed. */
+/** The versions on the page that are not installed. */
 function staleVersions() {
   const page = readFileSync(path.join(__dirname, '..', '..', 'docs', 'recipes.md'), 'utf8')
   const { dependencies } = require('./package.json')

@@ -53,7 +53,7 @@ function safely(judge) {
   }
 }
 
-// What was returned.
+// Returned values.
 
 function isReturnedRejection(value, reading) {
   return isObject(value) && (isRejectedAnswer(value, reading) || isRejectedResult(value, reading))
@@ -78,9 +78,9 @@ function isRejectingBody(status, body, reading) {
   return isThrownRejection({ status, body }, reading)
 }
 
-/** What was returned without its answer: a body, or a result that is an error and nothing else. */
+/** A value without its answer: a body, or a result that is an error and nothing else. */
 function isRejectedResult(value, reading) {
-  // Nearly all results have none of these, and are not to pay for those that have.
+  // Nearly all results have none of these, so they cost three lookups.
   if (!('error' in value || 'errors' in value || 'graphQLErrors' in value)) return false
   const error = get(value, 'error')
   if (typeof error === 'string' && get(value, 'ok') === false) return hasWord([value], undefined, reading)
@@ -102,7 +102,7 @@ function isErrorAlone(value, error) {
   return 'error' in value && parts.hasOnly(value, PAIR) && parts.isAnswer(get(value, 'response'))
 }
 
-// What was thrown.
+// Thrown values.
 
 function isThrownRejection(value, reading) {
   if (typeof value === 'string') {
@@ -151,7 +151,7 @@ function hasUnauthorizedStatus({ value, answers, bodies, httpStatus }) {
   return has(NUMBERS)(value) || nodes.some(has([...STATUSES, ...NUMBERS]))
 }
 
-/** gRPC: the number alone says nothing, so that its company counts. */
+/** gRPC: other services use the number 16 too, so the fields beside it count. */
 function isUnauthenticatedCall(value, reading) {
   if (get(value, 'code') !== UNAUTHENTICATED) return false
   const details = get(value, 'details')
@@ -159,7 +159,7 @@ function isUnauthenticatedCall(value, reading) {
   return isCall || words.isUnauthenticatedText(reading.text(get(value, 'message')))
 }
 
-/** SMTP: a login by a token. A retry is safe, since no mail is sent before; what an administrator turned off stays off. */
+/** SMTP refuses a login by a token. A retry is safe, since no mail is sent before; a login that is disabled stays so. */
 function isRefusedLogin(value, reading) {
   const command = reading.text(get(value, 'command'))
   const isRefused = get(value, 'responseCode') === LOGIN_REFUSED && TOKEN_LOGIN.test(command)
@@ -230,7 +230,7 @@ const isNumbered = (node, status, reading) =>
   Number.isInteger(Number(get(node, 'code') ?? Number.NaN)) &&
   words.isInvalidTokenSentence(reading.text(get(node, 'message')))
 
-/** Whether it is not the token that was rejected: another origin answered, or a text names something else. */
+/** Whether something else than the token was rejected: another origin answered, or a text names another reason. */
 function hasOtherReason(failures, reading) {
   const names = text => words.namesOtherReason(reading.text(text))
   return failures.some(({ value, answers, bodies }) => {

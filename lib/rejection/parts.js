@@ -55,7 +55,7 @@ class Reading {
     return text
   }
 
-  /** What a text is the JSON of; `undefined` for anything else, and beyond the budget. */
+  /** The value of a JSON text; `undefined` for anything else, and beyond the budget. */
   json(text) {
     if (typeof text !== 'string' || text.length > MAX_JSON || !/^\s*[{[]/.test(text)) return undefined
     this.#parsed ??= new Map()
@@ -73,7 +73,7 @@ class Reading {
     }
   }
 
-  /** What was thrown, or a layer of it, taken apart. */
+  /** A thrown value, or a layer of one, taken apart. */
   failure(value, isThrown = true) {
     const answers = answersOf(value)
     const [httpStatus, status] = [httpStatusOf(value, answers), statusOf(value, answers)]
@@ -102,7 +102,7 @@ function httpStatusOf(value, answers = answersOf(value)) {
   return [...own, ...answered].map(toStatus).find(status => status !== undefined)
 }
 
-/** Of the codes, only what is an error in HTTP: others may number anything. */
+/** The HTTP status, also from a code where that is an error status: other codes may number anything. */
 function statusOf(value, answers) {
   const status = httpStatusOf(value, answers)
   return status ?? NUMBERS.map(name => toStatus(get(value, name))).find(code => code >= 400)
@@ -135,7 +135,7 @@ function isAboutRequest(entry) {
   return typeof entry === 'string' || isError(entry) || hasOnly(entry, ERROR_FIELDS)
 }
 
-/** Whether an object is what an HTTP client gives for an answer, and no record of somebody else's. */
+/** Whether an HTTP client made this object for an answer; a record that holds somebody else's status is none. */
 function isAnswer(value) {
   if (!isObject(get(value, 'headers'))) return false
   if (typeof get(value, 'json') === 'function' || isStream(value)) return true
@@ -152,7 +152,7 @@ function hasOnly(value, names) {
   }
 }
 
-/** What an answer asks for in its `WWW-Authenticate`. */
+/** The `WWW-Authenticate` of an answer. */
 function challengeOf(answer) {
   const headers = get(answer, 'headers')
   try {
@@ -163,8 +163,8 @@ function challengeOf(answer) {
 }
 
 /**
- * Whether a redirect to another origin brought an answer: clients leave the token behind there. `request` is what went
- * out, where that is known; without it, a redirect counts as one to elsewhere.
+ * Whether a redirect to another origin led to an answer: clients drop the token there. `request` is the first request,
+ * where it is known; without it, every redirect counts as one to another origin.
  */
 function isFromElsewhere(answer, request) {
   const sent = get(answer, 'request')

@@ -49,7 +49,7 @@ function normalized(word) {
   return word.toLowerCase().replaceAll(/[\s_.-]/g, '')
 }
 
-/** For where there is nothing else to go by. */
+/** Judges a message, for where nothing else says more. */
 function messageSignalsRejection(text) {
   if (namesOtherReason(text)) return false
   return strengthOf(text) === 'strong' || UNAUTHORIZED_MESSAGE.test(text) || EXPIRED_MESSAGE.test(text)
@@ -70,7 +70,7 @@ const isInvalidTokenSentence = text => INVALID_TOKEN_SENTENCE.test(text)
 const isUnauthenticatedText = text => UNAUTHENTICATED.test(text)
 const isUnauthorizedText = text =>
   typeof text === 'string' && text.length <= MAX_WORD && STATUS_TEXT.test(text)
-/** Of a `WWW-Authenticate`, which may name the scopes that are needed beside any other reason. */
+/** Reads the error of a `WWW-Authenticate`, which may name the scopes that are needed beside any other reason. */
 const isScopeChallenge = text => INSUFFICIENT_SCOPE.test(text)
 
 module.exports = {
