@@ -167,6 +167,9 @@ export declare function connectorUrl(client: ExternalObject<BindingClient>, slug
  */
 export declare function createClient(options: BindingClientOptions, settled: (...results: (number | string | boolean | BindingOutcome | undefined)[]) => void): ExternalObject<BindingClient> | BindingError
 
+/** Creates a client with other keys that takes the place of another one and goes on with its counters. */
+export declare function createSuccessor(predecessor: ExternalObject<BindingClient>, options: BindingClientOptions): ExternalObject<BindingClient> | BindingError
+
 /**
  * A counter that changes whenever the client's cache gives up a token before its time, shared with JavaScript. To be asked
  * for once. Nothing where the engine shares no memory.

@@ -8,6 +8,7 @@ const { follow, reasonOf } = require('./abort.js')
 const { Leases } = require('./leases.js')
 const { requireText } = require('./checks.js')
 const { toConnection } = require('./connection.js')
+const { Credentials, waitForKeys } = require('./credentials.js')
 const { toError } = require('./errors.js')
 const binding = require('./native.js')
 const { hasKeys, readCallOptions, readClientOptions } = require('./options.js')
@@ -51,23 +52,44 @@ function settle(call, outcome) {
 
 const outcomeOf = (call, native) => new Promise(resolve => waiting.set(call, { resolve, native }))
 
+/** The limit of a call, as native code has it. */
+const DEFAULT_TIMEOUT_MS = 20_000
+
 class NativeClient {
   #native
   #leases
-  /** What the client was made with, as long as a key is missing. */
-  #keyless
+  /** What the client was made with. */
+  #options
+  #isKeyless
+  /** Where keys come from that may change; undefined for a client with keys of its own. */
+  #credentials
+  /** The end of clients with keys that were replaced. */
+  #replaced
+  /** The one in use, and those whose last calls are under way. */
+  #natives = new Set()
   #leaseHits = 0
 
   /** `nativeOptions` are the options as they were read. */
   constructor(options, nativeOptions) {
-    this.#create(options, nativeOptions)
+    this.#options = { __proto__: null, ...options }
+    this.#use(nativeOptions)
+    const { credentials } = nativeOptions
+    if (credentials !== undefined)
+      this.#credentials = new Credentials(credentials, keys => this.#useKeys(keys))
   }
 
-  #create(options, nativeOptions) {
-    const native = binding.createClient(nativeOptions, settled)
+  /** Makes a native client of these options, in the place of the one that there is. */
+  #use(nativeOptions) {
+    const replaced = this.#native
+    const native =
+      replaced === undefined
+        ? binding.createClient(nativeOptions, settled)
+        : binding.createSuccessor(replaced, nativeOptions)
     if (isFailure(native)) throw toError(native)
+    if (replaced !== undefined) this.#replaced = Promise.all([this.#replaced, this.#end(replaced)])
+    this.#natives.add(native)
     this.#native = native
-    this.#keyless = hasKeys(nativeOptions) ? undefined : { ...options }
+    this.#isKeyless = !hasKeys(nativeOptions)
     const discards = nativeOptions.cache && binding.discards(native)
     this.#leases = discards && new Leases(discards)
   }
@@ -89,11 +111,13 @@ class NativeClient {
 
   async #getAccessToken(owner, slug, options, facts, rejectedToken) {
     const callOptions = { __proto__: null, rejectedToken }
+    // Those of the client that answers.
+    const leases = this.#leases
     const outcome = await this.#call(owner, slug, options, callOptions, facts)
     const { accessToken, validForMs } = outcome
     if (accessToken === undefined) throw failureOf(outcome)
     if (validForMs !== undefined && options === undefined) {
-      this.#leases?.put(owner.kind, owner.id, slug, accessToken, validForMs)
+      leases?.put(owner.kind, owner.id, slug, accessToken, validForMs)
     }
     return accessToken
   }
@@ -129,35 +153,41 @@ class NativeClient {
 
   /** Resolves when the calls under way have ended; ends those that are left after `timeoutMs`. */
   async close(timeoutMs) {
-    this.#keyless = undefined
+    this.#isKeyless = false
+    this.#credentials = undefined
     this.#leases?.clear()
     this.#leases = undefined
-    const call = binding.close(this.#native)
-    if (call === null) return
-    const ended = outcomeOf(call)
-    if (timeoutMs === undefined) return await ended
+    const ended = Promise.all([this.#replaced, closed(this.#native)])
     if (timeoutMs === 0) this.#endCalls()
-    const timer = setTimeout(() => this.#endCalls(), timeoutMs)
+    const timer = timeoutMs === undefined ? undefined : setTimeout(() => this.#endCalls(), timeoutMs)
     await ended
     clearTimeout(timer)
   }
 
+  async #end(replaced) {
+    await closed(replaced)
+    this.#natives.delete(replaced)
+  }
+
   #endCalls() {
     for (const [call, { native }] of [...waiting]) {
-      if (native === this.#native && binding.cancel(native, call)) settle(call, CLOSED)
+      if (this.#natives.has(native) && binding.cancel(native, call)) settle(call, CLOSED)
     }
   }
 
   /** How a call ended. It begins at once; once its signal aborts, it rejects with the signal's reason. */
   async #call(owner, slug, options, callOptions, facts) {
-    if (this.#keyless !== undefined) this.#lookForKeys()
+    if (this.#isKeyless && this.#credentials === undefined) this.#lookForKeys()
     const { kind, id } = owner
     requireText('owner', id)
     requireText('slug', slug)
     const { signal, timeoutMs, fresh } = options === undefined ? NO_OPTIONS : readCallOptions(options)
     facts?.begin(binding.stats(this.#native).fleet)
     const nativeOptions = { ...callOptions, __proto__: null, timeoutMs, fresh }
-    const outcome = await this.#outcome(KINDS[kind], id, slug, nativeOptions, signal)
+    const outcome =
+      this.#credentials === undefined
+        ? await this.#outcome(KINDS[kind], id, slug, nativeOptions, signal)
+        : await this.#outcomeWithKeys(KINDS[kind], id, slug, nativeOptions, signal)
     if (outcome === undefined) {
       facts?.noteAbort()
       throw reasonOf(signal)
@@ -169,12 +199,13 @@ class NativeClient {
   /** The outcome of a call; nothing once its signal has aborted. */
   async #outcome(kind, id, slug, options, signal) {
     if (signal?.aborted) return undefined
-    const call = binding.call(this.#native, kind, id, slug, options)
+    const native = this.#native
+    const call = binding.call(native, kind, id, slug, options)
     if (typeof call !== 'number') return { __proto__: null, ...call }
-    const outcome = outcomeOf(call, this.#native)
+    const outcome = outcomeOf(call, native)
     if (signal === undefined) return outcome
     const unfollow = follow(signal, () => {
-      if (binding.cancel(this.#native, call)) settle(call)
+      if (binding.cancel(native, call)) settle(call)
     })
     try {
       return await outcome
@@ -185,9 +216,54 @@ class NativeClient {
 
   /** Keys that were not there when the client was made may be by now: a module can be evaluated before they are. */
   #lookForKeys() {
-    const nativeOptions = readClientOptions(this.#keyless)
-    if (hasKeys(nativeOptions)) this.#create(this.#keyless, nativeOptions)
+    const nativeOptions = readClientOptions(this.#options)
+    if (hasKeys(nativeOptions)) this.#use(nativeOptions)
   }
+
+  #useKeys(keys) {
+    // A client that was closed meanwhile stays closed.
+    if (this.#credentials === undefined) return
+    this.#use(readClientOptions({ ...this.#options, credentials: undefined, ...keys }))
+  }
+
+  /** As `#outcome`, with keys that are asked for; once more with others, if the platform refuses those. */
+  async #outcomeWithKeys(kind, id, slug, options, signal) {
+    const credentials = this.#credentials
+    const until = performance.now() + (options.timeoutMs ?? this.#options.timeoutMs ?? DEFAULT_TIMEOUT_MS)
+    const left = () => Math.max(1, Math.ceil(until - performance.now()))
+    const keysAfter = async refused => {
+      if (signal?.aborted) return undefined
+      const keys = credentials.keysAfter(refused)
+      return isPromise(keys) ? waitForKeys(keys, left(), onAbort => signal && follow(signal, onAbort)) : keys
+    }
+    const ask = () => this.#outcome(kind, id, slug, { ...options, timeoutMs: left() }, signal)
+
+    const keys = await keysAfter(undefined)
+    const first = keys && (await ask())
+    if (first?.error?.code !== 'ERR_XKIT_INVALID_API_KEY') return first
+    try {
+      const others = await keysAfter(keys)
+      if (others === keys) return first
+      return others && addAttempts(await ask(), first.attempts)
+    } catch (cause) {
+      first.error.cause = cause
+      return first
+    }
+  }
+}
+
+const isPromise = value => typeof value.then === 'function'
+
+/** When the calls of a native client have ended, which takes no more of them. */
+async function closed(native) {
+  const call = binding.close(native)
+  if (call !== null) await outcomeOf(call)
+}
+
+function addAttempts(outcome, attempts) {
+  if (outcome === undefined) return undefined
+  const error = outcome.error && { ...outcome.error, attempts: outcome.error.attempts + attempts }
+  return { __proto__: null, ...outcome, error, attempts: (outcome.attempts ?? 0) + attempts }
 }
 
 const isFailure = result => typeof result === 'object' && result !== null && Object.hasOwn(result, 'code')

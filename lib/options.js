@@ -48,6 +48,7 @@ const CACHE = {
 const CLIENT = {
   publishableKey: requireText,
   secretKey: requireText,
+  credentials: requireCredentials,
   baseUrl: requireText,
   allowHttp: requireBoolean,
   http2: requireBoolean,
@@ -85,13 +86,22 @@ const VARIABLES = {
 }
 const REDIS_VARIABLE = 'XKIT_REDIS_URL'
 
+const KEYS = ['publishableKey', 'secretKey']
+
 /** What the native side takes: each option, and in `variables` where it comes from if it was not given. */
 function readClientOptions(options = {}) {
   const native = readFields('options', options, CLIENT)
+  const variables = { __proto__: null, ...VARIABLES }
+  if ('credentials' in native) {
+    for (const key of KEYS) {
+      if (key in native) throw invalidValue(`options.${key} cannot be given beside options.credentials`)
+      delete variables[key]
+    }
+  }
   native.paths ??= Object.create(null)
   native.variables = {
     __proto__: null,
-    ...fill(native, VARIABLES),
+    ...fill(native, variables),
     ...fill(native.paths, PATH_VARIABLES, 'paths.'),
   }
   if (!('proxy' in native)) {
@@ -200,6 +210,13 @@ function readHost(name, host) {
   }
   const [port = ''] = /:\d+$/.exec(host) ?? []
   return new URL(`https://${host}`).hostname + port
+}
+
+function requireCredentials(name, value) {
+  if (typeof value === 'function') return value
+  throw invalidType(
+    `${name} must be a function that gives { publishableKey, secretKey }, but is ${kindOf(value)}`,
+  )
 }
 
 function readProxy(name, proxy) {

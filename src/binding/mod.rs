@@ -75,7 +75,7 @@ pub fn create_client(
     settled: Settled,
 ) -> napi::Result<Either<External<BindingClient>, BindingError>> {
     let fleet = options.take_fleet();
-    Ok(match contain(|| core::open(&options.into(), fleet.as_ref())) {
+    Ok(match contain(|| core::open(&options.into(), fleet.as_ref(), None)) {
         Ok((client, catalog)) => {
             let bridge = Bridge::of(env, Settlement::into_js)?;
             Either::A(External::new(BindingClient {
@@ -88,6 +88,24 @@ pub fn create_client(
         }
         Err(error) => Either::B(error.into()),
     })
+}
+
+/// Creates a client with other keys that takes the place of another one and goes on with its counters.
+#[napi]
+pub fn create_successor(
+    predecessor: &External<BindingClient>,
+    mut options: BindingClientOptions,
+) -> Either<External<BindingClient>, BindingError> {
+    let fleet = options.take_fleet();
+    match contain(|| core::open(&options.into(), fleet.as_ref(), Some(&predecessor.client))) {
+        Ok((client, catalog)) => Either::A(External::new(BindingClient {
+            client,
+            catalog,
+            bridge: Rc::clone(&predecessor.bridge),
+            settled: Rc::clone(&predecessor.settled),
+        })),
+        Err(error) => Either::B(error.into()),
+    }
 }
 
 /// A counter that changes whenever the client's cache gives up a token before its time, shared with JavaScript. To be asked
@@ -203,7 +221,7 @@ pub fn connector_url(
 
 #[napi]
 pub fn stats(client: &External<BindingClient>) -> BindingStats {
-    client.client.stats().into()
+    client.client.stats().as_ref().into()
 }
 
 /// Takes no more calls on. Returns an id, as of a call, for the end of those under way, or nothing when there are none.

@@ -301,7 +301,7 @@ impl Client {
     }
 
     /// The counters.
-    pub fn stats(&self) -> &Stats {
+    pub fn stats(&self) -> &Arc<Stats> {
         &self.shared.stats
     }
 

@@ -52,20 +52,23 @@ use self::stats::Stats;
 use self::tokens::key::Key;
 use self::tokens::validity::{Validity, Version};
 
-/// Makes a client by its options, and the catalog that it leads owners to. Opens no connection and starts no thread.
+/// Makes a client by its options, and the catalog that it leads owners to. Opens no connection and starts no thread. It goes on
+/// counting where its predecessor stopped, if it takes the place of one.
 pub fn open(
     options: &Options,
     fleet_options: Option<&fleet::settings::Options>,
+    predecessor: Option<&Client>,
 ) -> Result<(Client, Option<Catalog>), Error> {
     let Config { endpoint, catalog, limits, attempts, transport, keys } =
         options.check().map_err(|error| options.name_source(error))?;
     let settings = fleet_options.map(|options| options.check()).transpose();
     let settings = settings.map_err(|error| options.name_source(error))?;
     let (clock, jitter) = (Clock::system(), fastrand::f64);
+    let stats = predecessor
+        .map_or_else(|| Arc::new(Stats::new(settings.is_some())), |client| Arc::clone(client.stats()));
     let keys = match keys {
         Ok(keys) => keys,
         Err(missing) => {
-            let stats = stats(settings.is_some());
             let (source, validity, origin) = (Arc::new(Keyless(missing)), Arc::default(), endpoint.origin());
             let parts = Parts { source, origin, limits, validity, stats, clock, jitter };
             return Ok((Client::new(parts), catalog));
@@ -86,6 +89,7 @@ pub fn open(
         transport: Transport::new(transport, keys.authorization.clone()),
         keys,
         fleet: fleet.transpose()?,
+        stats,
         clock,
         jitter,
     })
@@ -103,16 +107,16 @@ struct Assembly<T> {
     transport: T,
     keys: Keys,
     fleet: Option<(Settings, fleet::Environment)>,
+    stats: Arc<Stats>,
     clock: Clock,
     jitter: fn() -> f64,
 }
 
 fn assemble<T: Exchange + fmt::Debug>(assembly: Assembly<T>) -> Result<Client, Error> {
     let Assembly { endpoint, catalog, limits, attempts, connect_timeout, .. } = assembly;
-    let Assembly { transport, keys, fleet, clock, jitter, .. } = assembly;
+    let Assembly { transport, keys, fleet, stats, clock, jitter, .. } = assembly;
     let origin = endpoint.origin();
     let named = fleet.is_some().then(|| endpoint.clone());
-    let stats = stats(fleet.is_some());
     let fleet_stats = stats.fleet.clone();
     let platform =
         Platform::new(transport, endpoint, catalog, attempts, Arc::clone(&stats), clock.clone(), jitter);
@@ -138,10 +142,6 @@ fn assemble<T: Exchange + fmt::Debug>(assembly: Assembly<T>) -> Result<Client, E
             }
         };
     Ok(Client::new(Parts { source, origin, limits, validity, stats, clock, jitter }))
-}
-
-fn stats(has_fleet: bool) -> Arc<Stats> {
-    Arc::new(Stats { fleet: has_fleet.then(Arc::default), ..Stats::default() })
 }
 
 /// What stands in for the platform while a key is missing: whoever asks is told which.

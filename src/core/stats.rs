@@ -22,6 +22,13 @@ pub struct Stats {
     pub fleet: Option<Arc<FleetStats>>,
 }
 
+impl Stats {
+    /// All at 0.
+    pub fn new(has_fleet: bool) -> Self {
+        Self { fleet: has_fleet.then(Arc::default), ..Self::default() }
+    }
+}
+
 /// The counters of the second level of the cache.
 #[derive(Debug, Default)]
 pub struct FleetStats {

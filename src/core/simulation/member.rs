@@ -24,6 +24,7 @@ use crate::core::fleet::settings::{Options, Settings};
 use crate::core::http::pool::Pools;
 use crate::core::platform::endpoint::{Endpoint, Paths};
 use crate::core::secret::{Secret, basic_authorization};
+use crate::core::stats::Stats;
 use crate::core::tokens::cache;
 use crate::core::tokens::in_flight::FetchResult;
 use crate::core::tokens::key::OwnerKind;
@@ -130,6 +131,7 @@ impl Running {
                 let environment = Environment { dialer: Box::new(wire), spawn: executor::adopt, max_open };
                 (settings(plan.command_timeout), environment)
             }),
+            stats: Arc::new(Stats::new(plan.in_fleet)),
             clock: clocks.clock(world.start),
             jitter: chance::jitter,
         })
