@@ -25,11 +25,24 @@ export type ConnectionOwner =
   | { user?: undefined; group: string; context?: undefined }
   | { user?: undefined; group?: undefined; context: string }
 
+/** A pair of keys of the Platform API. */
+export interface XkitCredentials {
+  publishableKey: string
+  secretKey: string
+}
+
 export interface XkitClientOptions {
   /** User name of the Basic auth. One trailing newline is trimmed. @default process.env.XKIT_PUBLISHABLE_KEY */
   publishableKey?: string | undefined
   /** Password of the Basic auth. One trailing newline is trimmed. @default process.env.XKIT_SECRET_KEY */
   secretKey?: string | undefined
+  /**
+   * Gives the keys, for keys that rotate; not beside `publishableKey` and `secretKey`, and in place of their variables. It is
+   * called before the first request, and once for all who wait after `ERR_XKIT_INVALID_API_KEY`: if it gives other keys then,
+   * each of those calls is made again, once. Calls wait for it within their own `timeoutMs` and `signal`; if it fails, they
+   * reject with `ERR_XKIT_MISSING_CREDENTIALS`, and the next call calls it again. What is cached under replaced keys is dropped.
+   */
+  credentials?: (() => XkitCredentials | PromiseLike<XkitCredentials>) | undefined
   /**
    * Root of the Platform API. `https:`; `http:` for a loopback host, and for any with `allowHttp`. No user name, query or
    * fragment; a path prefix and a trailing slash are fine.

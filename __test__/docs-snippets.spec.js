@@ -111,6 +111,22 @@ proof('first-token.mjs', 'gives tokens, and where to connect', async () => {
   expect(values).toEqual(['user-token', 'group-token', 'https://acme.xkit.co/connectors/github'])
 })
 
+proof('credentials.mjs', 'reads the keys again when they were refused', async () => {
+  const file = path.join(scratch, 'keys.json')
+  const { publishableKey, secretKey } = emulator
+  writeFileSync(file, JSON.stringify({ publishableKey, secretKey: 'sk_replaced_long_ago' }))
+  const right = JSON.stringify({ publishableKey, secretKey })
+  const outcomes = await runWith(
+    'credentials.mjs',
+    `const { writeFile } = await import('node:fs/promises')
+     console.log(await slackToken('some-user-id').catch(error => error.code))
+     await writeFile(process.env.XKIT_KEYS_FILE, ${JSON.stringify(right)})
+     console.log(await slackToken('some-user-id'))`,
+    { XKIT_KEYS_FILE: file },
+  )
+  expect(outcomes).toEqual(['ERR_XKIT_INVALID_API_KEY', 'user-token'])
+})
+
 proof('owners.mjs', 'asks for each kind of owner', async () => {
   const tokens = await resultOf('owners.mjs', '[ofUser, ofGroup, ofContext]')
   expect(tokens).toEqual(['user-token', 'group-token', 'context-token'])

@@ -16,6 +16,7 @@ import {
   withAccessToken,
   XkitClient,
   type XkitClientOptions,
+  type XkitCredentials,
 } from 'xkit-node'
 import { exactly } from './exactly.js'
 
@@ -107,7 +108,12 @@ export async function disposedAtTheEndOfItsBlock() {
   return xkit.getAccessToken('some-user-id', 'slack')
 }
 
+const keys: XkitCredentials = { publishableKey: 'pk', secretKey: 'sk' }
+
+export const rotating: XkitClientOptions[] = [{ credentials: () => keys }, { credentials: async () => keys }]
+
 export const options: Required<XkitClientOptions> = {
+  credentials: () => Promise.resolve(keys),
   publishableKey: 'pk',
   secretKey: 'sk',
   baseUrl: 'https://app.xkit.co/api/platform',
