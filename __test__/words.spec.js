@@ -68,7 +68,7 @@ describe('the cache', () => {
 
 describe('a webhook', () => {
   const advice = 'let a parser for JSON run before this handler, or pass the text of the request'
-  const empty = `body is no webhook event: event_type is missing, and so is all else; ${advice}`
+  const empty = `body is no webhook event: event_type is missing; ${advice}`
 
   test.each([
     ['undefined, as without a body parser', undefined, `body must be an event, but is undefined: ${advice}`],

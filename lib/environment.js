@@ -1,4 +1,4 @@
-// Owns what is read from the process: keys, addresses, proxies, and the certificates that Node itself trusts.
+// Owns reading the process: its variables, the proxy that they name, and the certificates that Node trusts.
 'use strict'
 
 const { readFileSync, readdirSync } = require('node:fs')
@@ -9,17 +9,8 @@ const { invalidValue } = require('./checks.js')
 const PATH_VARIABLES = { user: 'XKIT_USER_PATH', group: 'XKIT_GROUP_PATH', context: 'XKIT_CONTEXT_PATH' }
 const PROXY_VARIABLES = ['HTTPS_PROXY', 'https_proxy', 'ALL_PROXY', 'all_proxy']
 const NO_PROXY_VARIABLES = ['NO_PROXY', 'no_proxy']
-/** Where Node itself has looked relative paths up, whatever the process does later. */
-const STARTED_IN = currentFolder()
-
-function currentFolder() {
-  try {
-    return process.cwd()
-  } catch {
-    // It was removed: then no relative path leads anywhere.
-    return '/'
-  }
-}
+/** Node resolves relative paths at its start, before the process can go elsewhere. No path leads out of a removed folder. */
+const STARTED_IN = attempt(() => process.cwd(), '/')
 
 /**
  * The variable's value; a blank one counts as unset, as an empty secret file leaves it. This is the only reader of the
@@ -72,15 +63,15 @@ function environmentProxy() {
   return { __proto__: null, url: variable(name), variable: name, noProxy }
 }
 
-/** All that Node trusts, the file of `NODE_EXTRA_CA_CERTS` included; known since Node 22.15 and 23.10. */
+/** All certificates that Node trusts, those of `NODE_EXTRA_CA_CERTS` included; Node tells from 22.15 and 23.10 on. */
 function knownCertificates() {
   const [major, minor] = process.versions.node.split('.').map(Number)
   if (major < 22 || (major === 22 && minor < 15)) return []
-  // Loading it takes time, so not in vain.
+  // Late, since loading this module takes time.
   return require('node:tls').getCACertificates?.('default') ?? []
 }
 
-/** Whether somebody may have called `tls.setDefaultCACertificates`: not before Node's TLS was loaded. */
+/** Whether `tls.setDefaultCACertificates` was called, which takes a loaded `node:tls`. */
 function hasOwnDefault() {
   if (process.moduleLoadList?.includes('NativeModule tls') !== true) return false
   const { rootCertificates } = require('node:tls')
@@ -88,40 +79,36 @@ function hasOwnDefault() {
   return known.length > 0 && !known.every((certificate, index) => certificate === rootCertificates[index])
 }
 
-/** The certificates that OpenSSL is told to read, where Node leaves the choice to it. */
-function opensslFiles() {
+/** The certificates of `--use-openssl-ca`. */
+function opensslCertificates() {
   const file = nodeVariable('SSL_CERT_FILE')
   const folders = nodeVariable('SSL_CERT_DIR')?.split(path.delimiter) ?? []
-  const inFolder = folder => namesIn(folder).map(name => path.join(folder, name))
-  return [...(file === undefined ? [] : [file]), ...folders.flatMap(inFolder)]
-}
-
-function namesIn(folder) {
-  try {
-    return readdirSync(folder)
-  } catch {
-    return []
-  }
+  const files = folders.flatMap(folder =>
+    attempt(() => readdirSync(folder), []).map(name => path.join(folder, name)),
+  )
+  return readFiles(file === undefined ? files : [file, ...files])
 }
 
 /**
- * What cannot be read Node has warned of at its start, and goes on without. As UTF-8, which Node reads without JavaScript, in a
- * tenth of the time; only what is ASCII in it counts.
+ * The texts of those files that can be read: Node has warned of the others, and goes on without them. As UTF-8, which takes a
+ * tenth of the time of other encodings; only ASCII counts in them.
  */
 function readFiles(files) {
-  const read = []
-  for (const file of files) {
-    try {
-      read.push(readFileSync(path.resolve(STARTED_IN, file), 'utf8'))
-    } catch {}
+  return files.flatMap(file => attempt(() => [readFileSync(path.resolve(STARTED_IN, file), 'utf8')], []))
+}
+
+function attempt(work, otherwise) {
+  try {
+    return work()
+  } catch {
+    return otherwise
   }
-  return read
 }
 
 /**
- * What Node trusts besides its built-in roots or in their place, as `fetch` does: `NODE_EXTRA_CA_CERTS`, the stores that
- * Node is told to use, and what `tls.setDefaultCACertificates` was given. `undefined` for an ordinary set, which costs
- * nothing. An empty list never replaces the built-in roots: with `--use-openssl-ca` Node may list none.
+ * The roots that Node trusts besides its built-in ones or in their place, as `fetch` does: `NODE_EXTRA_CA_CERTS`, the stores
+ * that Node is told to use, and those of `tls.setDefaultCACertificates`. `undefined` for an ordinary set, which costs
+ * nothing. An empty list never replaces the built-in roots, since Node may list none with `--use-openssl-ca`.
  */
 function nodeRoots() {
   const extraFile = nodeVariable('NODE_EXTRA_CA_CERTS')
@@ -130,7 +117,7 @@ function nodeRoots() {
   const isSystem = nodeVariable('NODE_USE_SYSTEM_CA') === '1' || flags.includes('--use-system-ca')
   if (extraFile === undefined && !isOpenssl && !isSystem && !hasOwnDefault()) return undefined
   const extra = extraFile === undefined ? [] : readFiles([extraFile])
-  const chosen = isOpenssl ? readFiles(opensslFiles()) : knownCertificates()
+  const chosen = isOpenssl ? opensslCertificates() : knownCertificates()
   return { __proto__: null, pem: [...chosen, ...extra], isComplete: chosen.length > 0 }
 }
 

@@ -1,4 +1,4 @@
-// Owns how options become what the native side takes: a reader for each option, and the environment where there is none.
+// Owns reading options: checks each of them once, and lets the environment stand in for those that were not given.
 'use strict'
 
 const { types } = require('node:util')
@@ -26,7 +26,7 @@ const MAX_ENTRIES = 10_000_000
 // As many bytes as the keys have that are derived from it.
 const MIN_ENCRYPTION_KEY_BYTES = 32
 
-// A reader takes what messages call the option, and its value; it gives what the native side takes, or throws.
+// A reader takes the name of an option, for messages, and its value; it returns what native code takes, or throws.
 
 const integer = (least, most) => (name, value) => requireInteger(name, value, least, most)
 const object = readers => (name, value) => readFields(name, value, readers)
@@ -88,7 +88,7 @@ const REDIS_VARIABLE = 'XKIT_REDIS_URL'
 
 const KEYS = ['publishableKey', 'secretKey']
 
-/** What the native side takes: each option, and in `variables` where it comes from if it was not given. */
+/** Returns what native code takes: the options, and in `variables` the variable of each that was not given. */
 function readClientOptions(options = {}) {
   const native = readFields('options', options, CLIENT)
   const variables = { __proto__: null, ...VARIABLES }
@@ -135,7 +135,7 @@ function readWaitOptions(options = {}) {
   return readFields('options', options, WAIT)
 }
 
-/** What is read is on an object without a prototype, since the native side reads inherited fields too. */
+/** Returns an object without a prototype, since native code reads inherited fields too. */
 function readFields(name, value, readers) {
   const fields = ownFields(name, value, Object.keys(readers))
   for (const [field, read] of Object.entries(readers)) {
@@ -182,7 +182,7 @@ function readRedis(name, redis) {
   return native
 }
 
-/** As Base64, since any bytes will do. A string stands for its UTF-8. */
+/** Returns Base64, since a key may be any bytes. A string stands for its UTF-8. */
 function readEncryptionKey(name, key) {
   if (typeof key === 'string') requireText(name, key)
   else if (!types.isUint8Array(key)) throw invalidType(`${name} must be a string or a Buffer`)
