@@ -8,8 +8,8 @@ const { announceKeys } = require('./support/known-secrets.js')
 const { flat, gate, json, startPlatform } = require('./support/platform.js')
 
 const withRedis = testsWith('redis-server')
-const OLD = { publishableKey: 'pk_old', secretKey: 'sk_old_7c1f' }
-const NEW = { publishableKey: 'pk_new', secretKey: 'sk_new_93ab' }
+const OLD = { publishableKey: 'pk_old', secretKey: 'sk_old_7c1f0a62d9e84b51a3c7f6e2' }
+const NEW = { publishableKey: 'pk_new', secretKey: 'sk_new_93ab5d17c40e4f68b2a9d3e1' }
 const headerOf = ({ publishableKey, secretKey }) =>
   `Basic ${Buffer.from(`${publishableKey}:${secretKey}`).toString('base64')}`
 

@@ -1,5 +1,6 @@
 // What the messages say to somebody who made an ordinary mistake. That they hold no value is tested where each argument is.
 
+const { MessageChannel, markAsUncloneable } = require('node:worker_threads')
 const { XkitClient, ConnectionUnavailableError } = require('..')
 const { KEYS, closeRigs, rejection, track } = require('./support/rigs.js')
 const { flat, html, json, startPlatform } = require('./support/platform.js')
@@ -194,4 +195,48 @@ test.each([
   const error = thrownBy(() => new ConnectionUnavailableError(failure, connection))
   expect(error).toMatchObject({ name: 'TypeError', code: expect.stringMatching(/^ERR_INVALID_ARG_/) })
   expect(error.message).toMatch(/^connection/)
+})
+
+describe('a method without its client', () => {
+  const CALLS = [
+    'getAccessToken',
+    'getGroupAccessToken',
+    'getConnection',
+    'withAccessToken',
+    'fetch',
+    'waitForConnection',
+  ]
+  const words = /^A method of XkitClient was called without its client: write client\.getAccessToken/
+
+  test.each([...CALLS, 'close'])('%s rejects, and says what to write', async name => {
+    for (const receiver of [undefined, {}, Object.create(client())]) {
+      const error = await rejection(client()[name].call(receiver, 'u1', 'slack', () => {}))
+      expect(error).toMatchObject({
+        name: 'TypeError',
+        code: 'ERR_INVALID_THIS',
+        message: expect.stringMatching(words),
+      })
+    }
+  })
+
+  test.each(['invalidate', 'handleWebhook', 'connectorUrl', 'stats', 'for'])('%s throws that', name => {
+    const event = { event_type: 't', payload: { connector: { slug: 's' }, context: { external_id: 'u1' } } }
+    const args = name === 'handleWebhook' ? [event] : ['u1', 'slack']
+    const { [name]: detached } = client()
+    expect(thrownBy(() => detached(...args))).toMatchObject({
+      code: 'ERR_INVALID_THIS',
+      message: expect.stringMatching(words),
+    })
+  })
+})
+
+// Nothing in older versions of Node can refuse it.
+const onNode22 = typeof markAsUncloneable === 'function' ? test : test.skip
+
+onNode22('a client cannot be cloned or posted', () => {
+  expect(thrownBy(() => structuredClone(client())).name).toBe('DataCloneError')
+  const { port1, port2 } = new MessageChannel()
+  expect(thrownBy(() => port1.postMessage(client())).name).toBe('DataCloneError')
+  port1.close()
+  port2.close()
 })

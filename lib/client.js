@@ -1,6 +1,7 @@
 // Owns the public client: one method for each thing that users do, a few lines each.
 'use strict'
 
+const { markAsUncloneable } = require('node:worker_threads')
 const { bearerFetch } = require('./bearer-fetch.js')
 const { requireText } = require('./checks.js')
 const { observe } = require('./diagnostics.js')
@@ -22,6 +23,8 @@ class XkitClient {
   #fetchLimits
 
   constructor(options) {
+    // Node 22.10 and newer: `structuredClone` and `postMessage` throw, rather than give an object without a client in it.
+    markAsUncloneable?.(this)
     const nativeOptions = readClientOptions(options)
     const { hosts, allowHttp } = nativeOptions
     this.#fetchLimits = { __proto__: null, hosts, allowHttp }
@@ -38,33 +41,33 @@ class XkitClient {
   // Neither is async, so that a promise that exists answers for a cached token.
   getAccessToken(owner, slug, options) {
     return observe('getAccessToken', readOwner, owner, slug, (parsed, facts) =>
-      this.#native.getAccessToken(parsed, slug, options, facts),
+      XkitClient.#of(this).#native.getAccessToken(parsed, slug, options, facts),
     )
   }
 
   getGroupAccessToken(groupId, slug, options) {
     return observe('getGroupAccessToken', readGroup, groupId, slug, (group, facts) =>
-      this.#native.getAccessToken(group, slug, options, facts),
+      XkitClient.#of(this).#native.getAccessToken(group, slug, options, facts),
     )
   }
 
   getConnection(owner, slug, options) {
     return observe('getConnection', readOwner, owner, slug, (parsed, facts) =>
-      this.#native.getConnection(parsed, slug, options, facts),
+      XkitClient.#of(this).#native.getConnection(parsed, slug, options, facts),
     )
   }
 
   async withAccessToken(owner, slug, use, options) {
-    return await this.#recovery.run(readOwner(owner), slug, use, options)
+    return await XkitClient.#of(this).#recovery.run(readOwner(owner), slug, use, options)
   }
 
   async fetch(owner, slug, input, init) {
-    const { use, options, ...trial } = bearerFetch(slug, input, init, this.#fetchLimits)
-    return await this.#recovery.run(readOwner(owner), slug, use, options, trial)
+    const { use, options, ...trial } = bearerFetch(slug, input, init, XkitClient.#of(this).#fetchLimits)
+    return await XkitClient.#of(this).#recovery.run(readOwner(owner), slug, use, options, trial)
   }
 
   for(owner, slug) {
-    return bindConnection(this, owner, slug)
+    return bindConnection(XkitClient.#of(this), owner, slug)
   }
 
   async waitForConnection(owner, slug, options) {
@@ -72,36 +75,46 @@ class XkitClient {
     requireText('owner', id)
     requireText('slug', slug)
     const ask = signal => this.getConnection({ [kind]: id }, slug, { signal, fresh: true })
-    return await this.#waits.until({ kind, id }, slug, readWaitOptions(options), ask)
+    return await XkitClient.#of(this).#waits.until({ kind, id }, slug, readWaitOptions(options), ask)
   }
 
   invalidate(owner, slug, rejectedToken) {
     const parsed = readOwner(owner)
     if (rejectedToken !== undefined) requireText('rejectedToken', rejectedToken)
-    this.#native.invalidate(parsed, slug, rejectedToken)
+    XkitClient.#of(this).#native.invalidate(parsed, slug, rejectedToken)
   }
 
   handleWebhook(body) {
     const event = readWebhook(body)
     // The payload does not tell a user from a group.
-    this.#native.invalidate({ id: event.ownerId }, event.slug)
+    XkitClient.#of(this).#native.invalidate({ id: event.ownerId }, event.slug)
     wakeWaits(event.ownerId, event.slug)
     return event
   }
 
   connectorUrl(slug) {
-    return this.#native.connectorUrl(requireText('slug', slug))
+    return XkitClient.#of(this).#native.connectorUrl(requireText('slug', slug))
   }
 
   stats() {
-    return this.#native.stats()
+    return XkitClient.#of(this).#native.stats()
   }
 
   async close(options) {
+    const client = XkitClient.#of(this)
     const { timeoutMs } = readCloseOptions(options)
-    const closed = this.#native.close(timeoutMs)
-    this.#waits.end()
+    const closed = client.#native.close(timeoutMs)
+    client.#waits.end()
     await closed
+  }
+
+  /** The client of a method; throws where the method was taken off it. */
+  static #of(client) {
+    if (typeof client === 'object' && client !== null && #native in client) return client
+    const message =
+      'A method of XkitClient was called without its client: write client.getAccessToken(…), or use the handle ' +
+      'client.for(owner, slug), whose methods work by themselves'
+    throw Object.assign(new TypeError(message), { code: 'ERR_INVALID_THIS' })
   }
 }
 
