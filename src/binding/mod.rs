@@ -103,6 +103,7 @@ pub fn create_successor(
             catalog,
             bridge: Rc::clone(&predecessor.bridge),
             settled: Rc::clone(&predecessor.settled),
+            lease_end: Cell::default(),
         })),
         Err(error) => Either::B(error.into()),
     }
