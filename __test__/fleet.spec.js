@@ -67,7 +67,7 @@ const listening = async (count, of = redis) => {
   await until(async () => (await subscribers()) >= count)
 }
 
-const isEntry = key => !/:(lock|generation|epoch)$/.test(key)
+const isEntry = key => !/:(lock|generation|rejected|epoch)$/.test(key)
 /** Those that are there, as soon as there are so many: they are written when the caller has its token. */
 const entryKeys = async (count = 1, of = redis) => {
   let entries = []
@@ -469,6 +469,19 @@ describe('an invalidation', () => {
     expect((await redis.keys()).filter(isEntry)).toEqual([])
   })
 
+  test('of a token that the platform has no other for ends within seconds', async () => {
+    const client = newClient()
+    await client.withAccessToken('u1', 'slack', () => new Response(null, { status: 401 }))
+    await until(async () => !(await redis.keys()).some(key => key.endsWith(':rejected')), 10_000)
+
+    await newClient().getAccessToken('u1', 'slack')
+    await entryKeys()
+    const before = tokens.total()
+
+    expect(await newClient().getAccessToken('u1', 'slack')).toBe(tokens.tokenOf('u1'))
+    expect(tokens.total()).toBe(before)
+  })
+
   test('by a webhook reaches a process that never had a call', async () => {
     const [user, hook] = [newClient(), newClient()]
     await user.getAccessToken('u1', 'slack')
@@ -494,14 +507,12 @@ describe('an invalidation', () => {
 
   test('by a webhook is one command and one message', async () => {
     const hook = newClient()
-    await hook.getAccessToken('u0', 'slack')
-    await entryKeys()
-    const generations = async () => (await redis.keys()).filter(key => key.endsWith(':generation')).length
-    const before = await generations()
+    for (const owner of ['u1', { group: 'u1' }, { context: 'u1' }]) await hook.getAccessToken(owner, 'slack')
+    await entryKeys(3)
     const watched = await redis.watch()
 
     hook.handleWebhook(webhookFor('u1'))
-    await until(async () => (await generations()) === before + 3)
+    await until(async () => !(await redis.keys()).some(isEntry))
     await redis.ask('PING', 'the-end')
     await until(() => watched.text().includes('the-end'))
 

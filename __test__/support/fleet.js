@@ -19,7 +19,7 @@ async function until(isSo, ms = 4000) {
   }
 }
 
-const isEntry = key => !/:(lock|generation|epoch)$/.test(key)
+const isEntry = key => !/:(lock|generation|rejected|epoch)$/.test(key)
 
 const cacheOn = (url, { redis, cache } = {}) => ({
   redis: { url, commandTimeoutMs: PATIENT, ...redis },

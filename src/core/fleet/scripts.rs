@@ -1,8 +1,8 @@
 //! Owns what lies in Redis, and the scripts that change it, each in one step. Knows names, sealed bytes and tags, and
 //! nothing of tokens.
 //!
-//! A connection has up to three keys: its entry, the lock of whoever fetches it, and its generation, which changes with each
-//! invalidation and lists the tokens that were rejected. The fleet has one more, the epoch, which changes when everything is
+//! A connection has up to four keys: its entry, the lock of whoever fetches it, its generation, which changes with each
+//! invalidation, and the tags of the tokens that were rejected a moment ago. The fleet has one more, the epoch, which changes when everything is
 //! invalidated: each entry begins with the epoch that it was fetched in, and is none in any other. Epoch and generation
 //! together are the fencing token of a fetch. All keys of a fleet are in one hash slot, so that a cluster needs no more than
 //! the right node.
@@ -26,6 +26,8 @@ pub const LOCK_LIFE: Duration = Duration::from_secs(2);
 pub const LOCK_RENEWAL: Duration = Duration::from_millis(500);
 /// A generation is kept for so long; whoever has fetched for longer than that does not write.
 pub const GENERATION_LIFE: Duration = Duration::from_secs(60);
+/// A rejected token is not written for so long. Then the platform has no other one, and the service meant something else.
+const REJECTION_LIFE: Duration = Duration::from_secs(5);
 /// How long those who wait may see that a holder failed.
 const FAILURE_LIFE: Duration = Duration::from_secs(1);
 /// The epoch lasts at least as long as a fetch may write, and as long as any entry that was written in it: an entry of an
@@ -144,7 +146,7 @@ impl Scripts {
         random: &Nonce,
         message: &[u8],
     ) -> Result<(), RedisUnavailable> {
-        let mut keys = Vec::with_capacity(3 * connections.len());
+        let mut keys = Vec::with_capacity(4 * connections.len());
         let mut what = Vec::with_capacity(connections.len());
         for (name, rejected) in connections {
             keys.extend(self.keys(name));
@@ -152,6 +154,7 @@ impl Scripts {
         }
         let mut command = script(&[TAGS, INVALIDATE], &keys);
         command.arg(random).arg(millis(GENERATION_LIFE)).arg(&self.channel).arg(message);
+        command.arg(millis(REJECTION_LIFE));
         for (rejected, name) in &what {
             command.arg(rejected.as_slice()).arg(*name);
         }
@@ -177,10 +180,11 @@ impl Scripts {
         script(text, &keys)
     }
 
-    fn keys(&self, name: &Name) -> [String; 3] {
+    fn keys(&self, name: &Name) -> [String; 4] {
         let entry = format!("{}{}", self.prefix, name.text());
-        let (lock, generation) = (format!("{entry}:lock"), format!("{entry}:generation"));
-        [entry, lock, generation]
+        let [lock, generation, rejected] =
+            ["lock", "generation", "rejected"].map(|part| format!("{entry}:{part}"));
+        [entry, lock, generation, rejected]
     }
 
     fn epoch(&self) -> String {

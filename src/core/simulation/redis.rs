@@ -209,10 +209,8 @@ impl Store {
                 Value::Int(0)
             }
             Script::Outdate => {
-                let rejected = self.get(&keys[2]).and_then(|known| known.get(16..)).unwrap_or_default();
-                let generation = [&args[0], rejected].concat();
-                self.set(&keys[2], generation, millis(&args[1]));
-                let epoch = self.epoch(&keys[3], &args[0], millis(&args[2]));
+                self.set(&keys[2], args[0].clone(), millis(&args[1]));
+                let epoch = self.epoch(&keys[4], &args[0], millis(&args[2]));
                 Value::BulkString([epoch, args[0].clone()].concat())
             }
         }
@@ -224,7 +222,7 @@ impl Store {
 
     fn take(&mut self, keys: &[Vec<u8>], args: &[Vec<u8>]) -> Value {
         let bulk = |bytes: &[u8]| Value::BulkString(bytes.to_vec());
-        let epoch = self.epoch(&keys[3], &args[0], millis(&args[4]));
+        let epoch = self.epoch(&keys[4], &args[0], millis(&args[4]));
         if let Some(entry) = self.get(&keys[0])
             && entry.starts_with(&epoch)
             && entry[16..] != args[2]
@@ -237,7 +235,7 @@ impl Store {
             self.set(&keys[2], args[0].clone(), millis(&args[5]));
         }
         let generation = self.get(&keys[2]).unwrap_or_default();
-        let token = [&epoch, &generation[..generation.len().min(16)]].concat();
+        let token = [&epoch, generation].concat();
         let is_set_by_member = self.left(&keys[1]) <= millis(&args[1]);
         if let Some(lock) = self.get(&keys[1]).map(<[u8]>::to_vec).filter(|_| is_set_by_member) {
             let (mark, holder) = lock.split_at(1);
@@ -255,18 +253,18 @@ impl Store {
             }
         }
         self.set(&keys[1], [b"0", &args[0][..]].concat(), millis(&args[1]));
-        self.prolong(&keys[3], millis(&args[4]));
+        self.prolong(&keys[4], millis(&args[4]));
         Value::Array(vec![bulk(b"locked"), bulk(&token)])
     }
 
     fn put(&mut self, keys: &[Vec<u8>], args: &[Vec<u8>], effects: &mut Effects) -> Value {
-        let epoch = self.get(&keys[3]).unwrap_or_default().to_vec();
-        let generation = self.get(&keys[2]).unwrap_or_default().to_vec();
-        let (random, known) = generation.split_at(generation.len().min(16));
-        let is_current = [&epoch, random].concat() == args[1] || mutation::is(Mutation::NoFencing);
-        if is_current && !has(known, &args[2][..16]) {
+        let epoch = self.get(&keys[4]).unwrap_or_default().to_vec();
+        let generation = self.get(&keys[2]).unwrap_or_default();
+        let is_current = [&epoch, generation].concat() == args[1] || mutation::is(Mutation::NoFencing);
+        let rejected = self.get(&keys[3]).unwrap_or_default();
+        if is_current && !has(rejected, &args[2][..16]) {
             self.set(&keys[0], [&epoch[..], &args[2]].concat(), millis(&args[3]));
-            self.prolong(&keys[3], millis(&args[7]));
+            self.prolong(&keys[4], millis(&args[7]));
             effects.written = NAMES.get(&keys[0]).copied();
             if !args[6].is_empty() {
                 effects.published.push((args[4].clone(), args[6].clone()));
@@ -298,35 +296,34 @@ impl Store {
 
     fn invalidate(&mut self, keys: &[Vec<u8>], args: &[Vec<u8>], effects: &mut Effects) -> Value {
         let mut invalidated = Vec::new();
-        for (keys, what) in keys.chunks(3).zip(args[4..].chunks(2)) {
+        for (keys, what) in keys.chunks(4).zip(args[5..].chunks(2)) {
             let (rejected, name) = (&what[0], &what[1]);
             let of = if rejected.is_empty() { Told::Connection } else { Told::Rejections };
             effects.told.extend(NAMES.get(name).copied().map(of));
-            let last = self.get(&keys[2]).unwrap_or_default().to_vec();
-            let known = last.get(16..).unwrap_or_default();
+            let known = self.get(&keys[3]).unwrap_or_default().to_vec();
             let kept = self.get(&keys[0]);
             let has_rejected = kept.is_some_and(|kept| has(rejected, &kept[16..32]));
-            let is_known = !rejected.is_empty() && rejected.chunks(16).all(|tag| has(known, tag));
+            let is_known = !rejected.is_empty() && rejected.chunks(16).all(|tag| has(&known, tag));
             let is_late = kept.is_some() && !rejected.is_empty() && !has_rejected;
             if mutation::is(Mutation::LateRejectionForgotten) && is_late {
                 continue;
             }
-            if has_rejected || !is_known {
-                let mut random = &args[0][..];
-                let is_unknown = keys.iter().all(|key| self.get(key).is_none());
-                if is_late {
-                    random = last.get(..16).unwrap_or(random);
-                } else {
+            if !has_rejected && is_known {
+                continue;
+            }
+            if !rejected.is_empty() || keys[..3].iter().any(|key| self.get(key).is_some()) {
+                if !is_late {
                     self.0.remove(&keys[0]);
                     self.0.remove(&keys[1]);
                 }
-                let mut tags = [&rejected[..], known].concat();
-                tags.truncate(128);
-                if !is_unknown || !rejected.is_empty() {
-                    self.set(&keys[2], [random, &tags].concat(), millis(&args[1]));
-                }
-                invalidated.extend(name);
+                self.set(&keys[2], args[0].clone(), millis(&args[1]));
             }
+            if !rejected.is_empty() {
+                let mut tags = [&rejected[..], &known].concat();
+                tags.truncate(128);
+                self.set(&keys[3], tags, millis(&args[4]));
+            }
+            invalidated.extend(name);
         }
         if !invalidated.is_empty() {
             effects.published.push((args[2].clone(), [args[3].clone(), invalidated].concat()));

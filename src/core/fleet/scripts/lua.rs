@@ -1,15 +1,16 @@
-//! Owns the text of the scripts. Those about one connection get its keys in this order: entry, lock, generation, epoch.
+//! Owns the text of the scripts. Those about one connection get its keys in this order: entry, lock,
+//! generation, rejected tokens, epoch.
 
 /// An epoch that is missing begins with something random of the caller's.
 pub const EPOCH: &str = "
 local function current_epoch(random, life)
-  local epoch = redis.call('GET', KEYS[4])
+  local epoch = redis.call('GET', KEYS[5])
   if epoch and #epoch == 16 then return epoch end
-  redis.call('SET', KEYS[4], random, 'PX', life)
+  redis.call('SET', KEYS[5], random, 'PX', life)
   return random
 end
 ";
-/// Tags have 16 bytes each; in a generation, they follow 16 random ones.
+/// Tags have 16 bytes each.
 pub const TAGS: &str = "
 local function has(tags, tag)
   for at = 1, #tags, 16 do
@@ -33,7 +34,7 @@ if not generation then
   generation = ARGV[1]
   redis.call('SET', KEYS[3], generation, 'PX', ARGV[6])
 end
-local token = epoch .. string.sub(generation, 1, 16)
+local token = epoch .. generation
 local lock = redis.call('GET', KEYS[2])
 local left = redis.call('PTTL', KEYS[2])
 if lock and #lock == 17 and left >= 0 and left <= tonumber(ARGV[2]) then
@@ -46,7 +47,7 @@ if lock and #lock == 17 and left >= 0 and left <= tonumber(ARGV[2]) then
   end
 end
 redis.call('SET', KEYS[2], '0' .. ARGV[1], 'PX', ARGV[2])
-redis.call('PEXPIRE', KEYS[4], ARGV[5], 'GT')
+redis.call('PEXPIRE', KEYS[5], ARGV[5], 'GT')
 return {'locked', token}";
 
 pub const RENEW: &str = "
@@ -56,12 +57,11 @@ return 0";
 
 /// Writes an entry if nothing was invalidated since its fencing token was read, and if its token was not rejected.
 pub const PUT: &str = "
-local epoch = redis.call('GET', KEYS[4]) or ''
-local generation = redis.call('GET', KEYS[3]) or ''
-local is_current = epoch .. string.sub(generation, 1, 16) == ARGV[2]
-if is_current and not has(string.sub(generation, 17), string.sub(ARGV[3], 1, 16)) then
+local epoch = redis.call('GET', KEYS[5]) or ''
+local is_current = epoch .. (redis.call('GET', KEYS[3]) or '') == ARGV[2]
+if is_current and not has(redis.call('GET', KEYS[4]) or '', string.sub(ARGV[3], 1, 16)) then
   redis.call('SET', KEYS[1], epoch .. ARGV[3], 'PX', ARGV[4])
-  redis.call('PEXPIRE', KEYS[4], ARGV[8], 'GT')
+  redis.call('PEXPIRE', KEYS[5], ARGV[8], 'GT')
   if ARGV[7] ~= '' then redis.call('PUBLISH', ARGV[5], ARGV[7]) end
 end
 local lock = redis.call('GET', KEYS[2])
@@ -85,35 +85,31 @@ end
 return 0";
 
 /// For each connection, drops the entry and the lock, and begins a generation. With the tags of rejected tokens, a connection
-/// that has another token by now keeps it, so that a late refusal undoes nothing newer; the tags are noted, since others may
-/// have such a token in memory, or fetch it. Nothing happens if they are known. Publishes the names of the others.
+/// that has another token by now keeps it, so that a late refusal undoes nothing newer. The tags are noted for a few seconds:
+/// the platform may go on with such a token, and many may report it. Nothing happens if they are known. Publishes the names of
+/// the others.
 ///
 /// Nothing is written for a connection without any key here, as a webhook may name whom it likes: a fetch under way has a
 /// generation, and without its generation it does not write. Its name is published, since members may have it in memory.
 pub const INVALIDATE: &str = "
 local invalidated = ''
-for at = 0, #KEYS / 3 - 1 do
-  local entry, lock, generation = KEYS[3 * at + 1], KEYS[3 * at + 2], KEYS[3 * at + 3]
-  local rejected, name = ARGV[2 * at + 5], ARGV[2 * at + 6]
-  local last = redis.call('GET', generation) or ''
-  local known = string.sub(last, 17)
+for at = 0, #KEYS / 4 - 1 do
+  local entry, lock = KEYS[4 * at + 1], KEYS[4 * at + 2]
+  local generation, rejected = KEYS[4 * at + 3], KEYS[4 * at + 4]
+  local tags, name = ARGV[2 * at + 6], ARGV[2 * at + 7]
+  local known = redis.call('GET', rejected) or ''
   local kept = redis.call('GET', entry)
-  local has_rejected = kept and has(rejected, string.sub(kept, 17, 32))
-  local is_known = rejected ~= ''
-  for tag = 1, #rejected, 16 do
-    is_known = is_known and has(known, string.sub(rejected, tag, tag + 15))
+  local has_rejected = kept and has(tags, string.sub(kept, 17, 32))
+  local is_known = tags ~= ''
+  for tag = 1, #tags, 16 do
+    is_known = is_known and has(known, string.sub(tags, tag, tag + 15))
   end
   if has_rejected or not is_known then
-    local random = ARGV[1]
-    local has_keys = kept or last ~= '' or redis.call('GET', lock)
-    if kept and rejected ~= '' and not has_rejected then
-      if #last >= 16 then random = string.sub(last, 1, 16) end
-    elseif has_keys then
-      redis.call('DEL', entry, lock)
+    if kept or tags ~= '' or redis.call('GET', generation) or redis.call('GET', lock) then
+      if not kept or tags == '' or has_rejected then redis.call('DEL', entry, lock) end
+      redis.call('SET', generation, ARGV[1], 'PX', ARGV[2])
     end
-    if has_keys or rejected ~= '' then
-      redis.call('SET', generation, random .. string.sub(rejected .. known, 1, 128), 'PX', ARGV[2])
-    end
+    if tags ~= '' then redis.call('SET', rejected, string.sub(tags .. known, 1, 128), 'PX', ARGV[5]) end
     invalidated = invalidated .. name
   end
 end
@@ -126,8 +122,7 @@ redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 redis.call('PUBLISH', ARGV[3], ARGV[4])
 return 0";
 
-/// Drops nothing, and lets nobody write who began before.
+/// Drops nothing, and lets no fetch write that began before.
 pub const OUTDATE: &str = "
-local rejected = string.sub(redis.call('GET', KEYS[3]) or '', 17)
-redis.call('SET', KEYS[3], ARGV[1] .. rejected, 'PX', ARGV[2])
+redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[2])
 return current_epoch(ARGV[1], ARGV[3]) .. ARGV[1]";
