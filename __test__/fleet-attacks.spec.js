@@ -6,6 +6,9 @@ const { setTimeout: delay } = require('node:timers/promises')
 const { cacheOn, isEntry, until, useFleet, webhookFor } = require('./support/fleet')
 const { startMember, startRedis } = require('./support/redis-rigs')
 const { listen } = require('./support/rigs')
+const { testsWith } = require('./support/tools')
+
+const { describe, test } = testsWith('redis-server')
 
 jest.setTimeout(60_000)
 

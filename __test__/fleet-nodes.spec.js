@@ -5,6 +5,9 @@ const { cacheOn, until, useFleet } = require('./support/fleet')
 const { startMember, startRedis } = require('./support/redis-rigs')
 const { closedPort, listen } = require('./support/rigs')
 const net = require('node:net')
+const { testsWith } = require('./support/tools')
+
+const { describe, test } = testsWith('redis-server')
 
 jest.setTimeout(60_000)
 

@@ -2,7 +2,7 @@
 'use strict'
 
 const { execFileSync, spawnSync } = require('node:child_process')
-const { copyFileSync, mkdtempSync, rmSync, writeFileSync } = require('node:fs')
+const { copyFileSync, cpSync, mkdtempSync, rmSync, writeFileSync } = require('node:fs')
 const { tmpdir } = require('node:os')
 const path = require('node:path')
 const { ownPlatform, stageMain } = require('../scripts/pack.js')
@@ -27,6 +27,13 @@ test('a first client loads one file and the addon, since each file costs time', 
 
   expect(loaded.map(file => path.relative(staged, file))).toEqual([path.join('lib', 'facade.js'), ADDON])
 })
+
+/** The package as git and a folder bring it: each module is a file of its own. */
+function unpack() {
+  for (const name of ['index.js', 'lib', 'package.json']) {
+    cpSync(path.join(ROOT, name), path.join(staged, name), { recursive: true })
+  }
+}
 
 /** Runs a module that imports `names` from the package as it is packed; what it prints. */
 function runModule(code, env = {}) {
@@ -57,7 +64,12 @@ test('an uncaught error shows the line that threw it, and not the whole file', (
   for (const line of stderr.split('\n')) expect(line.length).toBeLessThan(300)
 })
 
-describe('every answer and every error is as before', () => {
+describe.each([
+  ['packed', () => {}],
+  ['from git or a folder', unpack],
+])('every answer and every error of a package %s is as before', (_how, prepare) => {
+  beforeEach(() => prepare())
+
   /** What a client and its errors need, one after the other, once `before` has happened to the loaded package. */
   const script = before => `
     const fs = require('node:fs')

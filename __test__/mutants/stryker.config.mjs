@@ -13,7 +13,7 @@ const GROUPS = {
   recovery: { mutate: 'lib/recovery.js', suites: ['bearer-fetch', 'recovery'] },
   rejection: {
     mutate: 'lib/rejection/*.js',
-    suites: ['bearer-fetch', 'recovery', 'rejection', 'rejection-properties'],
+    suites: ['rejection', 'rejection-properties'],
   },
 }
 const group = process.env.MUTANTS_OF
