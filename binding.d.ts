@@ -103,6 +103,8 @@ export interface BindingOutcome {
   accessToken?: string
   /** Milliseconds for which a cached token may be served without another call; absent unless it came from the cache. */
   validForMs?: number
+  /** Of what was known at once: whether another call that reported the same rejected token has fetched it. */
+  coalesced?: boolean
   connection?: BindingConnection
   error?: BindingError
 }
@@ -142,6 +144,8 @@ export interface BindingStats {
   cacheHits: number
   cacheMisses: number
   failures: number
+  rejections: number
+  repairs: number
   inFlight: number
   queued: number
   fleet?: BindingFleetStats

@@ -303,6 +303,10 @@ export interface ClientStats {
   cacheMisses: number
   /** Calls that ended in an error, background refreshes included. An unavailable connection is an answer, not a failure; an abort is neither. */
   failures: number
+  /** Tokens that services rejected, each counted once, however many callers report it. */
+  rejections: number
+  /** Calls that got another token in place of a rejected one. */
+  repairs: number
   /** Requests under way now. */
   inFlight: number
   /** Requests that wait for one of `maxConcurrency` places now. */

@@ -74,6 +74,22 @@ describe('identical calls at once', () => {
     expect(platform.requests).toHaveLength(2)
   })
 
+  test('end at once where the platform asks for a wait beyond their own limit, as alone', async () => {
+    platform.replyWith(json(429, {}, { 'retry-after': '5' }))
+    const client = platform.client()
+    const patient = new AbortController()
+    const longer = failureOf(client.getAccessToken('u1', 'slack', { signal: patient.signal }))
+    const started = performance.now()
+
+    const error = await failureOf(client.getAccessToken('u1', 'slack', { timeoutMs: 3000 }))
+
+    expect(error).toMatchObject({ code: 'ERR_XKIT_RATE_LIMITED', retryAfterMs: 5000, attempts: 1 })
+    expect(performance.now() - started).toBeLessThan(2000)
+    patient.abort()
+    await longer
+    expect(platform.requests).toHaveLength(1)
+  })
+
   test('do not share a request that began before a fresh one', async () => {
     const { open, step } = gate(json(200, flat()))
     platform.replyWith(step)
@@ -116,6 +132,21 @@ describe('the cache', () => {
 
     expect(platform.requests).toHaveLength(150)
     expect(client.stats()).toMatchObject({ calls: 300, requests: 150, cacheHits: 150, cacheMisses: 150 })
+  })
+
+  test('counts the rejected token and each call that got another one in its place', async () => {
+    let requests = 0
+    platform.replyWith(() => json(200, flat({ authorization: { access_token: `token-${++requests}` } })))
+    const client = platform.client({ cache: true })
+    const useToken = token => new Response(token, { status: token === 'token-1' ? 401 : 200 })
+    const first = await client.getAccessToken('u1', 'slack')
+
+    const answers = await Promise.all([1, 2, 3].map(() => client.withAccessToken('u1', 'slack', useToken)))
+
+    expect(first).toBe('token-1')
+    const used = await Promise.all(answers.map(response => response.text()))
+    expect(used).toEqual(['token-2', 'token-2', 'token-2'])
+    expect(client.stats()).toMatchObject({ rejections: 1, repairs: 3, requests: 2 })
   })
 
   test('is off unless asked for', async () => {

@@ -354,6 +354,8 @@ describe('stats', () => {
     cacheHits: 0,
     cacheMisses: 0,
     failures: 0,
+    rejections: 0,
+    repairs: 0,
     inFlight: 0,
     queued: 0,
   }

@@ -126,6 +126,8 @@ test('the counters hold together, and agree with what the channel publishes', as
     cacheHits: 2,
     cacheMisses: 9,
     failures: 2,
+    rejections: 0,
+    repairs: 0,
     inFlight: 0,
     queued: 0,
   })

@@ -49,8 +49,19 @@ export async function methods(xkit: XkitClient) {
 }
 
 export async function counters(xkit: XkitClient) {
-  const { calls, requests, retries, coalesced, cacheHits, cacheMisses, failures, inFlight, queued } =
-    xkit.stats()
+  const {
+    calls,
+    requests,
+    retries,
+    coalesced,
+    cacheHits,
+    cacheMisses,
+    failures,
+    rejections,
+    repairs,
+    inFlight,
+    queued,
+  } = xkit.stats()
   exactly<number[]>()([
     calls,
     requests,
@@ -59,6 +70,8 @@ export async function counters(xkit: XkitClient) {
     cacheHits,
     cacheMisses,
     failures,
+    rejections,
+    repairs,
     inFlight,
     queued,
   ])

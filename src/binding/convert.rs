@@ -9,7 +9,7 @@ use napi::bindgen_prelude::{ToNapiValue, Unknown};
 use napi_derive::napi;
 
 use super::bridge::VALUES;
-use crate::core::client::{Outcome, Request};
+use crate::core::client::{Known, Outcome, Request};
 use crate::core::config::Options;
 use crate::core::connection::{Connection, State};
 use crate::core::error::Error;
@@ -130,7 +130,7 @@ impl From<BindingClientOptions> for Options {
             max_connection_age: millis(options.max_connection_age_ms),
             max_retries: options.max_retries,
             max_concurrency: options.max_concurrency.map(|places| places as usize),
-            cache: options.cache.map(|limits| cache::Limits {
+            cache: options.cache.map(|limits| cache::CacheLimits {
                 ttl: millis(limits.ttl_ms).unwrap_or(cache::DEFAULT_TTL),
                 max_entries: limits
                     .max_entries
@@ -200,22 +200,28 @@ pub struct BindingOutcome {
     pub access_token: Option<String>,
     /// Milliseconds for which a cached token may be served without another call; absent unless it came from the cache.
     pub valid_for_ms: Option<f64>,
+    /// Of what was known at once: whether another call that reported the same rejected token has fetched it.
+    pub coalesced: Option<bool>,
     pub connection: Option<BindingConnection>,
     pub error: Option<BindingError>,
 }
 
 impl BindingOutcome {
     /// What was known at once.
-    pub fn known(connection: &Connection, lease: Option<Duration>, wants_connection: bool) -> Self {
+    pub fn known(known: &Known, lease: Option<Duration>, wants_connection: bool) -> Self {
+        let Known { connection, coalesced, .. } = known;
         let valid_for_ms = lease.map(|lease| lease.as_secs_f64() * 1e3);
+        let coalesced = coalesced.then_some(true);
         if wants_connection {
             return Self {
                 connection: Some(BindingConnection::new(connection)),
                 valid_for_ms,
+                coalesced,
                 ..Self::default()
             };
         }
-        Self { access_token: connection.token().map(str::to_owned), valid_for_ms, ..Self::default() }
+        let access_token = connection.token().map(str::to_owned);
+        Self { access_token, valid_for_ms, coalesced, ..Self::default() }
     }
 }
 
@@ -326,6 +332,8 @@ pub struct BindingStats {
     pub cache_hits: f64,
     pub cache_misses: f64,
     pub failures: f64,
+    pub rejections: f64,
+    pub repairs: f64,
     pub in_flight: f64,
     pub queued: f64,
     pub fleet: Option<BindingFleetStats>,
@@ -367,6 +375,8 @@ impl From<&Stats> for BindingStats {
             cache_hits: stats.cache_hits.get() as f64,
             cache_misses: stats.cache_misses.get() as f64,
             failures: stats.failures.get() as f64,
+            rejections: stats.rejections.get() as f64,
+            repairs: stats.repairs.get() as f64,
             in_flight: stats.in_flight.get() as f64,
             queued: stats.queued.get() as f64,
             fleet: stats.fleet.as_deref().map(BindingFleetStats::from),

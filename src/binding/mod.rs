@@ -27,7 +27,7 @@ use self::convert::{
 };
 use self::queue::CallId;
 use crate::core;
-use crate::core::client::{Begun, Client, Known};
+use crate::core::client::{Begun, Client};
 use crate::core::error::Error;
 use crate::core::platform::catalog::Catalog;
 use crate::core::tokens::key::{OwnerKind, Segment};
@@ -150,10 +150,10 @@ pub fn call(
     let request = options.request(owner_kind.into(), &owner_id, &slug);
     let call = match contain(|| client.client.begin(request)) {
         Ok(Begun::Call(call)) => call,
-        Ok(Begun::Known(Known { connection, valid_for, background })) => {
-            run_in_background(background);
-            let lease = if valid_for.is_zero() { None } else { client.lease(valid_for) };
-            return Ok(Either::B(BindingOutcome::known(&connection, lease, wants_connection)));
+        Ok(Begun::Known(mut known)) => {
+            run_in_background(known.background.take());
+            let lease = if known.coalesced { None } else { client.lease(known.valid_for) };
+            return Ok(Either::B(BindingOutcome::known(&known, lease, wants_connection)));
         }
         Err(error) => return Ok(Either::B(error.into())),
     };
@@ -162,14 +162,14 @@ pub fn call(
         Err(refusal) => return Ok(Either::B(call.fail(Error::no_thread(&refusal)).into())),
     };
     let id = client.bridge.start(env, &client.settled, Settlement::panicked, |completion| {
-        let leave = call.leave();
+        let leave = call.cancel_handle();
         let task = runtime.spawn(async move {
             let outcome = call.run().await;
             completion.send(Settlement::of(outcome, wants_connection));
         });
         let task = task.abort_handle();
         Box::new(move || {
-            leave.now();
+            leave.cancel();
             task.abort();
         })
     })?;

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::core::connection::EpochMillis;
-use crate::core::mutation::{self, Mutation};
 
 /// One moment by both clocks.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -37,9 +36,6 @@ impl Moment {
     /// What is left until then; `None` once it is reached.
     pub fn left(self, now: Now) -> Option<Duration> {
         let wall = Duration::try_from_secs_f64((self.wall - now.wall) / 1e3).ok()?;
-        if mutation::is(Mutation::WallClockOnly) {
-            return (!wall.is_zero()).then_some(wall);
-        }
         let left = wall.min(Duration::from_micros(self.boot_micros).checked_sub(now.boot)?);
         (!left.is_zero()).then_some(left)
     }

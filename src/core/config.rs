@@ -64,7 +64,7 @@ pub struct Options {
     /// Requests at once.
     pub max_concurrency: Option<usize>,
     /// The cache's limits; `None` for no cache.
-    pub cache: Option<cache::Limits>,
+    pub cache: Option<cache::CacheLimits>,
     /// The proxy, from an option or the environment.
     pub proxy: Option<ProxySetting>,
     /// Certificates to trust.
@@ -80,8 +80,8 @@ pub struct Options {
 pub struct Config {
     pub endpoint: Endpoint,
     pub catalog: Option<Catalog>,
-    pub limits: Limits,
-    pub attempts: platform::Limits,
+    pub limits: CallLimits,
+    pub attempts: platform::AttemptLimits,
     pub transport: Settings,
     /// Or which one nobody has set: a client can be made without it and says so when it is used.
     pub keys: Result<Keys, Error>,
@@ -89,9 +89,9 @@ pub struct Config {
 
 /// What a call may take, and what is kept of it.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct CallLimits {
     pub timeout: Duration,
-    pub cache: Option<cache::Limits>,
+    pub cache: Option<cache::CacheLimits>,
 }
 
 /// The platform's keys, and the header that they make.
@@ -118,8 +118,8 @@ impl Options {
         }
         Ok(Config {
             catalog,
-            limits: Limits { timeout: self.timeout.unwrap_or(DEFAULT_TIMEOUT), cache: self.cache },
-            attempts: platform::Limits {
+            limits: CallLimits { timeout: self.timeout.unwrap_or(DEFAULT_TIMEOUT), cache: self.cache },
+            attempts: platform::AttemptLimits {
                 attempt_timeout: self.attempt_timeout.unwrap_or(DEFAULT_ATTEMPT_TIMEOUT),
                 max_retries: self.max_retries.unwrap_or(DEFAULT_MAX_RETRIES),
                 max_concurrency: self.max_concurrency.unwrap_or(DEFAULT_MAX_CONCURRENCY),

@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::core::packed::Packed;
 use crate::core::secret::Secret;
 
 /// Milliseconds since the Unix epoch.
@@ -100,17 +101,12 @@ pub struct Details<T> {
     pub display_label: Option<T>,
 }
 
-/// Details as one text: many are kept, and few are looked at.
+/// Details in one buffer.
 #[derive(Clone, PartialEq)]
-pub struct PackedDetails {
-    text: Box<str>,
-    ends: [u32; DETAILS],
-}
+pub struct PackedDetails(Packed);
 
 /// How many there are.
 pub const DETAILS: usize = 6;
-/// In place of the end of a detail that is not there. No answer is as long.
-const ABSENT: u32 = u32::MAX;
 
 impl<T> Details<T> {
     /// All of them, in the order of `from_all`.
@@ -135,31 +131,19 @@ impl<T> Details<T> {
 }
 
 impl<T: AsRef<str>> Details<T> {
-    /// As they are kept.
+    /// Packs them.
     pub fn pack(&self) -> PackedDetails {
-        let all = self.all();
-        let mut text = String::with_capacity(all.iter().copied().flatten().map(|it| it.as_ref().len()).sum());
-        let ends = all.map(|detail| {
-            let Some(detail) = detail else { return ABSENT };
-            text.push_str(detail.as_ref());
-            u32::try_from(text.len()).unwrap_or(ABSENT)
-        });
-        PackedDetails { text: text.into(), ends }
+        let fields =
+            self.all().into_iter().map(|detail| detail.as_ref().map(|text| text.as_ref().as_bytes()));
+        PackedDetails(Packed::new(fields))
     }
 }
 
 impl PackedDetails {
-    /// To look at them.
+    /// Reads them.
     pub fn unpack(&self) -> Details<&str> {
-        let mut start = 0;
-        Details::from_all(self.ends.map(|end| {
-            if end == ABSENT {
-                return None;
-            }
-            let detail = self.text.get(start..end as usize);
-            start = end as usize;
-            detail
-        }))
+        let mut fields = self.0.fields();
+        Details::from_all([(); DETAILS].map(|()| fields.text()))
     }
 }
 

@@ -11,7 +11,7 @@ use crate::core::connection::{Connection, State, Unavailable};
 
 /// The classes that the facade has for errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Class {
+pub enum ErrorClass {
     /// A wrong argument.
     Type,
     /// What is none of the others.
@@ -24,7 +24,7 @@ pub enum Class {
     Network,
 }
 
-impl Class {
+impl ErrorClass {
     /// Its name in JavaScript.
     pub fn name(self) -> &'static str {
         match self {
@@ -107,10 +107,10 @@ impl Kind {
     }
 
     /// The class that users catch.
-    pub fn class(self) -> Class {
+    pub fn class(self) -> ErrorClass {
         match self {
-            Self::InvalidArgument => Class::Type,
-            Self::Unavailable(_) => Class::Unavailable,
+            Self::InvalidArgument => ErrorClass::Type,
+            Self::Unavailable(_) => ErrorClass::Unavailable,
             Self::InvalidApiKey
             | Self::Forbidden
             | Self::RateLimited
@@ -118,9 +118,9 @@ impl Kind {
             | Self::Http
             | Self::Redirect
             | Self::InvalidResponse
-            | Self::ResponseTooLarge => Class::Api,
-            Self::Timeout | Self::Connect | Self::Tls | Self::Proxy => Class::Network,
-            Self::MissingCredentials | Self::Overloaded | Self::Closed | Self::Internal => Class::Xkit,
+            | Self::ResponseTooLarge => ErrorClass::Api,
+            Self::Timeout | Self::Connect | Self::Tls | Self::Proxy => ErrorClass::Network,
+            Self::MissingCredentials | Self::Overloaded | Self::Closed | Self::Internal => ErrorClass::Xkit,
         }
     }
 }
@@ -170,10 +170,11 @@ impl Error {
         self
     }
 
-    /// Whether the platform itself refuses: what was cached before may not be used any more. 404 with a body of the
-    /// platform is a connection in the state `not_provisioned`; without one it tells of a wrong address.
+    /// Whether the platform refuses these keys: what they fetched before may not be served any more. A 404 is no such error:
+    /// with a body of the platform it is a connection in the state `not_provisioned`, and without one it comes from somebody
+    /// else.
     pub fn is_refusal(&self) -> bool {
-        matches!(self.kind, Kind::InvalidApiKey | Kind::Forbidden) || self.status == Some(404)
+        matches!(self.kind, Kind::InvalidApiKey | Kind::Forbidden)
     }
 
     /// An unusable value; `message` names the parameter and never repeats the value.

@@ -2,7 +2,7 @@
 //!
 //! `client` takes a call on → `tokens`: what we know → `source`: where a connection is fetched from, which is `platform`: how
 //! we ask → `http`: how bytes travel, or `fleet` around it: how processes share. Below them are leaves that import none of
-//! these: `connection`, `error`, `secret`, `stats`, `certificate`, `clock`, `resolver`, `connector`, `json`, `text`, `mutation`.
+//! these: `connection`, `error`, `secret`, `stats`, `certificate`, `clock`, `resolver`, `connector`, `json`, `packed`, `spawn`, `sync`, `text`.
 #![forbid(unsafe_code)]
 
 mod certificate;
@@ -15,17 +15,21 @@ pub mod error;
 pub mod fleet;
 pub mod http;
 mod json;
-mod mutation;
+mod packed;
 pub mod platform;
 mod resolver;
 pub mod secret;
 #[cfg(test)]
 mod simulation;
 mod source;
+mod spawn;
 pub mod stats;
+mod sync;
 #[cfg(test)]
 mod tests;
 mod text;
+#[cfg(test)]
+mod threads;
 pub mod tokens;
 
 use std::fmt;
@@ -38,7 +42,7 @@ use futures_util::future::BoxFuture;
 
 use self::client::{Client, Parts};
 use self::clock::Clock;
-use self::config::{Config, Keys, Limits, Options};
+use self::config::{CallLimits, Config, Keys, Options};
 use self::error::Error;
 use self::fleet::Fleet;
 use self::fleet::dialer::Dialer;
@@ -48,9 +52,9 @@ use self::platform::Platform;
 use self::platform::catalog::Catalog;
 use self::platform::endpoint::Endpoint;
 use self::source::{Fetch, Fetched, TokenSource};
+use self::spawn::Spawn;
 use self::stats::Stats;
-use self::tokens::key::Key;
-use self::tokens::validity::{Validity, Version};
+use self::tokens::validity::Validity;
 
 /// Makes a client by its options, and the catalog that it leads owners to. Opens no connection and starts no thread. It goes on
 /// counting where its predecessor stopped, if it takes the place of one.
@@ -70,7 +74,8 @@ pub fn open(
         Ok(keys) => keys,
         Err(missing) => {
             let (source, validity, origin) = (Arc::new(Keyless(missing)), Arc::default(), endpoint.origin());
-            let parts = Parts { source, origin, limits, validity, stats, clock, jitter };
+            let parts =
+                Parts { source, origin, limits, validity, stats, clock, jitter, spawn: spawn::on_runtime };
             return Ok((Client::new(parts), catalog));
         }
     };
@@ -92,6 +97,7 @@ pub fn open(
         stats,
         clock,
         jitter,
+        spawn: spawn::on_runtime,
     })
     .map_err(|error| options.name_source(error))?;
     Ok((client, catalog))
@@ -101,8 +107,8 @@ pub fn open(
 struct Assembly<T> {
     endpoint: Endpoint,
     catalog: Option<Catalog>,
-    limits: Limits,
-    attempts: platform::Limits,
+    limits: CallLimits,
+    attempts: platform::AttemptLimits,
     connect_timeout: Duration,
     transport: T,
     keys: Keys,
@@ -110,11 +116,12 @@ struct Assembly<T> {
     stats: Arc<Stats>,
     clock: Clock,
     jitter: fn() -> f64,
+    spawn: Spawn,
 }
 
 fn assemble<T: Exchange + fmt::Debug>(assembly: Assembly<T>) -> Result<Client, Error> {
     let Assembly { endpoint, catalog, limits, attempts, connect_timeout, .. } = assembly;
-    let Assembly { transport, keys, fleet, stats, clock, jitter, .. } = assembly;
+    let Assembly { transport, keys, fleet, stats, clock, jitter, spawn, .. } = assembly;
     let origin = endpoint.origin();
     let named = fleet.is_some().then(|| endpoint.clone());
     let fleet_stats = stats.fleet.clone();
@@ -141,23 +148,14 @@ fn assemble<T: Exchange + fmt::Debug>(assembly: Assembly<T>) -> Result<Client, E
                 (Arc::new(Fleet::new(platform, &settings, parts)?), validity)
             }
         };
-    Ok(Client::new(Parts { source, origin, limits, validity, stats, clock, jitter }))
+    Ok(Client::new(Parts { source, origin, limits, validity, stats, clock, jitter, spawn }))
 }
 
-/// What stands in for the platform while a key is missing: whoever asks is told which.
-#[derive(Debug)]
+/// Stands in for the platform while a key is missing: each call fails with the error that names the key.
 struct Keyless(Error);
 
 impl TokenSource for Keyless {
-    fn version(&self, _: &Key) -> Version {
-        Version::default()
-    }
-
     fn fetch(&self, _: Fetch) -> BoxFuture<'_, Result<Fetched, Error>> {
         ready(Err(self.0.clone())).boxed()
-    }
-
-    fn invalidate(&self, _: &[Key], _: Option<&str>) -> Option<BoxFuture<'static, ()>> {
-        None
     }
 }

@@ -1,7 +1,6 @@
 //! Where a connection is fetched from: the one way from the client to whatever stands behind it. A source may stand around
 //! another one.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,14 +9,16 @@ use futures_util::future::BoxFuture;
 use crate::core::connection::Connection;
 use crate::core::error::Error;
 use crate::core::stats::Stats;
-use crate::core::tokens::in_flight::Progress;
-use crate::core::tokens::key::Key;
+use crate::core::tokens::in_flight::SharedFetchState;
+use crate::core::tokens::key::ConnectionKey;
 use crate::core::tokens::validity::Version;
 
 /// What brings connections.
-pub trait TokenSource: fmt::Debug + Send + Sync + 'static {
+pub trait TokenSource: Send + Sync + 'static {
     /// What is known to be invalidated of a connection now; asked before a fetch begins.
-    fn version(&self, key: &Key) -> Version;
+    fn version(&self, _key: &ConnectionKey) -> Version {
+        Version::default()
+    }
 
     /// Brings the connection, whatever its state. Dropping the future gives everything back that it holds.
     fn fetch(&self, fetch: Fetch) -> BoxFuture<'_, Result<Fetched, Error>>;
@@ -25,18 +26,20 @@ pub trait TokenSource: fmt::Debug + Send + Sync + 'static {
     /// Invalidates what is kept elsewhere of these connections, or only the one token that a service rejected: at once for
     /// the fetches that begin after this, and for others once the returned future has ended. `None` if nothing is kept
     /// elsewhere. The keys are those of one event.
-    fn invalidate(&self, keys: &[Key], rejected: Option<&str>) -> Option<BoxFuture<'static, ()>>;
+    fn invalidate(&self, _keys: &[ConnectionKey], _rejected: Option<&str>) -> Option<BoxFuture<'static, ()>> {
+        None
+    }
 }
 
 /// One fetch, for all who wait for it.
 #[derive(Debug)]
 pub struct Fetch {
     /// Whose connection to what.
-    pub key: Key,
+    pub key: ConnectionKey,
     /// Why it is fetched.
     pub purpose: Purpose,
-    /// What those who wait and the source tell each other.
-    pub progress: Arc<Progress>,
+    /// What its waiters and the source tell each other.
+    pub state: Arc<SharedFetchState>,
     /// Given back as soon as the fetch has a permit to send a request, or needs none.
     pub queued: Queued,
 }

@@ -16,6 +16,10 @@ pub struct Stats {
     pub cache_hits: Counter,
     pub cache_misses: Counter,
     pub failures: Counter,
+    /// Tokens that services rejected, each once for all calls that report it.
+    pub rejections: Counter,
+    /// Calls that got another token in place of a rejected one.
+    pub repairs: Counter,
     pub in_flight: Counter,
     pub queued: Counter,
     /// Of the second level of the cache, where there is one.

@@ -1,7 +1,8 @@
 //! The life of a call in simulated time, against a scripted transport.
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use futures_util::future::join_all;
 use reqwest::Url;
@@ -9,36 +10,41 @@ use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
 use super::*;
-use crate::core::clock::Now;
+use crate::core::clock::{Clock, Now};
+use crate::core::config::CallLimits;
+use crate::core::error::Kind;
 use crate::core::http::answer::Body;
 use crate::core::http::pool::PoolNumber;
 use crate::core::http::{Answer, Exchange, Fault, FaultKind, PoolChoice};
 use crate::core::platform::endpoint::{Endpoint, Paths};
 use crate::core::platform::{self, Platform};
+use crate::core::spawn;
 use crate::core::tokens::cache;
 
 /// A client of a platform that is reached by the transport.
 fn client_of<T: Exchange + fmt::Debug>(
     transport: T,
     (max_retries, max_concurrency): (u32, usize),
-    cache: Option<cache::Limits>,
+    cache: Option<cache::CacheLimits>,
     jitter: fn() -> f64,
     clock: Clock,
 ) -> Client {
     let endpoint = Endpoint::new(Some("https://p.test"), false, &Paths::default()).unwrap();
     let origin = endpoint.origin();
     let stats = Arc::new(Stats::default());
-    let limits = platform::Limits { attempt_timeout: Duration::from_secs(8), max_retries, max_concurrency };
+    let limits =
+        platform::AttemptLimits { attempt_timeout: Duration::from_secs(8), max_retries, max_concurrency };
     let platform =
         Platform::new(transport, endpoint, None, limits, Arc::clone(&stats), clock.clone(), jitter);
     Client::new(Parts {
         source: Arc::new(platform),
         origin,
-        limits: Limits { timeout: Duration::from_secs(20), cache },
+        limits: CallLimits { timeout: Duration::from_secs(20), cache },
         validity: Arc::default(),
         stats,
         clock,
         jitter,
+        spawn: spawn::on_runtime,
     })
 }
 
@@ -224,7 +230,7 @@ async fn a_call_in_the_queue_ends_at_its_deadline_without_a_request() {
 async fn calls_beyond_the_queue_are_refused() {
     let client = client(0, vec![]);
     let taken: Vec<_> = (0..20_000).map(|id| begin(&client, &id.to_string(), None).unwrap()).collect();
-    let refused = begin(&client, "u", None).unwrap_err();
+    let refused = begin(&client, "u", None).err().unwrap();
     assert_eq!((refused.kind, refused.retryable), (Kind::Overloaded, true));
     drop(taken);
     assert!(begin(&client, "u", None).is_ok());
@@ -235,7 +241,7 @@ async fn closing_refuses_new_calls_and_waits_for_those_under_way() {
     let client = client(0, vec![answer(200, None)]);
     let under_way = begin(&client, "u", None).unwrap();
     let closed = client.close().unwrap();
-    assert_eq!(begin(&client, "u", None).unwrap_err().kind, Kind::Closed);
+    assert_eq!(begin(&client, "u", None).err().unwrap().kind, Kind::Closed);
     let (outcome, ()) = tokio::join!(under_way.run(), closed);
     assert!(outcome.result.is_ok());
     assert!(client.close().is_none());
@@ -251,6 +257,10 @@ struct TapState {
     cancelled: Arc<AtomicU32>,
     leave: Semaphore,
     status: AtomicU32,
+    /// Whether it gives the first token for ever.
+    is_constant: AtomicBool,
+    /// Whether somebody else answers in the platform's place.
+    is_foreign: AtomicBool,
 }
 
 struct Cancelled(Arc<AtomicU32>);
@@ -269,7 +279,9 @@ impl Exchange for Tap {
         std::mem::forget(cancelled);
         let status = self.0.status.load(Ordering::Relaxed) as u16;
         assert_ne!(status, 0, "a defect");
+        let number = if self.0.is_constant.load(Ordering::Relaxed) { 1 } else { number };
         let body = TOKEN.replace("\"t\"", &format!("\"token-{number}\""));
+        let body = if self.0.is_foreign.load(Ordering::Relaxed) { "<html>".to_owned() } else { body };
         Ok(Answer { status, body: Body::Received(body.into()), retry_after: None, request_id: None })
     }
 }
@@ -290,8 +302,10 @@ impl Rig {
             cancelled: Arc::default(),
             leave: Semaphore::new(0),
             status: AtomicU32::new(200),
+            is_constant: AtomicBool::new(false),
+            is_foreign: AtomicBool::new(false),
         }));
-        let cache = cached.then_some(cache::Limits { ttl: Duration::from_secs(60), max_entries: 100 });
+        let cache = cached.then_some(cache::CacheLimits { ttl: Duration::from_secs(60), max_entries: 100 });
         let clock = Clock::new(move || *read.lock().unwrap());
         Self { client: client_of(tap.clone(), (0, 100), cache, || 0.0, clock), tap, now }
     }
@@ -319,8 +333,8 @@ impl Rig {
     }
 
     fn under_way(&self) -> usize {
-        let key = Key::new(OwnerKind::User, "u", "s").unwrap();
-        usize::from(self.client.shared.tokens().is_under_way(&key))
+        let key = ConnectionKey::new(OwnerKind::User, "u", "s").unwrap();
+        usize::from(self.client.shared.tokens().is_in_flight(&key))
     }
 
     fn hit(&self) -> Option<(String, Option<BoxFuture<'static, ()>>)> {
@@ -342,12 +356,12 @@ impl Rig {
     }
 
     /// A call for another token than this one: what is known already, or the call.
-    fn instead_of(&self, rejected: &str) -> Result<String, Call> {
+    fn instead_of(&self, rejected: &str) -> Result<String, Box<Call>> {
         let rejected = Some(rejected);
         let request = Request { rejected, ..request("u") };
         match self.client.begin(request).unwrap() {
             Begun::Known(known) => Ok(known.connection.token().unwrap().to_owned()),
-            Begun::Call(call) => Err(call),
+            Begun::Call(call) => Err(Box::new(call)),
         }
     }
 
@@ -359,7 +373,7 @@ impl Rig {
     }
 
     fn invalidate(&self, rejected: Option<&str>) {
-        assert!(self.client.invalidate(&[OwnerKind::User], "u", "s", rejected).unwrap().is_none());
+        drop(self.client.invalidate(&[OwnerKind::User], "u", "s", rejected).unwrap());
     }
 }
 
@@ -438,19 +452,19 @@ async fn when_all_have_left_the_request_is_cancelled_and_the_next_call_asks_agai
 async fn nobody_joins_a_fetch_whose_last_caller_was_cancelled_even_before_its_thread_knows() {
     let rig = Rig::new(false);
     let [first, second] = [(), ()].map(|()| begin(&rig.client, "u", None).unwrap());
-    let leaves = [first.leave(), second.leave()];
+    let handles = [first.cancel_handle(), second.cancel_handle()];
     let mut calls = [first, second].map(|call| Box::pin(call.run()));
     for call in &mut calls {
         assert!(futures_util::poll!(call).is_pending());
     }
-    leaves[0].now();
-    leaves[0].now();
+    handles[0].cancel();
+    handles[0].cancel();
     let joined = begin(&rig.client, "u", None).unwrap();
-    assert!(joined.coalesced, "one still waits");
+    assert!(joined.is_coalesced(), "one still waits");
     drop(joined);
-    leaves[1].now();
+    handles[1].cancel();
     let next = begin(&rig.client, "u", None).unwrap();
-    assert!(!next.coalesced);
+    assert!(!next.is_coalesced());
     rig.answers(2);
     assert_eq!(token(&next.run().await), "token-2");
     drop(calls);
@@ -508,13 +522,23 @@ async fn a_cached_token_is_served_until_its_end_and_fetched_anew_before() {
 
 #[tokio::test(start_paused = true)]
 async fn a_failed_refresh_keeps_the_token_and_a_refusal_evicts_it() {
-    for (status, is_kept) in [(503, true), (429, true), (401, false), (403, false), (404, false)] {
+    for (status, is_foreign, is_kept) in [
+        (503, false, true),
+        (429, false, true),
+        (401, false, false),
+        (403, false, false),
+        (404, false, false),
+        (404, true, true),
+    ] {
         let rig = Rig::new(true);
         rig.answers(2);
         begin(&rig.client, "u", None).unwrap().run().await;
         rig.passes(50);
         rig.fails_with(status);
+        rig.tap.0.is_foreign.store(is_foreign, Ordering::Relaxed);
         rig.hit().unwrap().1.unwrap().await;
+        let is_answer = status == 404 && !is_foreign;
+        assert_eq!(rig.client.stats().failures.get(), u64::from(!is_answer), "{status}");
         assert_eq!(rig.hit().is_some(), is_kept, "{status}");
         if is_kept {
             assert!(rig.hit().unwrap().1.is_none());
@@ -561,6 +585,124 @@ async fn a_rejected_token_is_dropped_by_its_value() {
     assert_eq!(token(&begin(&rig.client, "u", None).unwrap().run().await), "token-2");
     rig.invalidate(Some("token-1"));
     assert!(rig.hit().is_some());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_is_cached_again_five_seconds_after_a_rejection_that_was_about_something_else() {
+    let rig = Rig::new(true);
+    rig.tap.0.is_constant.store(true, Ordering::Relaxed);
+    rig.answers(100);
+    let call = async || match rig.hit() {
+        Some((token, _)) => token,
+        None => token(&begin(&rig.client, "u", None).unwrap().run().await).to_owned(),
+    };
+    assert_eq!(call().await, "token-1");
+    assert_eq!(rig.replaced("token-1").await, "token-1", "the platform has no other");
+    for requests in 3..=6 {
+        rig.passes(1);
+        assert_eq!(call().await, "token-1");
+        assert_eq!(rig.requests(), requests, "the platform may have a better one by now");
+    }
+    for _ in 0..20 {
+        rig.passes(1);
+        assert_eq!(call().await, "token-1");
+    }
+    assert_eq!(rig.requests(), 7, "cached as ever once the rejection is forgotten, whoever called meanwhile");
+}
+
+#[tokio::test(start_paused = true)]
+async fn rejections_and_repairs_are_counted_once_each() {
+    let rig = Rig::new(true);
+    rig.answers(2);
+    let _ = begin(&rig.client, "u", None).unwrap().run().await;
+    rig.invalidate(Some("token-1"));
+    let repairs = [rig.instead_of("token-1"), rig.instead_of("token-1")].map(|call| call.unwrap_err().run());
+    join_all(repairs).await;
+    assert!(rig.instead_of("token-1").is_ok());
+    let stats = rig.client.stats();
+    assert_eq!((stats.rejections.get(), stats.repairs.get()), (1, 3));
+    let [calls, hits, misses] = [&stats.calls, &stats.cache_hits, &stats.cache_misses].map(|it| it.get());
+    assert_eq!((calls, hits, misses), (4, 0, 4));
+    assert_eq!(u64::from(rig.requests()), calls - hits - stats.coalesced.get());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_without_a_token_drops_the_cached_one_whoever_asked() {
+    let rig = Rig::new(true);
+    let mut superseded = Box::pin(begin(&rig.client, "u", None).unwrap().run());
+    assert!(futures_util::poll!(&mut superseded).is_pending());
+    let mut fresh = Box::pin(rig.fresh().run());
+    assert!(futures_util::poll!(&mut fresh).is_pending());
+    drop(superseded);
+    rig.answers(1);
+    fresh.await;
+    assert!(rig.hit().is_some());
+    let mut asked = Box::pin(rig.fresh().run());
+    assert!(futures_util::poll!(&mut asked).is_pending());
+    let mut later = Box::pin(rig.fresh().run());
+    assert!(futures_util::poll!(&mut later).is_pending());
+    rig.fails_with(404);
+    rig.answers(1);
+    assert!(asked.await.unavailable.is_some());
+    assert!(rig.hit().is_none(), "although a later fetch superseded that one");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_expired_token_leaves_the_memory_of_an_idle_client_and_so_does_a_rejected_one() {
+    let rig = Rig::new(true);
+    rig.answers(2);
+    let _ = begin(&rig.client, "u", None).unwrap().run().await;
+    let _ = rig.replaced("token-1").await;
+    let is_empty = || rig.client.shared.tokens().is_empty();
+    for seconds in [5, 54, 1] {
+        assert!(!is_empty());
+        rig.passes(seconds);
+        sleep(Duration::from_secs(seconds)).await;
+    }
+    sleep(Duration::from_secs(2)).await;
+    assert!(is_empty());
+    rig.answers(1);
+    let _ = begin(&rig.client, "u", None).unwrap().run().await;
+    rig.passes(60);
+    sleep(Duration::from_secs(62)).await;
+    assert!(is_empty(), "swept again");
+    assert_eq!(Arc::strong_count(&rig.client.shared), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_joined_caller_ends_at_once_when_a_pause_reaches_its_limit() {
+    let client = client(2, vec![answer(429, Some(5)), answer(200, None)]);
+    let first = begin(&client, "u", None).unwrap();
+    let short = begin(&client, "u", Some(Duration::from_secs(2))).unwrap();
+    let started = Instant::now();
+    let late = async {
+        sleep(Duration::from_secs(4)).await;
+        begin(&client, "u", Some(Duration::from_millis(100))).unwrap().run().await
+    };
+    let (first, (short, elapsed), late) =
+        tokio::join!(first.run(), short.run().map(|outcome| (outcome, started.elapsed())), late);
+    assert!(first.result.is_ok());
+    let error = short.result.unwrap_err();
+    assert_eq!(
+        (error.kind, error.retry_after, error.attempts),
+        (Kind::RateLimited, Some(Duration::from_secs(5)), 1)
+    );
+    assert_eq!(elapsed, Duration::ZERO);
+    let error = late.result.unwrap_err();
+    assert_eq!(error.kind, Kind::RateLimited);
+    assert_eq!(error.retry_after, Some(Duration::from_millis(1_050)), "what is left of the pause");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replacement_that_was_asked_for_before_the_client_was_closed_is_given() {
+    let rig = Rig::new(true);
+    rig.answers(1);
+    let _ = begin(&rig.client, "u", None).unwrap().run().await;
+    let Err(repair) = rig.instead_of("token-1") else { panic!("nothing is known yet") };
+    let closed = rig.client.close().unwrap();
+    rig.answers(1);
+    let (outcome, ()) = tokio::join!(repair.run(), closed);
+    assert_eq!(token(&outcome), "token-2");
 }
 
 #[tokio::test(start_paused = true)]

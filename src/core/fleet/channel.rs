@@ -18,7 +18,6 @@ use super::dialer::{Pings, Subscription};
 use super::failure::Failure;
 use super::redis::Redis;
 use crate::core::clock::Clock;
-use crate::core::mutation::{self, Mutation};
 use crate::core::stats::{FleetError, FleetErrorSource, FleetStats};
 use crate::core::tokens::validity::Validity;
 
@@ -118,15 +117,13 @@ impl Channel {
             match self.redis.subscribe(&self.name).await {
                 Ok(subscription) => {
                     // Before now, something may have been missed.
-                    if !mutation::is(Mutation::MissedMessages) {
-                        self.validity.invalidate_all();
-                    }
+                    self.validity.invalidate_all();
                     self.validity.heartbeat(asked);
                     self.stats.forget_error(FleetErrorSource::Subscription);
                     if self.follow(subscription).await {
                         pause = FIRST_PAUSE;
                     }
-                    self.validity.silence();
+                    self.validity.mark_disconnected();
                 }
                 Err(Failure { reason, .. }) => {
                     let at = self.clock.now().wall;
@@ -179,7 +176,7 @@ impl Channel {
             Event::AllInvalidated if is_news => self.validity.invalidate_all(),
             _ => {}
         }
-        for name in names.iter().filter(|_| !mutation::is(Mutation::ForgottenWakeUp)) {
+        for name in &names {
             self.slot(name).notify_waiters();
         }
     }

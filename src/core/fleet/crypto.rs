@@ -15,7 +15,6 @@ use zeroize::Zeroizing;
 use crate::core::connection::{Connection, Details, EpochMillis, State};
 use crate::core::error::Error;
 use crate::core::json::Object;
-use crate::core::mutation::{self, Mutation};
 use crate::core::secret::Secret;
 use crate::core::tokens::key::OwnerKind;
 use crate::core::tokens::validity::NamePrefix;
@@ -125,7 +124,6 @@ impl Keys {
     /// kinds one path. Each part follows its length, so that no two pairs are one text.
     pub fn name(&self, kind: OwnerKind, url: &str) -> Name {
         let kind = match kind {
-            _ if mutation::is(Mutation::KindsShareNames) => "user",
             OwnerKind::User => "user",
             OwnerKind::Group => "group",
             OwnerKind::Context => "context",

@@ -22,7 +22,6 @@ use super::tasks::Tasks;
 use crate::core::clock::Clock;
 use crate::core::connection::{Connection, State};
 use crate::core::error::Error;
-use crate::core::mutation::{self, Mutation};
 use crate::core::source::{Fetch, Fetched, Purpose, TokenSource};
 use crate::core::stats::FleetStats;
 use crate::core::tokens::lifetime::{REFRESH_FROM, lifetime};
@@ -100,7 +99,7 @@ impl Fetcher {
             return self.ask_source(fetch, source).await;
         }
         // Half of a short time is left for asking by oneself.
-        let patience = self.patience.min(fetch.progress.time_left() / 2);
+        let patience = self.patience.min(fetch.state.time_left() / 2);
         match self.lookup(&name, purpose, patience).await {
             Ok(Lookup::Entry(entry, Life { age, left })) => {
                 self.stats.hits.add();
@@ -109,11 +108,9 @@ impl Fetcher {
             Ok(Lookup::Missing(permit)) => {
                 self.stats.misses.add();
                 let result = permit.lock.renewed_during(self.ask_source(fetch, source)).await;
-                match self.writing(purpose, permit, &result) {
-                    Some(write) if mutation::is(Mutation::WriteIsWaitedFor) => write.await,
-                    // In the background, so that the caller does not wait for Redis.
-                    Some(write) => self.tasks.spawn(write),
-                    None => {}
+                // In the background, so that the caller does not wait for Redis.
+                if let Some(write) = self.writing(purpose, permit, &result) {
+                    self.tasks.spawn(write);
                 }
                 result
             }
@@ -139,9 +136,7 @@ impl Fetcher {
         if self.breaker.is_open() {
             return Err(RedisUnavailable);
         }
-        if !mutation::is(Mutation::ReadBeforeTold) {
-            self.outbox.flush(Some(name)).await?;
-        }
+        self.outbox.flush(Some(name)).await?;
         let id = self.keys.random().ok_or(RedisUnavailable)?;
         let mut lock = LockGuard { fetcher: Arc::clone(self), name: *name, id, is_held: false };
         let missing = |fencing_token, lock| {
@@ -299,7 +294,7 @@ impl LockGuard {
 
 impl Drop for LockGuard {
     fn drop(&mut self) {
-        if !mem::take(&mut self.is_held) || mutation::is(Mutation::LockKept) {
+        if !mem::take(&mut self.is_held) {
             return;
         }
         let (fetcher, name, id) = (Arc::clone(&self.fetcher), self.name, self.id);

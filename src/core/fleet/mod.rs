@@ -49,12 +49,13 @@ use self::outbox::{MAX_OPEN, Outbox, Queue};
 use self::redis::Redis;
 use self::scripts::Scripts;
 use self::settings::Settings;
-use self::tasks::{Spawn, Tasks, TasksOwner, spawn_on_runtime};
+use self::tasks::{Tasks, TasksOwner};
 use crate::core::clock::Clock;
 use crate::core::error::Error;
 use crate::core::source::{Fetch, Fetched, TokenSource};
+use crate::core::spawn::{Spawn, on_runtime};
 use crate::core::stats::FleetStats;
-use crate::core::tokens::key::Key;
+use crate::core::tokens::key::ConnectionKey;
 use crate::core::tokens::validity::{Validity, Version};
 
 /// What a fleet runs on. Tests pass another one in.
@@ -68,7 +69,7 @@ pub struct Environment {
 impl Environment {
     /// The runtime of the process.
     pub fn new(dialer: Dialer) -> Self {
-        Self { dialer: Box::new(dialer), spawn: spawn_on_runtime, max_open: MAX_OPEN }
+        Self { dialer: Box::new(dialer), spawn: on_runtime, max_open: MAX_OPEN }
     }
 }
 
@@ -78,7 +79,7 @@ pub struct Parts<'a> {
     pub secret_key: &'a str,
     pub publishable_key: &'a str,
     /// The URL of a connection at the platform, which its name in Redis is made of.
-    pub url_of: Box<dyn Fn(&Key) -> String + Send + Sync>,
+    pub url_of: Box<dyn Fn(&ConnectionKey) -> String + Send + Sync>,
     pub connect_timeout: Duration,
     /// The longest that another process is waited for.
     pub patience: Duration,
@@ -94,7 +95,7 @@ pub struct Parts<'a> {
 pub struct Fleet<S> {
     source: S,
     keys: Arc<Keys>,
-    url_of: Box<dyn Fn(&Key) -> String + Send + Sync>,
+    url_of: Box<dyn Fn(&ConnectionKey) -> String + Send + Sync>,
     validity: Arc<Validity>,
     fetcher: Arc<Fetcher>,
     background: Arc<Background>,
@@ -170,7 +171,7 @@ impl<S: TokenSource> Fleet<S> {
         Ok(Self { source, keys, url_of, validity, fetcher, background, _owner: owner })
     }
 
-    fn name(&self, key: &Key) -> Name {
+    fn name(&self, key: &ConnectionKey) -> Name {
         self.keys.name(key.kind, &(self.url_of)(key))
     }
 }
@@ -186,7 +187,7 @@ impl Background {
 }
 
 impl<S: TokenSource> TokenSource for Fleet<S> {
-    fn version(&self, key: &Key) -> Version {
+    fn version(&self, key: &ConnectionKey) -> Version {
         self.validity.version(self.name(key).prefix())
     }
 
@@ -198,7 +199,7 @@ impl<S: TokenSource> TokenSource for Fleet<S> {
         .boxed()
     }
 
-    fn invalidate(&self, keys: &[Key], rejected: Option<&str>) -> Option<BoxFuture<'static, ()>> {
+    fn invalidate(&self, keys: &[ConnectionKey], rejected: Option<&str>) -> Option<BoxFuture<'static, ()>> {
         let tagged = |key| {
             let name = self.name(key);
             (name, rejected.map(|token| self.keys.tag(&name, token)))

@@ -17,7 +17,6 @@ use super::crypto::{Keys, Name, Tag};
 use super::redis::RedisUnavailable;
 use super::scripts::Scripts;
 use super::tasks::Tasks;
-use crate::core::mutation::{self, Mutation};
 
 #[cfg(test)]
 mod tests;
@@ -95,10 +94,6 @@ impl Outbox {
                 return Err(RedisUnavailable);
             }
             let Some(batch) = self.queue.batch(name) else { continue };
-            if mutation::is(Mutation::FlushIsAborted) {
-                self.tell(batch).await?;
-                continue;
-            }
             let outbox = Arc::clone(self);
             let (told, is_told) = oneshot::channel();
             let tell = async move {
@@ -134,7 +129,7 @@ impl Outbox {
 
     async fn tell(&self, batch: Batch) -> Result<(), RedisUnavailable> {
         let sent = self.send(&batch).await;
-        if sent.is_ok() || mutation::is(Mutation::OutboxForgets) {
+        if sent.is_ok() {
             self.queue.close(batch);
         }
         if sent.is_err() {
@@ -212,9 +207,7 @@ impl Queue {
         let mut replaced = FxHashMap::default();
         if state.open.len() + event.len() > self.max_open {
             replaced = mem::take(&mut state.open);
-            if !mutation::is(Mutation::OverflowForgets) {
-                state.all = Some(number);
-            }
+            state.all = Some(number);
         } else {
             for (name, tag) in event {
                 state.add(*name, *tag, number);

@@ -5,11 +5,9 @@ use std::pin::pin;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, select};
-use tokio::runtime::Handle;
 use tokio::sync::watch;
 
-/// Runs a task in the background. Boxed, since each type of task that is spawned costs kilobytes of code.
-pub type Spawn = fn(BoxFuture<'static, ()>);
+use crate::core::spawn::Spawn;
 
 /// Spawns tasks.
 #[derive(Clone)]
@@ -52,12 +50,5 @@ impl Tasks {
     /// Runs a task until it ends, also if the client is closed.
     pub fn spawn_to_end(&self, task: BoxFuture<'static, ()>) {
         (self.spawn)(task);
-    }
-}
-
-/// Spawns on the runtime of this thread. Without one the process ends, and the task is dropped.
-pub fn spawn_on_runtime(task: BoxFuture<'static, ()>) {
-    if let Ok(runtime) = Handle::try_current() {
-        drop(runtime.spawn(task));
     }
 }

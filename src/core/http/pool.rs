@@ -12,8 +12,6 @@ use rustc_hash::FxHashSet;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout};
 
-use crate::core::mutation::{self, Mutation};
-
 /// Connections that are remembered per pool. Beyond so many all are forgotten, which costs each live one a free retry at most.
 const MAX_REMEMBERED: usize = 4096;
 
@@ -84,7 +82,6 @@ impl<C> Pools<C> {
                 pool.answers.fetch_add(1, Ordering::Relaxed);
             }
             Ok(Err(_)) => {}
-            Err(_) if mutation::is(Mutation::AnyPoolIsLeft) => drop(lock(&self.current).take()),
             // The connection may be frozen, unless the pool brought other answers meanwhile.
             Err(_) if pool.answers() == answers => self.leave(pool.number),
             Err(_) => {}
@@ -94,15 +91,19 @@ impl<C> Pools<C> {
 
     /// The pool in use, built if there is none.
     fn current(&self, build: impl FnOnce(Connections) -> Option<C>) -> Option<Arc<Pool<C>>> {
-        let mut current = lock(&self.current);
-        if let Some(pool) = &*current
-            && pool.built_at.elapsed() < self.max_age
-        {
-            return Some(Arc::clone(pool));
+        let is_young = |pool: &&Arc<Pool<C>>| pool.built_at.elapsed() < self.max_age;
+        let in_use = lock(&self.current).as_ref().filter(is_young).cloned();
+        if in_use.is_some() {
+            return in_use;
         }
+        // Built and left outside the lock: the one takes time, and the other closes idle connections.
         let pool = self.build(build)?;
+        let mut current = lock(&self.current);
+        if let Some(other) = current.as_ref().filter(is_young).cloned() {
+            drop(current);
+            return Some(other);
+        }
         let left = current.replace(Arc::clone(&pool));
-        // Closes its idle connections, outside the lock.
         drop((current, left));
         Some(pool)
     }

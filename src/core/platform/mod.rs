@@ -10,32 +10,29 @@ mod moment;
 pub mod retry;
 pub mod verdict;
 
-use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::sync::Semaphore;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep_until};
 
 use crate::core::clock::Clock;
 use crate::core::connection::{Connection, State};
 use crate::core::error::Error;
 use crate::core::http::Exchange;
-use crate::core::mutation::{self, Mutation};
 use crate::core::platform::attempts::{AttemptError, Attempts};
 use crate::core::platform::catalog::Catalog;
 use crate::core::platform::endpoint::Endpoint;
 use crate::core::platform::retry::{Policy, Quota};
 use crate::core::source::{Fetch, Fetched, Queued, TokenSource};
 use crate::core::stats::Stats;
-use crate::core::tokens::key::{Key, Segment};
-use crate::core::tokens::validity::Version;
+use crate::core::tokens::key::Segment;
 
 /// What a fetch may take.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct AttemptLimits {
     pub attempt_timeout: Duration,
     pub max_retries: u32,
     pub max_concurrency: usize,
@@ -62,7 +59,7 @@ impl<T: Exchange> Platform<T> {
         transport: T,
         endpoint: Endpoint,
         catalog: Option<Catalog>,
-        limits: Limits,
+        limits: AttemptLimits,
         stats: Arc<Stats>,
         clock: Clock,
         jitter: fn() -> f64,
@@ -83,27 +80,20 @@ impl<T: Exchange> Platform<T> {
 
     /// Asks until there is an answer.
     async fn ask(&self, fetch: Fetch) -> Result<Connection, Error> {
-        let Fetch { key, progress, queued, .. } = fetch;
+        let Fetch { key, state, queued, .. } = fetch;
         let transport = &self.transport;
         let url = self.endpoint.connection_url(key.kind, key.id(), key.slug())?;
         let mut queued = Some(queued);
         let mut attempts = Attempts::default();
         loop {
-            let mut permit = Some(self.permits.acquire().await.map_err(|_| Error::internal())?);
-            if mutation::is(Mutation::PermitNotHeld) {
-                permit = None;
-            }
+            let permit = self.permits.acquire().await.map_err(|_| Error::internal())?;
             drop(queued.take());
-            progress.attempt();
+            state.count_attempt();
             self.stats.requests.add();
             let under_way = self.stats.in_flight.hold();
             let exchange = transport.exchange(url.clone(), self.attempt_timeout, attempts.pool).await;
             drop(permit);
-            if mutation::is(Mutation::CountLeaks) {
-                mem::forget(under_way);
-            } else {
-                drop(under_way);
-            }
+            drop(under_way);
 
             let failed = match exchange {
                 Ok(answer) => match verdict::judge(
@@ -120,12 +110,14 @@ impl<T: Exchange> Platform<T> {
                 },
                 Err(fault) => AttemptError::from(fault),
             };
-            let time_left = progress.time_left();
+            let time_left = state.time_left();
             let Some(delay) = attempts.after(&failed, &self.policy, &self.quota, time_left) else {
                 return Err(*failed.error);
             };
             if !delay.is_zero() {
-                sleep(delay).await;
+                let until = Instant::now() + delay;
+                state.pause(until, &failed.error);
+                sleep_until(until).await;
             }
             self.stats.retries.add();
             queued = Some(Queued::new(&self.stats));
@@ -144,17 +136,8 @@ impl<T: Exchange> Platform<T> {
     }
 }
 
-impl<T: Exchange + std::fmt::Debug> TokenSource for Platform<T> {
-    /// The platform keeps nothing that could be invalidated.
-    fn version(&self, _: &Key) -> Version {
-        Version::default()
-    }
-
+impl<T: Exchange> TokenSource for Platform<T> {
     fn fetch(&self, fetch: Fetch) -> BoxFuture<'_, Result<Fetched, Error>> {
         async move { self.ask(fetch).await.map(Fetched::from) }.boxed()
-    }
-
-    fn invalidate(&self, _: &[Key], _: Option<&str>) -> Option<BoxFuture<'static, ()>> {
-        None
     }
 }

@@ -4,8 +4,6 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::core::mutation::{self, Mutation};
-
 /// How often a call is tried again unless an option says otherwise.
 pub const DEFAULT_MAX_RETRIES: u32 = 2;
 /// First backoff after a passing fault; doubles with each retry.
@@ -58,7 +56,7 @@ impl Policy {
     /// How long to wait before the next request, or `None` to give up now. A wait that would pass the deadline is
     /// giving up: the caller learns the real reason at once instead of a timeout later.
     pub fn delay(&self, failure: Failure) -> Option<Duration> {
-        if failure.retries >= self.max_retries && !mutation::is(Mutation::EndlessRetries) {
+        if failure.retries >= self.max_retries {
             return None;
         }
         let base = match failure.class {
@@ -66,7 +64,6 @@ impl Policy {
             RetryClass::Throttled => THROTTLED_BASE,
         };
         let delay = match failure.retry_after {
-            Some(asked) if mutation::is(Mutation::RetryAfterIsWaitedFor) => return Some(asked),
             Some(asked) if asked > MAX_RETRY_AFTER => return None,
             // A little on top, so that all who were told the same do not come back as one.
             Some(asked) => asked + TRANSIENT_BASE.mul_f64((self.jitter)()),
@@ -109,7 +106,6 @@ impl Quota {
             RetryClass::Transient => 14,
             RetryClass::Throttled => 5,
         };
-        let cost = if mutation::is(Mutation::NoQuota) { 0 } else { cost };
         let mut left = lock(&self.retries);
         *left = left.checked_sub(cost)?;
         Some(Spent(cost))

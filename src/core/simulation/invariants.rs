@@ -297,16 +297,24 @@ impl State {
         }
     }
 
-    /// What a call ends with came at this moment, in an answer that it waited for.
+    /// What a call ends with came at this moment, in an answer that it waited for; or, for one that joined a fetch between
+    /// two attempts, in the answer before it began.
     fn check_explained(&mut self, call: CallId, is_it: impl Fn(Ending) -> bool) {
         let Self { model, time, .. } = self;
         let one = &model.calls[call];
         let now = Instant::now();
-        let is_explained = model.requests.iter().rev().any(|request| {
-            (request.process, request.which) == (one.process, one.which)
-                && request
-                    .ended
-                    .is_some_and(|(seq, at, ending)| seq > one.began && at == now && is_it(ending))
+        let of_it = |request: &&OneRequest| (request.process, request.which) == (one.process, one.which);
+        let mut requests = model.requests.iter().rev().filter(of_it);
+        // Answers that came meanwhile, or the last one before.
+        let has_joined = !one.has_started;
+        let last = requests.clone().next();
+        let was_paused = |request: &OneRequest| {
+            has_joined && last.is_some_and(|last| std::ptr::eq(last, request)) && one.began_at == now
+        };
+        let is_explained = requests.any(|request| {
+            request.ended.is_some_and(|(seq, at, ending)| {
+                is_it(ending) && ((seq > one.began && at == now) || was_paused(request))
+            })
         });
         if !is_explained {
             time.violate(EXPLAINED, || format!("call {call}"));

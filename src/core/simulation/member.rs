@@ -17,7 +17,7 @@ use super::transport::Network;
 use super::wire::Wire;
 use super::world::{Clocks, World};
 use crate::core::client::{Begun, Client, Request};
-use crate::core::config::{Keys, Limits};
+use crate::core::config::{CallLimits, Keys};
 use crate::core::connection::{Connection, State};
 use crate::core::fleet::Environment;
 use crate::core::fleet::settings::{Options, Settings};
@@ -111,13 +111,14 @@ impl Running {
         let client = assemble(Assembly {
             endpoint,
             catalog: None,
-            limits: Limits {
+            limits: CallLimits {
                 timeout: Duration::from_millis(plan.timeout),
-                cache: plan
-                    .cache
-                    .map(|(ttl, max_entries)| cache::Limits { ttl: Duration::from_millis(ttl), max_entries }),
+                cache: plan.cache.map(|(ttl, max_entries)| cache::CacheLimits {
+                    ttl: Duration::from_millis(ttl),
+                    max_entries,
+                }),
             },
-            attempts: platform::Limits {
+            attempts: platform::AttemptLimits {
                 attempt_timeout: Duration::from_millis(plan.attempt_timeout),
                 max_retries: plan.max_retries,
                 max_concurrency: plan.max_concurrency,
@@ -134,6 +135,7 @@ impl Running {
             stats: Arc::new(Stats::new(plan.in_fleet)),
             clock: clocks.clock(world.start),
             jitter: chance::jitter,
+            spawn: executor::adopt,
         })
         .unwrap();
         let (world, leases) = (Arc::clone(world), Mutex::default());
@@ -207,7 +209,7 @@ impl Running {
                 let how = if has_joined { How::Joined } else { How::Started };
                 self.world.with(|state| state.check_begun(call, fresh, rejected, how));
                 let (done, outcome) = oneshot::channel();
-                let leave = run.leave();
+                let handle = run.cancel_handle();
                 let running = Arc::clone(self);
                 let task = executor::spawn(self.process, async move {
                     let outcome = run.run().await;
@@ -223,7 +225,7 @@ impl Running {
                     token = outcome => token.ok().flatten(),
                     () = sleep(Duration::from_millis(patience)) => {
                         if self.world.with(|state| state.aborts(call)) {
-                            leave.now();
+                            handle.cancel();
                             // At this moment, perhaps after others have had their turn: by another thread.
                             let world = Arc::clone(&self.world);
                             executor::spawn(WORLD, async move {

@@ -6,7 +6,7 @@
 
 mod caller;
 mod chance;
-pub mod executor;
+mod executor;
 mod invariants;
 mod member;
 mod model;

@@ -17,7 +17,6 @@ use super::platform::Which;
 use super::world::{Seq, State};
 use crate::core::fleet::crypto::Keys;
 use crate::core::fleet::scripts::lua;
-use crate::core::mutation::{self, Mutation};
 use crate::core::platform::endpoint::{Endpoint, Paths};
 use crate::core::tokens::key::Segment;
 
@@ -260,7 +259,7 @@ impl Store {
     fn put(&mut self, keys: &[Vec<u8>], args: &[Vec<u8>], effects: &mut Effects) -> Value {
         let epoch = self.get(&keys[4]).unwrap_or_default().to_vec();
         let generation = self.get(&keys[2]).unwrap_or_default();
-        let is_current = [&epoch, generation].concat() == args[1] || mutation::is(Mutation::NoFencing);
+        let is_current = [&epoch, generation].concat() == args[1];
         let rejected = self.get(&keys[3]).unwrap_or_default();
         if is_current && !has(rejected, &args[2][..16]) {
             self.set(&keys[0], [&epoch[..], &args[2]].concat(), millis(&args[3]));
@@ -305,9 +304,6 @@ impl Store {
             let has_rejected = kept.is_some_and(|kept| has(rejected, &kept[16..32]));
             let is_known = !rejected.is_empty() && rejected.chunks(16).all(|tag| has(&known, tag));
             let is_late = kept.is_some() && !rejected.is_empty() && !has_rejected;
-            if mutation::is(Mutation::LateRejectionForgotten) && is_late {
-                continue;
-            }
             if !has_rejected && is_known {
                 continue;
             }

@@ -1,13 +1,12 @@
-//! Owns how a failure is made shorter: callers' steps and events are left out as long as the same invariant breaks.
+//! Owns how a failure is made shorter: callers' steps and events are left out as long as the plan fails in the same way.
 
 use super::plan::Plan;
-use super::run;
 
 /// Worlds that this may take.
 const MOST_RUNS: usize = 3_000;
 
-/// A plan with fewer steps and events that breaks the same invariant.
-pub fn shrink(plan: &Plan, invariant: &str) -> Plan {
+/// A plan with fewer steps and events that still fails.
+pub fn shrink(plan: &Plan, fails: impl Fn(&Plan) -> bool) -> Plan {
     let mut shortest = plan.clone();
     let mut runs = 0;
     let mut size = plan.events().div_ceil(2);
@@ -16,7 +15,7 @@ pub fn shrink(plan: &Plan, invariant: &str) -> Plan {
         while first < shortest.events() && runs < MOST_RUNS {
             let shorter = shortest.without(first, size);
             runs += 1;
-            if run(&shorter, false).violation.is_some_and(|violation| violation.invariant == invariant) {
+            if fails(&shorter) {
                 shortest = shorter;
             } else {
                 first += size;

@@ -1,5 +1,5 @@
-//! Active connections that were fetched a moment ago. Says how long each may be kept and when to fetch it anew;
-//! fetches nothing, and knows nothing of requests under way.
+//! Active connections that were fetched a moment ago. Knows how long each may be served and when to refresh it; fetches
+//! nothing.
 
 use std::time::Duration;
 
@@ -7,89 +7,96 @@ use lru::LruCache;
 
 use crate::core::clock::{Moment, Now};
 use crate::core::connection::Connection;
-use crate::core::tokens::kept::Kept;
-use crate::core::tokens::key::Key;
+use crate::core::tokens::entry::CacheEntry;
+use crate::core::tokens::key::ConnectionKey;
 use crate::core::tokens::lifetime::REFRESH_FROM;
 use crate::core::tokens::validity::Validity;
 
-/// How long a token is kept unless an option says otherwise: a token that was revoked is then noticed soon.
+/// How long a token is cached by default: a revoked token is then noticed soon.
 pub const DEFAULT_TTL: Duration = Duration::from_secs(60);
-/// How many tokens are kept unless an option says otherwise.
+/// How many tokens are cached by default.
 pub const DEFAULT_MAX_ENTRIES: usize = 10_000;
-/// How much jitter adds to the part of a life after which an entry is fetched anew.
+/// How much jitter adds to the part of its life after which an entry is refreshed.
 const REFRESH_JITTER: f64 = 0.15;
-/// An entry is not fetched anew more often than this.
+/// Minimum time between two refreshes of an entry.
 const REFRESH_PAUSE: Duration = Duration::from_secs(5);
 
 /// The cache's limits.
 #[derive(Clone, Copy, Debug)]
-pub struct Limits {
+pub struct CacheLimits {
     pub ttl: Duration,
     pub max_entries: usize,
 }
 
-/// Least recently used out.
+/// Evicts the least recently used entry when it is full.
 #[derive(Debug)]
 pub struct Cache {
-    entries: LruCache<Key, Entry>,
-    limits: Limits,
+    entries: LruCache<ConnectionKey, Refreshable>,
+    limits: CacheLimits,
     jitter: fn() -> f64,
 }
 
 #[derive(Debug)]
-struct Entry {
-    kept: Kept,
+struct Refreshable {
+    entry: CacheEntry,
     refresh: Moment,
 }
 
-/// A connection that may be used.
+/// A connection that may be served.
 #[derive(Debug)]
 pub struct Hit {
     pub connection: Connection,
-    /// Until something has to be decided anew: the end, or the time to fetch it anew.
+    /// Time until its end or its refresh, whichever comes first.
     pub valid_for: Duration,
-    /// Whether it is time to fetch it anew.
+    /// Whether it is time to refresh it.
     pub refresh_due: bool,
 }
 
 impl Cache {
     /// An empty cache. Takes memory as it fills.
-    pub fn new(limits: Limits, jitter: fn() -> f64) -> Self {
+    pub fn new(limits: CacheLimits, jitter: fn() -> f64) -> Self {
         Self { entries: LruCache::unbounded(), limits, jitter }
     }
 
-    /// The connection, unless it has ended or others have invalidated it. Who invalidates it counts it as discarded.
-    pub fn get(&mut self, key: &Key, now: Now, validity: &Validity) -> Option<Hit> {
-        let entry = self.entries.get(key)?;
-        let Some(left) = entry.kept.left(now, validity) else {
+    /// The connection, unless it has expired or others have invalidated it; whoever invalidates it counts that as a discard.
+    pub fn get(&mut self, key: &ConnectionKey, now: Now, validity: &Validity) -> Option<Hit> {
+        let Refreshable { entry, refresh } = self.entries.get(key)?;
+        let Some(left) = entry.left(now, validity) else {
             self.entries.pop(key);
             return None;
         };
-        let until_refresh = entry.refresh.left(now);
+        let until_refresh = refresh.left(now);
         Some(Hit {
-            connection: entry.kept.connection(),
+            connection: entry.connection(),
             valid_for: until_refresh.map_or(left, |wait| wait.min(left)),
             refresh_due: until_refresh.is_none(),
         })
     }
 
-    /// Notes that a connection is being fetched anew, so that the next attempt waits its turn.
-    pub fn refreshing(&mut self, key: &Key, now: Now) {
-        if let Some(entry) = self.entries.peek_mut(key) {
-            entry.refresh = Moment::after(now, REFRESH_PAUSE);
+    /// Notes that a refresh begins, so that the next one waits its turn.
+    pub fn note_refresh(&mut self, key: &ConnectionKey, now: Now) {
+        if let Some(cached) = self.entries.peek_mut(key) {
+            cached.refresh = Moment::after(now, REFRESH_PAUSE);
         }
     }
 
-    /// How long a connection is kept, unless others say less.
+    /// How long a connection is cached at most.
     pub fn ttl(&self) -> Duration {
         self.limits.ttl
     }
 
-    /// Keeps a connection for the rest of its life, of which it has spent some elsewhere. `true` if others were evicted.
-    pub fn put(&mut self, key: Key, kept: Kept, life: Duration, age: Duration, now: Now) -> bool {
+    /// Stores a connection for the rest of its life, of which it has spent some elsewhere. `true` if others were evicted.
+    pub fn put(
+        &mut self,
+        key: ConnectionKey,
+        entry: CacheEntry,
+        life: Duration,
+        age: Duration,
+        now: Now,
+    ) -> bool {
         let part = REFRESH_FROM + REFRESH_JITTER * (self.jitter)();
         let refresh = (life + age).mul_f64(part).saturating_sub(age);
-        self.entries.put(key, Entry { kept, refresh: Moment::after(now, refresh) });
+        self.entries.put(key, Refreshable { entry, refresh: Moment::after(now, refresh) });
         let is_over = self.entries.len() > self.limits.max_entries;
         while self.entries.len() > self.limits.max_entries {
             self.entries.pop_lru();
@@ -97,19 +104,35 @@ impl Cache {
         is_over
     }
 
-    /// Discards a connection; `false` if none was kept.
-    pub fn evict(&mut self, key: &Key) -> bool {
+    /// Discards a connection; `false` if it was not there.
+    pub fn discard(&mut self, key: &ConnectionKey) -> bool {
         self.entries.pop(key).is_some()
     }
 
-    /// Whether nothing is kept.
+    /// Whether it holds nothing.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// The token that is kept.
-    pub fn token(&self, key: &Key) -> Option<&str> {
-        self.entries.peek(key).map(|entry| entry.kept.token())
+    /// The cached token.
+    pub fn token(&self, key: &ConnectionKey) -> Option<&str> {
+        self.entries.peek(key).map(|cached| cached.entry.token())
+    }
+
+    /// Drops the entries that have expired. Returns the time until the next one does, if any is left.
+    pub fn sweep(&mut self, now: Now) -> Option<Duration> {
+        let mut next = None::<Duration>;
+        let mut expired = Vec::new();
+        for (key, cached) in &self.entries {
+            match cached.entry.time_left(now) {
+                Some(left) => next = Some(next.map_or(left, |next| next.min(left))),
+                None => expired.push(key.clone()),
+            }
+        }
+        for key in expired {
+            self.entries.pop(&key);
+        }
+        next
     }
 }
 
@@ -128,8 +151,8 @@ mod tests {
         Now { wall: START.wall + seconds * 1e3, boot: START.boot + Duration::from_secs_f64(seconds) }
     }
 
-    fn key(id: &str) -> Key {
-        Key::new(OwnerKind::User, id, "slack").unwrap()
+    fn key(id: &str) -> ConnectionKey {
+        ConnectionKey::new(OwnerKind::User, id, "slack").unwrap()
     }
 
     /// A cache with room for so many entries, which keeps whatever is put for a minute.
@@ -137,14 +160,14 @@ mod tests {
 
     impl Rig {
         fn new(max_entries: usize) -> Self {
-            Self(Cache::new(Limits { ttl: LIFE, max_entries }, || 0.0), Validity::default())
+            Self(Cache::new(CacheLimits { ttl: LIFE, max_entries }, || 0.0), Validity::default())
         }
 
         fn put(&mut self, id: &str) {
             let state = State::Active { access_token: Secret::new("t".to_owned()), expires_at: None };
             let connection = Connection { state, details: PackedDetails::default() };
-            let kept = Kept::new(&connection, LIFE, Version::default(), START);
-            self.0.put(key(id), kept, LIFE, Duration::ZERO, START);
+            let entry = CacheEntry::new(&connection, LIFE, Version::default(), START);
+            self.0.put(key(id), entry, LIFE, Duration::ZERO, START);
         }
 
         fn get(&mut self, id: &str, now: Now) -> Option<Hit> {
@@ -175,7 +198,7 @@ mod tests {
         assert_eq!(due(&mut rig, 44.0), Some(false));
         assert_eq!(rig.get("u", at(44.0)).unwrap().valid_for, Duration::from_secs(1));
         assert_eq!(due(&mut rig, 45.0), Some(true));
-        rig.0.refreshing(&key("u"), at(45.0));
+        rig.0.note_refresh(&key("u"), at(45.0));
         assert_eq!(due(&mut rig, 49.0), Some(false));
         assert_eq!(due(&mut rig, 50.0), Some(true));
         assert_eq!(due(&mut rig, 60.0), None);
@@ -194,5 +217,15 @@ mod tests {
         assert_eq!(rig.0.entries.len(), 1_000);
         assert!(rig.get("999999", START).is_some());
         assert!(rig.get("0", START).is_none());
+    }
+
+    #[test]
+    fn expired_entries_are_swept_and_the_rest_is_left_for_later() {
+        let mut rig = Rig::new(10);
+        rig.put("u");
+        assert_eq!(rig.0.sweep(at(59.0)), Some(Duration::from_secs(1)));
+        assert!(!rig.0.is_empty());
+        assert_eq!(rig.0.sweep(at(60.0)), None);
+        assert!(rig.0.is_empty());
     }
 }

@@ -1,103 +1,127 @@
-//! The fetches under way, so that identical calls share one. Whoever waits for a fetch keeps it going; when the last one
-//! leaves, its future is dropped, and with it the request.
+//! The fetches in flight, so that identical calls share one. A fetch runs for as long as somebody waits for it: when the last
+//! caller leaves, its future is dropped, and with it the request.
+//!
+//! Dropping that future runs a destructor that locks the tokens. Nothing here does so: this module holds fetches weakly, and
+//! hands every strong reference to its caller.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::pin::pin;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared, WeakShared};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::core::connection::Connection;
 use crate::core::error::Error;
-use crate::core::mutation::{self, Mutation};
-use crate::core::tokens::key::Key;
+use crate::core::sync::{AtomicBool, AtomicU32, Mutex, MutexGuard, Ordering};
+use crate::core::tokens::key::ConnectionKey;
 use crate::core::tokens::replacement::FetchNumber;
 use crate::core::tokens::validity::{Validity, Version};
 
-/// What a fetch ends with; each of those who wait gets a copy of its own.
+/// What a fetch ends with; each waiter gets a copy of its own.
 pub type FetchResult = Result<Arc<Connection>, Error>;
+
+/// A fetch that several callers can wait for.
+pub type SharedFetch = Shared<BoxFuture<'static, FetchResult>>;
 
 /// A call's share in a fetch.
 #[derive(Debug)]
 pub struct Waiter {
-    pub result: Shared<BoxFuture<'static, FetchResult>>,
-    pub seat: Seat,
+    pub result: SharedFetch,
+    pub guard: WaiterGuard,
 }
 
-/// Counts a call among those who wait for a fetch until it leaves, or is told to by whoever cancels it: a fetch that all have
-/// left is joined by nobody, even before the thread that works on it has let go.
+/// Counts a call among the waiters of a fetch until it is dropped or cancelled. Nobody joins a fetch without waiters, even
+/// before the runtime has dropped it.
 #[derive(Debug)]
-pub struct Seat(Arc<Taken>);
+pub struct WaiterGuard(Arc<Waiting>);
 
 #[derive(Debug)]
-struct Taken {
-    progress: Arc<Progress>,
-    is_left: AtomicBool,
+struct Waiting {
+    state: Arc<SharedFetchState>,
+    has_left: AtomicBool,
 }
 
-impl Seat {
-    fn new(progress: Arc<Progress>) -> Self {
-        Self(Arc::new(Taken { progress, is_left: AtomicBool::new(false) }))
+impl WaiterGuard {
+    /// For the first waiter, which [`SharedFetchState::new`] has counted, or one that [`SharedFetchState::join`] has.
+    fn new(state: Arc<SharedFetchState>) -> Self {
+        Self(Arc::new(Waiting { state, has_left: AtomicBool::new(false) }))
     }
 
-    /// What is known of the fetch.
-    pub fn progress(&self) -> Arc<Progress> {
-        Arc::clone(&self.0.progress)
+    /// The state of the fetch.
+    pub fn state(&self) -> Arc<SharedFetchState> {
+        Arc::clone(&self.0.state)
     }
 
-    /// For whoever may cancel the call.
-    pub fn leave(&self) -> Leave {
-        Leave(Arc::clone(&self.0))
+    /// A handle by which another thread can take the call off the waiters.
+    pub fn cancel_handle(&self) -> CancelHandle {
+        CancelHandle(Arc::clone(&self.0))
     }
 }
 
-impl Drop for Seat {
+impl Drop for WaiterGuard {
     fn drop(&mut self) {
         self.0.leave();
     }
 }
 
-/// Gives a call's seat up from outside.
+/// Takes a call off the waiters of its fetch at once: to drop the call's future takes until its thread gets to it.
 #[derive(Debug)]
-pub struct Leave(Arc<Taken>);
+pub struct CancelHandle(Arc<Waiting>);
 
-impl Leave {
-    /// The call waits no more. Nothing happens if it has left.
-    pub fn now(&self) {
+impl CancelHandle {
+    /// Does nothing if the call has left already.
+    pub fn cancel(&self) {
         self.0.leave();
     }
 }
 
-impl Taken {
+impl Waiting {
     fn leave(&self) {
-        if !self.is_left.swap(true, Ordering::Relaxed) {
-            self.progress.waiting.fetch_sub(1, Ordering::Relaxed);
-            if mutation::is(Mutation::LeavingIsForAll) {
-                self.progress.waiting.store(0, Ordering::Relaxed);
-            }
+        if !self.has_left.swap(true, Ordering::Relaxed) {
+            self.state.waiters.fetch_sub(1, Ordering::Relaxed);
         }
     }
 }
 
-/// What those who wait for a fetch and the one that works on it tell each other.
+/// What the waiters of a fetch and its source tell each other.
 #[derive(Debug)]
-pub struct Progress {
+pub struct SharedFetchState {
     attempts: AtomicU32,
-    waiting: AtomicU32,
-    deadline: Mutex<Instant>,
+    waiters: AtomicU32,
+    timing: Mutex<Timing>,
+    paused: Notify,
 }
 
-impl Progress {
-    /// No request yet, and one who waits.
+#[derive(Debug)]
+struct Timing {
+    latest_deadline: Instant,
+    pause: Option<Pause>,
+}
+
+/// The source waits before it tries again.
+#[derive(Clone, Debug)]
+struct Pause {
+    until: Instant,
+    /// Why the last attempt failed.
+    error: Error,
+}
+
+impl SharedFetchState {
+    /// No request yet, and one waiter.
     pub fn new(deadline: Instant) -> Self {
-        Self { attempts: AtomicU32::new(0), waiting: AtomicU32::new(1), deadline: Mutex::new(deadline) }
+        Self {
+            attempts: AtomicU32::new(0),
+            waiters: AtomicU32::new(1),
+            timing: Mutex::new(Timing { latest_deadline: deadline, pause: None }),
+            paused: Notify::new(),
+        }
     }
 
     /// Counts a request.
-    pub fn attempt(&self) {
+    pub fn count_attempt(&self) {
         self.attempts.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -106,28 +130,55 @@ impl Progress {
         self.attempts.load(Ordering::Relaxed)
     }
 
-    /// Until the deadline of the one who has the most time.
+    /// Time until the latest deadline among the waiters.
     pub fn time_left(&self) -> Duration {
-        self.deadline.lock().unwrap_or_else(PoisonError::into_inner).saturating_duration_since(Instant::now())
+        self.timing().latest_deadline.saturating_duration_since(Instant::now())
     }
 
-    /// One more waits; `false` if all have left.
+    /// Tells the waiters that the next attempt begins no earlier than then.
+    pub fn pause(&self, until: Instant, error: &Error) {
+        self.timing().pause = Some(Pause { until, error: error.clone() });
+        self.paused.notify_waiters();
+    }
+
+    /// Resolves as soon as a pause reaches a waiter's deadline, with the error that caused the pause: waiting on would only
+    /// turn that error into a timeout.
+    pub async fn out_of_reach(&self, deadline: Instant) -> Error {
+        loop {
+            let mut paused = pin!(self.paused.notified());
+            paused.as_mut().enable();
+            let pause = self.timing().pause.clone().filter(|pause| pause.until >= deadline);
+            if let Some(Pause { until, mut error }) = pause {
+                // A caller that joined during the pause is told how much of it is left.
+                let left = until.saturating_duration_since(Instant::now());
+                error.retry_after = error.retry_after.map(|asked| asked.min(left));
+                return error;
+            }
+            paused.await;
+        }
+    }
+
+    /// Counts one more waiter; `false` if all have left.
     fn join(&self, deadline: Instant) -> bool {
-        let more = |waiting: u32| (waiting > 0).then(|| waiting + 1);
-        if self.waiting.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_err() {
+        let one_more = |waiters: u32| (waiters > 0).then(|| waiters + 1);
+        if self.waiters.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_err() {
             return false;
         }
-        let mut latest = self.deadline.lock().unwrap_or_else(PoisonError::into_inner);
-        *latest = deadline.max(*latest);
+        let mut timing = self.timing();
+        timing.latest_deadline = deadline.max(timing.latest_deadline);
         true
+    }
+
+    fn timing(&self) -> MutexGuard<'_, Timing> {
+        self.timing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// The fetches that may be joined. One that was superseded, because its connection was invalidated or somebody asked for a
-/// fresh one, goes on for those who wait for it, but nobody joins it and its result is not kept.
+/// The fetches that calls may join. A superseded fetch, whose connection was invalidated or fetched with `fresh` meanwhile,
+/// goes on for its waiters, but nobody joins it and its token is not cached.
 #[derive(Debug, Default)]
 pub struct InFlight {
-    joinable: HashMap<Key, Joinable>,
+    joinable: HashMap<ConnectionKey, Joinable>,
     last: FetchNumber,
 }
 
@@ -136,7 +187,7 @@ struct Joinable {
     number: FetchNumber,
     version: Version,
     result: WeakShared<BoxFuture<'static, FetchResult>>,
-    progress: Arc<Progress>,
+    state: Arc<SharedFetchState>,
 }
 
 impl InFlight {
@@ -145,48 +196,50 @@ impl InFlight {
         self.last
     }
 
-    /// A share in the fetch under way, which then lasts for this caller's deadline too. One that is older than what others
-    /// have invalidated is superseded.
-    pub fn join(&mut self, key: &Key, deadline: Instant, validity: &Validity) -> Option<Waiter> {
+    /// The number of the next fetch.
+    pub fn next_number(&mut self) -> FetchNumber {
+        self.last += 1;
+        self.last
+    }
+
+    /// A share in the fetch in flight, which then lasts for this caller's deadline too. A fetch that is older than what other
+    /// processes have invalidated is superseded.
+    pub fn join(&mut self, key: &ConnectionKey, deadline: Instant, validity: &Validity) -> Option<Waiter> {
         let joinable = self.joinable.get(key)?;
         if !validity.is_current(joinable.version) {
             self.joinable.remove(key);
             return None;
         }
-        // First the seat: a fetch that all have left is not touched, since to let go of its future is to drop it, here, under
-        // the lock that its destructor takes.
-        if !joinable.progress.join(deadline) {
+        // Counted before its future is upgraded: whoever upgrades a future that all have left has to drop it.
+        if !joinable.state.join(deadline) {
             return None;
         }
-        let seat = Seat::new(Arc::clone(&joinable.progress));
-        joinable.result.upgrade().map(|result| Waiter { result, seat })
+        let guard = WaiterGuard::new(Arc::clone(&joinable.state));
+        joinable.result.upgrade().map(|result| Waiter { result, guard })
     }
 
-    /// Whether a fetch may be joined.
-    pub fn is_under_way(&self, key: &Key) -> bool {
+    /// Whether there is a fetch to join.
+    pub fn is_in_flight(&self, key: &ConnectionKey) -> bool {
         self.joinable.contains_key(key)
     }
 
-    /// Starts a fetch, in place of one that was under way; `work` gets its number.
+    /// Lets calls join a fetch, in place of the one before it. Its first waiter is its caller.
     pub fn start(
         &mut self,
-        key: Key,
+        key: ConnectionKey,
+        number: FetchNumber,
         version: Version,
-        progress: Arc<Progress>,
-        work: impl FnOnce(FetchNumber) -> BoxFuture<'static, FetchResult>,
-    ) -> Waiter {
-        self.last += 1;
-        let number = self.last;
-        let result = work(number).shared();
-        if let Some(weak) = result.downgrade() {
-            let progress = Arc::clone(&progress);
-            self.joinable.insert(key, Joinable { number, version, result: weak, progress });
+        result: &SharedFetch,
+        state: &Arc<SharedFetchState>,
+    ) -> WaiterGuard {
+        if let Some(result) = result.downgrade() {
+            self.joinable.insert(key, Joinable { number, version, result, state: Arc::clone(state) });
         }
-        Waiter { result, seat: Seat::new(progress) }
+        WaiterGuard::new(Arc::clone(state))
     }
 
     /// Nobody joins the fetch any more. `false` if it was superseded before.
-    pub fn end(&mut self, key: &Key, number: FetchNumber) -> bool {
+    pub fn end(&mut self, key: &ConnectionKey, number: FetchNumber) -> bool {
         let is_current = self.joinable.get(key).is_some_and(|joinable| joinable.number == number);
         if is_current {
             self.joinable.remove(key);
@@ -194,8 +247,8 @@ impl InFlight {
         is_current
     }
 
-    /// Supersedes the fetch under way.
-    pub fn supersede(&mut self, key: &Key) {
+    /// Supersedes the fetch in flight.
+    pub fn supersede(&mut self, key: &ConnectionKey) {
         self.joinable.remove(key);
     }
 }

@@ -78,14 +78,14 @@ impl<'a> Segment<'a> {
 
 /// One owner's connection to one connector. Many are kept, so that both names share one text.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Key {
+pub struct ConnectionKey {
     text: Arc<str>,
     id_bytes: u16,
     /// Which kind of owner.
     pub kind: OwnerKind,
 }
 
-impl Key {
+impl ConnectionKey {
     /// Accepts what can go on the wire.
     pub fn new(kind: OwnerKind, id: &str, slug: &str) -> Result<Self, Error> {
         let (id, slug) = (Segment::new(id, kind.id_name())?.text(), Segment::new(slug, "slug")?.text());

@@ -10,7 +10,6 @@ use zeroize::Zeroizing;
 use crate::core::clock::Now;
 use crate::core::connection::{Connection, EpochMillis, State};
 use crate::core::json::Object;
-use crate::core::mutation::{self, Mutation};
 
 /// A token is not kept to its very end, since whoever got it still has to use it: this much stays free, or a fifth
 /// of what is left where that is less.
@@ -22,7 +21,7 @@ pub const REFRESH_FROM: f64 = 0.75;
 /// left, or no token.
 pub fn lifetime(connection: &Connection, ttl: Duration, now: Now) -> Option<Duration> {
     let State::Active { access_token, expires_at } = &connection.state else {
-        return mutation::is(Mutation::UnavailableIsKept).then_some(ttl);
+        return None;
     };
     let end = [*expires_at, jwt_expiry(access_token.expose())].into_iter().flatten().reduce(f64::min);
     let Some(end) = end else { return Some(ttl) };

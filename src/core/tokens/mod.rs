@@ -1,9 +1,10 @@
-//! What is known of tokens at one moment: which are kept, which are being fetched, which were rejected. All of it changes
-//! together, so that an invalidation beats whatever is under way. Fetches nothing and reads no clock.
+//! What is known of tokens at one moment: which are cached, which are being fetched, which were rejected. All of it changes
+//! together, so that an invalidation beats whatever is in flight. Bookkeeping alone: the client fetches, notifies and drops
+//! futures, outside the lock around this.
 
 pub mod cache;
+mod entry;
 pub mod in_flight;
-mod kept;
 pub mod key;
 pub mod lifetime;
 mod replacement;
@@ -12,21 +13,19 @@ pub mod validity;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use self::cache::{Cache, Hit};
-use self::in_flight::{FetchResult, InFlight, Progress, Waiter};
-use self::kept::Kept;
-use self::key::Key;
+use self::entry::CacheEntry;
+use self::in_flight::{InFlight, SharedFetch, SharedFetchState, Waiter, WaiterGuard};
+use self::key::ConnectionKey;
 use self::lifetime::lifetime;
 pub use self::replacement::FetchNumber;
-use self::replacement::{MEMORY, Replacements};
+use self::replacement::{REJECTION_RETENTION, Replacements};
 use self::validity::{Validity, Version};
 use crate::core::clock::Now;
 use crate::core::connection::Connection;
 use crate::core::error::Error;
-use crate::core::mutation::{self, Mutation};
 
 /// The state.
 #[derive(Debug)]
@@ -35,164 +34,222 @@ pub struct Tokens {
     cache: Option<Cache>,
     replacements: Replacements,
     validity: Arc<Validity>,
+    is_swept: bool,
 }
 
-/// What is known of a connection that may be handed out.
+/// What a call asks for.
 #[derive(Clone, Copy, Debug)]
-pub struct Life {
-    /// For how long others have kept it already.
+pub struct Query<'a> {
+    /// Whether to skip the cache and join no fetch.
+    pub fresh: bool,
+    /// A token that a service rejected.
+    pub rejected: Option<&'a str>,
+}
+
+/// How a call is answered.
+#[derive(Debug)]
+pub enum Lookup {
+    /// From the cache. With a number, the client refreshes the entry.
+    Hit(Hit, Option<FetchNumber>),
+    /// By what a fetch brought in place of the rejected token.
+    Replaced(Connection),
+    /// By the fetch in flight.
+    Joined(Waiter),
+    /// By a fetch of this number, which the client starts.
+    Miss(FetchNumber),
+}
+
+/// What a fetch has brought.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin {
+    pub number: FetchNumber,
+    /// How long others have cached it already.
     pub age: Duration,
-    /// For how long it may be kept at the most.
+    /// How long it may be cached at most.
     pub most: Duration,
-    /// What was invalidated when its fetch began.
+    /// What was invalidated when the fetch began.
     pub version: Version,
 }
 
 impl Tokens {
     /// Nothing is known.
     pub fn new(cache: Option<Cache>, validity: Arc<Validity>) -> Self {
-        Self { in_flight: InFlight::default(), cache, replacements: Replacements::new(), validity }
+        Self {
+            in_flight: InFlight::default(),
+            cache,
+            replacements: Replacements::new(),
+            validity,
+            is_swept: false,
+        }
     }
 
-    /// Whether connections are kept at all.
-    pub fn is_caching(&self) -> bool {
-        self.cache.is_some()
+    /// Answers a call with what is known, or tells how it is to be answered.
+    pub fn look_up(&mut self, key: &ConnectionKey, query: Query<'_>, deadline: Instant, now: Now) -> Lookup {
+        let replaced = query.rejected.and_then(|rejected| self.replacement(key, rejected, now));
+        if let Some(connection) = replaced {
+            return Lookup::Replaced(connection);
+        }
+        if query.fresh {
+            return Lookup::Miss(self.in_flight.next_number());
+        }
+        let hit = self.cache.as_mut().and_then(|cache| cache.get(key, now, &self.validity));
+        if let Some(hit) = hit {
+            let refreshes = hit.refresh_due && !self.in_flight.is_in_flight(key);
+            let refresh = refreshes.then(|| self.begin_refresh(key, now));
+            return Lookup::Hit(hit, refresh);
+        }
+        match self.join(key, deadline) {
+            Some(waiter) => Lookup::Joined(waiter),
+            None => Lookup::Miss(self.in_flight.next_number()),
+        }
     }
 
-    /// The connection that is kept.
-    pub fn kept(&mut self, key: &Key, now: Now) -> Option<Hit> {
-        self.cache.as_mut()?.get(key, now, &self.validity)
+    fn replacement(&self, key: &ConnectionKey, rejected: &str, now: Now) -> Option<Connection> {
+        let entry = self.replacements.replacement(key, rejected, now)?;
+        entry.left(now, &self.validity).map(|_| entry.connection())
     }
 
-    /// What came in the place of a token that was rejected a moment ago.
-    pub fn replacement(&self, key: &Key, rejected: &str, now: Now) -> Option<Connection> {
-        let is_good = |kept: &Kept| kept.left(now, &self.validity).is_some();
-        self.replacements.replacement(key, rejected, is_good).map(Kept::connection)
+    fn begin_refresh(&mut self, key: &ConnectionKey, now: Now) -> FetchNumber {
+        if let Some(cache) = &mut self.cache {
+            cache.note_refresh(key, now);
+        }
+        self.in_flight.next_number()
     }
 
-    /// Whether a fetch is under way that may be joined.
-    pub fn is_under_way(&self, key: &Key) -> bool {
-        self.in_flight.is_under_way(key)
-    }
-
-    /// A share in the fetch under way.
-    pub fn join(&mut self, key: &Key, deadline: Instant) -> Option<Waiter> {
+    /// A share in the fetch in flight.
+    pub fn join(&mut self, key: &ConnectionKey, deadline: Instant) -> Option<Waiter> {
         self.in_flight.join(key, deadline, &self.validity)
     }
 
-    /// Starts a fetch, in place of one that was under way.
+    /// Whether there is a fetch to join.
+    #[cfg(test)]
+    pub fn is_in_flight(&self, key: &ConnectionKey) -> bool {
+        self.in_flight.is_in_flight(key)
+    }
+
+    /// Lets calls join a fetch, in place of the one before it.
     pub fn start(
         &mut self,
-        key: &Key,
+        key: &ConnectionKey,
+        number: FetchNumber,
         version: Version,
-        progress: Arc<Progress>,
+        result: &SharedFetch,
+        state: &Arc<SharedFetchState>,
         now: Now,
-        work: impl FnOnce(FetchNumber) -> BoxFuture<'static, FetchResult>,
-    ) -> Waiter {
+    ) -> WaiterGuard {
         self.replacements.begin(key, now);
-        self.in_flight.start(key.clone(), version, progress, work)
+        self.in_flight.start(key.clone(), number, version, result, state)
     }
 
-    /// Notes that a kept connection is being fetched anew, so that the next attempt waits its turn.
-    pub fn refreshing(&mut self, key: &Key, now: Now) {
-        if let Some(cache) = &mut self.cache {
-            cache.refreshing(key, now);
+    /// A fetch has brought a connection, which is cached unless the fetch was superseded. A connection without a token drops
+    /// what is cached, whoever asked for it.
+    pub fn fetched(&mut self, key: &ConnectionKey, connection: &Connection, origin: Origin, now: Now) {
+        let Origin { number, age, most, version } = origin;
+        let is_current = self.in_flight.end(key, number);
+        if let Some(life) = lifetime(connection, most.min(REJECTION_RETENTION), now) {
+            let entry = || CacheEntry::new(connection, life, version, now);
+            self.replacements.replace(key, number, now, entry);
+        }
+        self.end_rejections(key, now);
+        let Some(token) = connection.token() else { return self.discard(key) };
+        let Some(cache) = self.cache.as_mut().filter(|_| is_current) else { return };
+        // The platform may soon have a better one than that which a service has just rejected.
+        let is_rejected = self.replacements.is_rejected(key, token, now);
+        let life = lifetime(connection, most.min(cache.ttl()), now).filter(|_| !is_rejected);
+        let Some(life) = life else { return self.discard(key) };
+        let entry = CacheEntry::new(connection, life, version, now);
+        let replaces_another = cache.token(key).is_some_and(|cached| cached != token);
+        if cache.put(key.clone(), entry, life, age, now) || replaces_another {
+            self.validity.count_discard();
         }
     }
 
-    /// A fetch has ended, with what it brought or without. What it brought is kept unless the fetch was superseded.
-    pub fn end(
-        &mut self,
-        key: &Key,
-        number: FetchNumber,
-        result: Option<Result<(&Arc<Connection>, Life), &Error>>,
-        now: Now,
-    ) {
+    /// A fetch has failed.
+    pub fn failed(&mut self, key: &ConnectionKey, number: FetchNumber, error: &Error, now: Now) {
         let is_current = self.in_flight.end(key, number);
-        if !self.in_flight.is_under_way(key) {
+        self.end_rejections(key, now);
+        if is_current && error.is_refusal() {
+            self.discard(key);
+        }
+    }
+
+    /// A fetch has ended without a result: it was cancelled, or panicked.
+    pub fn dropped(&mut self, key: &ConnectionKey, number: FetchNumber, now: Now) {
+        self.in_flight.end(key, number);
+        self.end_rejections(key, now);
+    }
+
+    fn end_rejections(&mut self, key: &ConnectionKey, now: Now) {
+        if !self.in_flight.is_in_flight(key) {
             self.replacements.end(key, now);
         }
-        match result {
-            Some(Ok((connection, life))) => self.keep(key, number, connection, life, is_current, now),
-            Some(Err(error)) if is_current && error.is_refusal() => self.refuse(key),
-            _ => {}
+    }
+
+    /// Drops what is cached and supersedes the fetch in flight.
+    pub fn invalidate(&mut self, key: &ConnectionKey, now: Now) {
+        self.replacements.invalidate(key, self.in_flight.last(), now);
+        self.in_flight.supersede(key);
+        self.discard(key);
+    }
+
+    /// Whether a service is known to have rejected this token.
+    pub fn is_rejected(&self, key: &ConnectionKey, token: &str, now: Now) -> bool {
+        self.replacements.is_rejected(key, token, now)
+    }
+
+    /// Drops a token that a service rejected, and supersedes the fetch that might bring it again. A newer token stays, but once
+    /// it has expired, nobody joins a fetch that is older than the rejection. Does nothing if the rejection is known.
+    pub fn reject(&mut self, key: &ConnectionKey, token: &str, now: Now) {
+        if self.is_rejected(key, token, now) {
+            return;
+        }
+        self.replacements.reject(key, token, self.in_flight.last(), now);
+        self.in_flight.supersede(key);
+        let cached = self.cache.as_ref().and_then(|cache| cache.token(key));
+        if cached.is_some_and(|cached| cached == token) {
+            self.discard(key);
         }
     }
 
-    fn keep(
-        &mut self,
-        key: &Key,
-        number: FetchNumber,
-        connection: &Arc<Connection>,
-        Life { age, most, version }: Life,
-        is_current: bool,
-        now: Now,
-    ) {
-        let is_rejected = connection.token().is_some_and(|token| self.replacements.is_rejected(key, token));
-        if let Some(life) = lifetime(connection, most.min(MEMORY), now) {
-            self.replacements.replace(key, number, || Kept::new(connection, life, version, now));
-        }
-        let is_current = is_current || mutation::is(Mutation::SupersededIsKept);
-        let Some(cache) = self.cache.as_mut().filter(|_| is_current) else { return };
-        match lifetime(connection, most.min(cache.ttl()), now) {
-            // A service has said that it is of no use.
-            Some(life) if !is_rejected => {
-                let replaced = cache.token(key).is_some_and(|kept| connection.token() != Some(kept));
-                let evicted =
-                    cache.put(key.clone(), Kept::new(connection, life, version, now), life, age, now);
-                if replaced || evicted {
-                    self.validity.discard();
-                }
-            }
-            _ => self.refuse(key),
-        }
-    }
-
-    /// There is nothing to be kept.
-    fn refuse(&mut self, key: &Key) {
-        if !mutation::is(Mutation::RefusalEvictsNothing) {
-            self.evict(key);
-        }
-    }
-
-    /// Drops what is kept and supersedes what is under way.
-    pub fn invalidate(&mut self, key: &Key) {
-        let last = self.in_flight.last();
-        self.replacements.invalidate(key, last);
-        if !mutation::is(Mutation::NothingSuperseded) {
-            self.in_flight.supersede(key);
-        }
-        self.evict(key);
-    }
-
-    /// Drops a token that a service rejected, and supersedes what might bring it again: a newer token stays, but whoever begins
-    /// once it is over joins nothing that is older than the rejection. Nothing happens if that was known. `false` then.
-    pub fn reject(&mut self, key: &Key, token: &str, now: Now) -> bool {
-        let last = self.in_flight.last();
-        let is_news =
-            self.replacements.reject(key, token, last, now) || mutation::is(Mutation::EveryReportIsNews);
-        let kept = self.cache.as_ref().and_then(|cache| cache.token(key));
-        let has_newer = kept.is_some_and(|kept| kept != token);
-        if is_news && !(has_newer && mutation::is(Mutation::RejectedIsJoined)) {
-            self.in_flight.supersede(key);
-        }
-        if is_news && !has_newer {
-            self.evict(key);
-        }
-        is_news
-    }
-
-    /// Forgets what is kept; what is under way goes on.
-    pub fn close(&mut self) {
-        if self.cache.take().is_some_and(|cache| !cache.is_empty()) {
-            self.validity.discard();
+    /// Forgets what is known; what is in flight goes on. Returns the cache, since dropping it takes time.
+    pub fn close(&mut self) -> Option<Cache> {
+        let cache = self.cache.take();
+        if cache.as_ref().is_some_and(|cache| !cache.is_empty()) {
+            self.validity.count_discard();
         }
         self.replacements = Replacements::new();
+        cache
     }
 
-    fn evict(&mut self, key: &Key) {
-        if self.cache.as_mut().is_some_and(|cache| cache.evict(key)) {
-            self.validity.discard();
+    /// Drops what has expired, so that no secret stays in memory for longer than it is of use. Returns the time until there is
+    /// more to drop; `None` if nothing is left, and somebody else may begin to sweep.
+    pub fn sweep(&mut self, now: Now) -> Option<Duration> {
+        let cache = self.cache.as_mut().and_then(|cache| cache.sweep(now));
+        let next = cache.into_iter().chain(self.replacements.sweep(now)).min();
+        self.is_swept = next.is_some();
+        next
+    }
+
+    /// Whether nothing is cached or remembered.
+    pub fn is_empty(&self) -> bool {
+        self.replacements.is_empty() && self.cache.as_ref().is_none_or(Cache::is_empty)
+    }
+
+    /// Whether the client has to begin to sweep: there is something to sweep, and nobody does.
+    pub fn begin_sweeping(&mut self) -> bool {
+        let begins = !self.is_empty() && !self.is_swept;
+        self.is_swept |= begins;
+        begins
+    }
+
+    /// Whoever swept has stopped.
+    pub fn stop_sweeping(&mut self) {
+        self.is_swept = false;
+    }
+
+    fn discard(&mut self, key: &ConnectionKey) {
+        if self.cache.as_mut().is_some_and(|cache| cache.discard(key)) {
+            self.validity.count_discard();
         }
     }
 }

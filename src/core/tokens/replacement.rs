@@ -1,7 +1,6 @@
-//! Which tokens services rejected, and what came in their place: one fetch for all who were refused with the same one.
+//! Which tokens services rejected, and what came in their place: one fetch for all callers that hold the same rejected token.
 //!
-//! Fetches are told apart by their numbers, which only grow: what a fetch brings that began before a rejection is no
-//! replacement.
+//! Fetch numbers only grow, which tells whether a fetch began before a rejection: such a fetch replaces nothing.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -9,142 +8,201 @@ use std::time::Duration;
 use lru::LruCache;
 
 use crate::core::clock::Now;
-use crate::core::mutation::{self, Mutation};
 use crate::core::secret::Secret;
-use crate::core::tokens::kept::Kept;
-use crate::core::tokens::key::Key;
+use crate::core::tokens::entry::CacheEntry;
+use crate::core::tokens::key::ConnectionKey;
 
-/// The refusals of one burst of calls come in over seconds, and those who come late shall not ask again.
-pub const MEMORY: Duration = Duration::from_secs(5);
+/// How long a rejection is remembered after the fetch that followed it: the reports of one burst of calls come in over
+/// seconds, and the late ones shall not cause another request.
+pub const REJECTION_RETENTION: Duration = Duration::from_secs(5);
 /// Connections of which rejected tokens are remembered.
-const MAX_KEYS: NonZeroUsize = NonZeroUsize::new(1_000).expect("not zero");
+const MAX_CONNECTIONS: NonZeroUsize = NonZeroUsize::new(1_000).expect("not zero");
 /// Tokens of one connection that are remembered: a group's calls may hold those of several members.
 const MAX_TOKENS: usize = 16;
 
-/// The number of a fetch of a client: each has a greater one than those that began before it.
+/// Numbers the fetches of a client in the order in which they begin.
 pub type FetchNumber = u64;
 
-/// What is remembered.
+/// The rejected tokens of the connections that had some of late.
 #[derive(Debug)]
-pub struct Replacements(LruCache<Key, Rejected>);
-
-/// The rejected tokens of one connection, the latest last.
-#[derive(Debug, Default)]
-struct Rejected {
-    tokens: Vec<Rejection>,
-    /// When all of it is forgotten, by the clock that runs on during suspension; `None` while a fetch is under way.
-    until: Option<Duration>,
-}
+pub struct Replacements(LruCache<ConnectionKey, Vec<Rejection>>);
 
 #[derive(Debug)]
 struct Rejection {
     token: Secret,
-    /// The last fetch that had begun by then.
+    /// The last fetch that had begun when the token was rejected.
     after: FetchNumber,
-    replacement: Option<Kept>,
+    replacement: Option<CacheEntry>,
+    retention: Retention,
+}
+
+/// When a rejection is forgotten, by the clock that runs on during suspension.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Retention {
+    /// At that moment, unless a fetch begins before.
+    Until(Duration),
+    /// Not before the fetch in flight ends.
+    Fetching,
+    /// At that moment, whoever fetches meanwhile: a fetch has followed the rejection.
+    Settled(Duration),
+}
+
+impl Retention {
+    fn until(now: Now) -> Self {
+        Self::Until(now.boot + REJECTION_RETENTION)
+    }
+
+    /// Time until the rejection is forgotten; `None` while a fetch is in flight.
+    fn left(self, now: Now) -> Option<Duration> {
+        match self {
+            Self::Until(at) | Self::Settled(at) => Some(at.saturating_sub(now.boot)),
+            Self::Fetching => None,
+        }
+    }
+
+    fn is_over(self, now: Now) -> bool {
+        self.left(now) == Some(Duration::ZERO)
+    }
 }
 
 impl Replacements {
-    /// Nothing is known to be rejected.
+    /// No token is known to be rejected.
     pub fn new() -> Self {
-        Self(LruCache::new(MAX_KEYS))
+        Self(LruCache::new(MAX_CONNECTIONS))
     }
 
-    /// Notes that a service rejected a token. `false` if that was known. It is in nobody's place any more.
-    pub fn reject(&mut self, key: &Key, token: &str, last: FetchNumber, now: Now) -> bool {
-        self.forget(now);
-        let rejected = self.0.get_or_insert_mut(key.clone(), Rejected::default);
-        if rejected.is_over(now) {
-            rejected.tokens.clear();
+    /// Notes that a service rejected a token, which from now on replaces no other. Does nothing if that is known.
+    pub fn reject(&mut self, key: &ConnectionKey, token: &str, last: FetchNumber, now: Now) {
+        let rejections = self.0.get_or_insert_mut(key.clone(), Vec::new);
+        rejections.retain(|rejection| !rejection.retention.is_over(now));
+        if find(rejections, token).is_some() {
+            return;
         }
-        if rejected.find(token).is_some() {
-            return false;
-        }
-        for rejection in &mut rejected.tokens {
-            if rejection.replacement.as_ref().map(Kept::token) == Some(token)
-                && !mutation::is(Mutation::RejectedReplacement)
-            {
-                (rejection.after, rejection.replacement) = (last, None);
+        for rejection in rejections.iter_mut() {
+            if rejection.replacement.as_ref().map(CacheEntry::token) == Some(token) {
+                rejection.begin_anew(last, now);
             }
         }
-        if rejected.tokens.len() == MAX_TOKENS {
-            rejected.tokens.remove(0);
+        if rejections.len() == MAX_TOKENS {
+            rejections.remove(0);
         }
         let token = Secret::new(token.to_owned());
-        rejected.tokens.push(Rejection { token, after: last, replacement: None });
-        rejected.until = Some(now.boot + MEMORY);
-        true
+        rejections.push(Rejection {
+            token,
+            after: last,
+            replacement: None,
+            retention: Retention::until(now),
+        });
     }
 
-    /// What came in the place of a rejected token: perhaps the same once more, if the platform has no other. `None` while it is
-    /// being replaced, or is yet to be.
-    pub fn replacement(&self, key: &Key, token: &str, is_good: impl Fn(&Kept) -> bool) -> Option<&Kept> {
-        self.0.peek(key)?.find(token)?.replacement.as_ref().filter(|kept| is_good(kept))
+    /// What came in place of a rejected token: the same token once more if the platform has no other. `None` until then.
+    pub fn replacement(&self, key: &ConnectionKey, token: &str, now: Now) -> Option<&CacheEntry> {
+        self.find(key, token, now)?.replacement.as_ref()
     }
 
     /// Whether a service is known to have rejected this token.
-    pub fn is_rejected(&self, key: &Key, token: &str) -> bool {
-        self.0.peek(key).is_some_and(|rejected| rejected.find(token).is_some())
+    pub fn is_rejected(&self, key: &ConnectionKey, token: &str, now: Now) -> bool {
+        self.find(key, token, now).is_some()
     }
 
-    /// A fetch has begun: what is known lasts until it ends.
-    pub fn begin(&mut self, key: &Key, now: Now) {
-        if let Some(rejected) = self.0.peek_mut(key)
-            && !rejected.is_over(now)
-        {
-            rejected.until = None;
-        }
-    }
-
-    /// A fetch has brought a token. One that was rejected after the fetch began is in nobody's place.
-    pub fn replace(&mut self, key: &Key, fetch: FetchNumber, keep: impl FnOnce() -> Kept) {
-        let Some(rejected) = self.0.peek_mut(key) else { return };
-        let kept = keep();
-        let token = kept.token();
-        if rejected.find(token).is_some_and(|rejection| rejection.after >= fetch)
-            && !mutation::is(Mutation::RejectedMeanwhile)
-        {
-            return;
-        }
-        for rejection in rejected.tokens.iter_mut().filter(|rejection| rejection.after < fetch) {
-            // Where two members of a group take turns, the other one's token is still the better answer.
-            if rejection.replacement.is_none() || rejection.token.expose() != token {
-                rejection.replacement = Some(kept.clone());
+    /// A fetch begins: nothing that is known is forgotten before it ends.
+    pub fn begin(&mut self, key: &ConnectionKey, now: Now) {
+        for rejection in self.of(key) {
+            if let Retention::Until(_) = rejection.retention
+                && !rejection.retention.is_over(now)
+            {
+                rejection.retention = Retention::Fetching;
             }
         }
     }
 
-    /// The last fetch of a connection has ended.
-    pub fn end(&mut self, key: &Key, now: Now) {
-        if let Some(rejected) = self.0.peek_mut(key) {
-            rejected.until.get_or_insert(now.boot + MEMORY);
+    /// A fetch has brought a token, which replaces those that were rejected before it began. A token that was itself rejected
+    /// after the fetch began replaces none.
+    pub fn replace(
+        &mut self,
+        key: &ConnectionKey,
+        fetch: FetchNumber,
+        now: Now,
+        entry: impl FnOnce() -> CacheEntry,
+    ) {
+        let Some(rejections) = self.0.peek_mut(key) else { return };
+        let entry = entry();
+        let token = entry.token();
+        if find(rejections, token).is_some_and(|rejection| rejection.after >= fetch) {
+            return;
+        }
+        for rejection in rejections.iter_mut().filter(|rejection| rejection.after < fetch) {
+            if !matches!(rejection.retention, Retention::Settled(_)) {
+                rejection.retention = Retention::Settled(now.boot + REJECTION_RETENTION);
+            }
+            // Where two members of a group take turns, the other one's token is still the better answer.
+            if rejection.replacement.is_none() || rejection.token.expose() != token {
+                rejection.replacement = Some(entry.clone());
+            }
         }
     }
 
-    /// The connection was invalidated: what was fetched before is in nobody's place any more.
-    pub fn invalidate(&mut self, key: &Key, last: FetchNumber) {
-        let Some(rejected) = self.0.peek_mut(key) else { return };
-        for rejection in &mut rejected.tokens {
-            (rejection.after, rejection.replacement) = (last, None);
+    /// The last fetch of a connection has ended, without a token for those who still wait for one.
+    pub fn end(&mut self, key: &ConnectionKey, now: Now) {
+        for rejection in self.of(key) {
+            if rejection.retention == Retention::Fetching {
+                rejection.retention = Retention::until(now);
+            }
         }
     }
 
-    /// Forgets what is over, the least recently used first.
-    fn forget(&mut self, now: Now) {
-        while self.0.peek_lru().is_some_and(|(_, rejected)| rejected.is_over(now)) {
-            self.0.pop_lru();
+    /// The connection was invalidated: a token that was fetched before replaces none.
+    pub fn invalidate(&mut self, key: &ConnectionKey, last: FetchNumber, now: Now) {
+        for rejection in self.of(key) {
+            rejection.begin_anew(last, now);
+        }
+    }
+
+    /// Whether nothing is remembered.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Forgets what is over. Returns the time until there is more to forget, if something is left.
+    pub fn sweep(&mut self, now: Now) -> Option<Duration> {
+        let mut next = None::<Duration>;
+        let mut empty = Vec::new();
+        for (key, rejections) in self.0.iter_mut() {
+            rejections.retain(|rejection| !rejection.retention.is_over(now));
+            let left =
+                rejections.iter().map(|it| it.retention.left(now).unwrap_or(REJECTION_RETENTION)).min();
+            next = next.into_iter().chain(left).min();
+            if left.is_none() {
+                empty.push(key.clone());
+            }
+        }
+        for key in empty {
+            self.0.pop(&key);
+        }
+        next
+    }
+
+    fn find(&self, key: &ConnectionKey, token: &str, now: Now) -> Option<&Rejection> {
+        find(self.0.peek(key)?, token).filter(|rejection| !rejection.retention.is_over(now))
+    }
+
+    fn of(&mut self, key: &ConnectionKey) -> impl Iterator<Item = &mut Rejection> {
+        self.0.peek_mut(key).into_iter().flatten()
+    }
+}
+
+impl Rejection {
+    /// What was fetched until now does not replace the token.
+    fn begin_anew(&mut self, last: FetchNumber, now: Now) {
+        (self.after, self.replacement) = (last, None);
+        if self.retention != Retention::Fetching {
+            self.retention = Retention::until(now);
         }
     }
 }
 
-impl Rejected {
-    fn is_over(&self, now: Now) -> bool {
-        self.until.is_some_and(|until| until <= now.boot)
-    }
-
-    fn find(&self, token: &str) -> Option<&Rejection> {
-        self.tokens.iter().find(|rejection| rejection.token.expose() == token)
-    }
+fn find<'a>(rejections: &'a [Rejection], token: &str) -> Option<&'a Rejection> {
+    rejections.iter().find(|rejection| rejection.token.expose() == token)
 }
 
 #[cfg(test)]
@@ -156,62 +214,86 @@ mod tests {
 
     const NOW: Now = Now { wall: 1.7e12, boot: Duration::from_secs(1_000) };
 
-    fn kept(token: &str) -> Kept {
+    fn entry(token: &str) -> CacheEntry {
         let state = State::Active { access_token: Secret::new(token.to_owned()), expires_at: None };
         let connection = Connection { state, details: PackedDetails::default() };
-        Kept::new(&connection, MEMORY, Version::default(), NOW)
+        CacheEntry::new(&connection, REJECTION_RETENTION, Version::default(), NOW)
     }
 
     fn replacement(replacements: &Replacements, token: &str) -> Option<String> {
-        let kept = replacements.replacement(&key(0), token, |_| true)?;
-        Some(kept.token().to_owned())
+        let entry = replacements.replacement(&key(0), token, NOW)?;
+        Some(entry.token().to_owned())
     }
 
     /// The two tokens of a group, by turns.
     #[test]
-    fn a_token_that_was_rejected_since_is_in_nobody_s_place() {
+    fn a_token_that_was_rejected_since_replaces_no_other() {
         let mut replacements = Replacements::new();
         replacements.reject(&key(0), "a", 1, NOW);
-        replacements.replace(&key(0), 2, || kept("b"));
+        replacements.replace(&key(0), 2, NOW, || entry("b"));
         assert_eq!(replacement(&replacements, "a").as_deref(), Some("b"));
         replacements.reject(&key(0), "b", 3, NOW);
         assert_eq!(replacement(&replacements, "a"), None, "it was rejected after it came");
-        replacements.replace(&key(0), 3, || kept("b"));
+        replacements.replace(&key(0), 3, NOW, || entry("b"));
         assert_eq!(replacement(&replacements, "a"), None, "it was rejected while it was under way");
-        replacements.replace(&key(0), 4, || kept("a"));
+        replacements.replace(&key(0), 4, NOW, || entry("a"));
         assert_eq!(replacement(&replacements, "a").as_deref(), Some("a"), "the platform has no better one");
         assert_eq!(replacement(&replacements, "b").as_deref(), Some("a"));
-        replacements.replace(&key(0), 5, || kept("b"));
+        replacements.replace(&key(0), 5, NOW, || entry("b"));
         assert_eq!(replacement(&replacements, "a").as_deref(), Some("b"));
     }
 
-    fn key(number: usize) -> Key {
-        Key::new(OwnerKind::User, &number.to_string(), "slack").unwrap()
+    fn key(number: usize) -> ConnectionKey {
+        ConnectionKey::new(OwnerKind::User, &number.to_string(), "slack").unwrap()
     }
 
     #[test]
     fn a_thousand_connections_are_remembered_and_the_latest_tokens_of_each() {
         let mut replacements = Replacements::new();
-        for number in 0..=MAX_KEYS.get() {
-            assert!(replacements.reject(&key(number), "a", 1, NOW));
+        for number in 0..=MAX_CONNECTIONS.get() {
+            replacements.reject(&key(number), "a", 1, NOW);
         }
-        assert!(!replacements.is_rejected(&key(0), "a") && replacements.is_rejected(&key(1), "a"));
+        let is_rejected =
+            |replacements: &Replacements, number, token| replacements.is_rejected(&key(number), token, NOW);
+        assert!(!is_rejected(&replacements, 0, "a") && is_rejected(&replacements, 1, "a"));
         for number in 0..=MAX_TOKENS {
             replacements.reject(&key(0), &number.to_string(), 1, NOW);
         }
-        assert!(!replacements.is_rejected(&key(0), "0") && replacements.is_rejected(&key(0), "1"));
+        assert!(!is_rejected(&replacements, 0, "0") && is_rejected(&replacements, 0, "1"));
+    }
+
+    fn after(seconds: u64) -> Now {
+        Now { boot: NOW.boot + Duration::from_secs(seconds), ..NOW }
     }
 
     #[test]
-    fn what_is_over_is_news_again_unless_a_fetch_is_under_way() {
-        let later = Now { boot: NOW.boot + MEMORY, ..NOW };
-        for is_under_way in [false, true] {
-            let mut replacements = Replacements::new();
-            assert!(replacements.reject(&key(0), "a", 1, NOW) && !replacements.reject(&key(0), "a", 1, NOW));
-            if is_under_way {
-                replacements.begin(&key(0), NOW);
-            }
-            assert_eq!(replacements.reject(&key(0), "a", 1, later), !is_under_way);
+    fn a_rejection_is_forgotten_five_seconds_after_the_fetch_that_followed_it_whoever_fetches_meanwhile() {
+        let mut replacements = Replacements::new();
+        replacements.reject(&key(0), "a", 1, NOW);
+        replacements.begin(&key(0), after(4));
+        assert!(replacements.is_rejected(&key(0), "a", after(100)), "a fetch is in flight");
+        replacements.end(&key(0), after(100));
+        replacements.begin(&key(0), after(104));
+        replacements.replace(&key(0), 3, after(104), || entry("a"));
+        replacements.end(&key(0), after(104));
+        for seconds in 104..109 {
+            assert!(replacements.is_rejected(&key(0), "a", after(seconds)));
+            replacements.begin(&key(0), after(seconds));
+            replacements.replace(&key(0), 4, after(seconds), || entry("a"));
+            replacements.end(&key(0), after(seconds));
         }
+        assert!(!replacements.is_rejected(&key(0), "a", after(109)));
+        assert!(replacements.replacement(&key(0), "a", after(109)).is_none());
+    }
+
+    #[test]
+    fn a_rejection_without_a_fetch_is_forgotten_too_and_nothing_of_it_stays_in_memory() {
+        let mut replacements = Replacements::new();
+        replacements.reject(&key(0), "a", 1, NOW);
+        replacements.reject(&key(0), "b", 1, after(1));
+        assert_eq!(replacements.sweep(after(2)), Some(Duration::from_secs(3)));
+        assert_eq!(replacements.sweep(after(5)), Some(Duration::from_secs(1)));
+        assert_eq!(replacements.sweep(after(6)), None);
+        assert!(replacements.0.is_empty());
     }
 }

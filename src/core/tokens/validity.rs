@@ -4,10 +4,9 @@
 //! has to be kept: a few connections that share the slot are fetched anew, which does no harm.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::core::mutation::{self, Mutation};
+use crate::core::sync::{AtomicU32, AtomicU64, Ordering, SharedCounter};
 
 /// What the others say holds for so long after a heartbeat was asked for, and came.
 const HEARTBEAT_LIFE: Duration = Duration::from_millis(600);
@@ -38,7 +37,7 @@ pub struct Version {
 #[derive(Debug, Default)]
 pub struct Validity {
     shared: Option<Shared>,
-    discards: Arc<AtomicU32>,
+    discards: Arc<SharedCounter>,
 }
 
 #[derive(Debug)]
@@ -64,12 +63,12 @@ impl Validity {
     }
 
     /// Counts what was discarded, see `Client::discards`.
-    pub fn discards(&self) -> Arc<AtomicU32> {
+    pub fn discards(&self) -> Arc<SharedCounter> {
         Arc::clone(&self.discards)
     }
 
     /// Something that was kept is discarded.
-    pub fn discard(&self) {
+    pub fn count_discard(&self) {
         self.discards.fetch_add(1, Ordering::AcqRel);
     }
 
@@ -89,12 +88,12 @@ impl Validity {
     }
 
     /// Whether what was put into the cache at that moment may be handed out.
-    pub fn allows(&self, version: Version, since: Boot, now: Boot) -> bool {
+    pub fn may_serve(&self, version: Version, since: Boot, now: Boot) -> bool {
         self.is_current(version) && (self.is_heard(now) || now.saturating_sub(since) < UNHEARD_LIFE)
     }
 
     /// For how long it may be handed out without another look.
-    pub fn lease(&self) -> Duration {
+    pub fn longest_lease(&self) -> Duration {
         if self.shared.is_some() { LONGEST_LEASE } else { Duration::MAX }
     }
 
@@ -106,10 +105,10 @@ impl Validity {
     }
 
     /// Nothing is heard of the others any more.
-    pub fn silence(&self) {
+    pub fn mark_disconnected(&self) {
         if let Some(Shared { heartbeat, .. }) = &self.shared {
             heartbeat.store(0, Ordering::Release);
-            self.discard();
+            self.count_discard();
         }
     }
 
@@ -119,7 +118,7 @@ impl Validity {
         let (word, bit) = shared.known(prefix);
         if word.load(Ordering::Acquire) & bit != 0 {
             shared.slot(prefix).fetch_add(1, Ordering::AcqRel);
-            self.discard();
+            self.count_discard();
         }
     }
 
@@ -128,15 +127,12 @@ impl Validity {
         if let Some(Shared { invalidations_of_all, known, .. }) = &self.shared {
             known.iter().for_each(|word| word.store(0, Ordering::Release));
             invalidations_of_all.fetch_add(1, Ordering::AcqRel);
-            self.discard();
+            self.count_discard();
         }
     }
 
     fn is_heard(&self, now: Boot) -> bool {
         let Some(Shared { heartbeat, .. }) = &self.shared else { return true };
-        if mutation::is(Mutation::SilenceIsConsent) {
-            return true;
-        }
         let heartbeat = heartbeat.load(Ordering::Acquire);
         heartbeat != 0 && now.saturating_sub(Duration::from_micros(heartbeat)) < HEARTBEAT_LIFE
     }
@@ -170,11 +166,11 @@ mod tests {
         let validity = Validity::shared();
         validity.heartbeat(NOW);
         let versions = (validity.version(SLOT), validity.version(8));
-        let allowed = || (validity.allows(versions.0, NOW, NOW), validity.allows(versions.1, NOW, NOW));
+        let allowed = || (validity.may_serve(versions.0, NOW, NOW), validity.may_serve(versions.1, NOW, NOW));
         assert_eq!(allowed(), (true, true));
         validity.invalidate(SLOT);
         assert_eq!(allowed(), (false, true));
-        assert!(validity.allows(validity.version(SLOT), NOW, NOW));
+        assert!(validity.may_serve(validity.version(SLOT), NOW, NOW));
         validity.invalidate_all();
         assert_eq!(allowed(), (false, false));
     }
@@ -184,11 +180,13 @@ mod tests {
         let validity = Validity::shared();
         let version = validity.version(SLOT);
         let after = |millis| NOW + Duration::from_millis(millis);
-        assert!(validity.allows(version, NOW, after(499)) && !validity.allows(version, NOW, after(500)));
+        assert!(
+            validity.may_serve(version, NOW, after(499)) && !validity.may_serve(version, NOW, after(500))
+        );
         validity.heartbeat(NOW);
-        let allows = |now| validity.allows(version, Boot::ZERO, now);
+        let allows = |now| validity.may_serve(version, Boot::ZERO, now);
         assert!(allows(after(599)) && !allows(after(600)));
-        validity.silence();
+        validity.mark_disconnected();
         assert!(!allows(NOW));
         assert!(HEARTBEAT_LIFE.max(UNHEARD_LIFE) + LONGEST_LEASE < Duration::from_secs(1));
     }
@@ -202,7 +200,7 @@ mod tests {
         validity.version(SLOT);
         validity.invalidate(SLOT);
         validity.invalidate_all();
-        validity.silence();
+        validity.mark_disconnected();
         assert_eq!(discards.load(Ordering::Relaxed), 3);
     }
 
@@ -228,7 +226,7 @@ mod tests {
         let validity = Validity::default();
         let version = validity.version(SLOT);
         validity.invalidate_all();
-        assert!(validity.allows(version, Boot::ZERO, NOW));
-        assert_eq!(validity.lease(), Duration::MAX);
+        assert!(validity.may_serve(version, Boot::ZERO, NOW));
+        assert_eq!(validity.longest_lease(), Duration::MAX);
     }
 }

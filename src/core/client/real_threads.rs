@@ -8,6 +8,7 @@ use tokio::task::AbortHandle;
 
 use super::tests::{begin, client};
 use super::*;
+use crate::core::tokens::in_flight::CancelHandle;
 
 /// Far more than any run takes, also on a machine that is busy.
 const WATCHDOG: Duration = Duration::from_secs(60);
@@ -19,15 +20,15 @@ fn a_call_that_is_cancelled_and_made_again_never_blocks_its_thread() {
     thread::spawn(move || {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let client = client(0, vec![]);
-        let mut previous: Option<(Leave, AbortHandle)> = None;
+        let mut previous: Option<(CancelHandle, AbortHandle)> = None;
         for _ in 0..100_000 {
-            if let Some((leave, task)) = previous.take() {
-                leave.now();
+            if let Some((handle, task)) = previous.take() {
+                handle.cancel();
                 task.abort();
             }
             // The runtime is behind with what was cancelled.
             let Ok(call) = begin(&client, "u", None) else { continue };
-            previous = Some((call.leave(), runtime.handle().spawn(call.run()).abort_handle()));
+            previous = Some((call.cancel_handle(), runtime.handle().spawn(call.run()).abort_handle()));
         }
         ended.send(()).unwrap();
     });

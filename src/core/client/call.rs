@@ -1,0 +1,115 @@
+//! One call: its share in a fetch, with its own deadline.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+use tokio::time::{Instant, timeout_at};
+
+use crate::core::client::shared::{Open, Shared};
+use crate::core::error::{Error, Kind};
+use crate::core::secret::Secret;
+use crate::core::tokens::in_flight::{CancelHandle, FetchResult, Waiter};
+use crate::core::tokens::key::ConnectionKey;
+
+/// A call in flight.
+pub struct Call {
+    shared: Arc<Shared>,
+    waiter: Waiter,
+    key: ConnectionKey,
+    timeout: Duration,
+    deadline: Instant,
+    coalesced: bool,
+    rejected: Option<Secret>,
+    _open: Arc<Open>,
+}
+
+/// How a call ended.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The connection, whatever its state, or why there is none.
+    pub result: FetchResult,
+    /// The error for a caller who wants the token of a connection that is unavailable.
+    pub unavailable: Option<Error>,
+    /// Requests sent.
+    pub attempts: u32,
+    /// Whether it joined the fetch of an earlier call.
+    pub coalesced: bool,
+}
+
+impl Call {
+    #[allow(clippy::too_many_arguments, reason = "each is a field")]
+    pub fn new(
+        shared: Arc<Shared>,
+        open: Arc<Open>,
+        waiter: Waiter,
+        key: ConnectionKey,
+        timeout: Duration,
+        deadline: Instant,
+        coalesced: bool,
+        rejected: Option<&str>,
+    ) -> Self {
+        let rejected = rejected.map(|token| Secret::new(token.to_owned()));
+        Self { shared, waiter, key, timeout, deadline, coalesced, rejected, _open: open }
+    }
+
+    /// A handle that takes the call off the waiters of its fetch at once.
+    pub fn cancel_handle(&self) -> CancelHandle {
+        self.waiter.guard.cancel_handle()
+    }
+
+    /// Whether it joined the fetch of an earlier call.
+    #[cfg(test)]
+    pub fn is_coalesced(&self) -> bool {
+        self.coalesced
+    }
+
+    /// Ends the call without running it: something that it needs cannot be had.
+    pub fn fail(self, error: Error) -> Outcome {
+        self.shared.stats.failures.add();
+        Outcome { result: Err(error), unavailable: None, attempts: 0, coalesced: false }
+    }
+
+    /// Runs the call to its end. Dropping the future of the last call of a fetch cancels the request.
+    pub async fn run(self) -> Outcome {
+        let Self { shared, waiter, key, timeout, deadline, coalesced, rejected, _open } = self;
+        let Waiter { result, guard } = waiter;
+        let state = guard.state();
+        let result = {
+            let out_of_reach = pin!(state.out_of_reach(deadline));
+            match timeout_at(deadline, select(result, out_of_reach)).await {
+                Ok(Either::Left((result, _))) => result,
+                Ok(Either::Right((error, _))) => Err(error),
+                Err(_) => Err(timed_out(&shared.origin, timeout, state.attempts())),
+            }
+        };
+        let attempts = state.attempts();
+        drop(guard);
+        let result = result.map_err(|error| Error { attempts, ..error });
+        match &result {
+            Ok(connection) => {
+                shared.count_repair(rejected.as_ref().map(Secret::expose), connection.token());
+            }
+            Err(_) => shared.stats.failures.add(),
+        }
+        let unavailable = result.as_ref().ok().and_then(|connection| {
+            let error = Error::unavailable(connection, key.slug().text())?;
+            Some(Error { attempts, ..error })
+        });
+        Outcome { result, unavailable, attempts, coalesced }
+    }
+}
+
+/// The error of a caller whose own time is up.
+fn timed_out(origin: &str, timeout: Duration, attempts: u32) -> Error {
+    let limit = timeout.as_millis();
+    let message = if attempts == 0 {
+        format!(
+            "The call waited {limit} ms for one of maxConcurrency places: make fewer at once, or raise it"
+        )
+    } else {
+        format!("No answer from {origin} within {limit} ms: call again later, or raise timeoutMs")
+    };
+    Error::new(Kind::Timeout, message).retryable()
+}

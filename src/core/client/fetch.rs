@@ -1,0 +1,135 @@
+//! The fetches of a client: how one starts, and what becomes of its result.
+
+use std::pin::pin;
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use futures_util::future::{BoxFuture, Either, select};
+use tokio::time::{Instant, timeout_at};
+
+use crate::core::client::shared::{Open, Shared};
+use crate::core::client::sweep;
+use crate::core::error::Error;
+use crate::core::source::{Fetch, Fetched, Purpose, Queued};
+use crate::core::tokens::in_flight::{FetchResult, SharedFetch, SharedFetchState, Waiter};
+use crate::core::tokens::key::ConnectionKey;
+use crate::core::tokens::validity::Version;
+use crate::core::tokens::{FetchNumber, Origin};
+
+/// Fetches that may wait for a permit. With 100 permits and answers in 100 ms, as many as can be served within the default
+/// timeout; one beyond them would only wait to fail.
+const MAX_QUEUED: u64 = 20_000;
+
+/// Starts a fetch, which runs for as long as somebody waits for it. Joins another one instead, and says `true`, if that
+/// began since the caller looked for one; the fetch that was not needed is dropped after the lock is released.
+pub fn join_or_start(
+    shared: &Arc<Shared>,
+    open: &Open,
+    key: &ConnectionKey,
+    number: FetchNumber,
+    deadline: Instant,
+    purpose: Purpose,
+) -> Result<(Waiter, bool), Error> {
+    if shared.stats.queued.get() >= MAX_QUEUED {
+        return Err(Error::overloaded());
+    }
+    let version = open.source.version(key);
+    let state = Arc::new(SharedFetchState::new(deadline));
+    let result = fetch(shared, open, key, number, version, &state, purpose);
+    let now = shared.clock.now();
+    let mut tokens = shared.tokens();
+    let other = if purpose == Purpose::Fresh { None } else { tokens.join(key, deadline) };
+    if let Some(waiter) = other {
+        drop(tokens);
+        return Ok((waiter, true));
+    }
+    let guard = tokens.start(key, number, version, &result, &state, now);
+    drop(tokens);
+    Ok((Waiter { result, guard }, false))
+}
+
+fn fetch(
+    shared: &Arc<Shared>,
+    open: &Open,
+    key: &ConnectionKey,
+    number: FetchNumber,
+    version: Version,
+    state: &Arc<SharedFetchState>,
+    purpose: Purpose,
+) -> SharedFetch {
+    let queued = Queued::new(&shared.stats);
+    let source = Arc::clone(&open.source);
+    let (key, state) = (key.clone(), Arc::clone(state));
+    let mut guard = InFlightGuard { shared: Arc::clone(shared), key: key.clone(), number, has_ended: false };
+    let fetch = async move {
+        let fetched = source.fetch(Fetch { key, purpose, state, queued }).await;
+        guard.end(fetched, version)
+    };
+    fetch.boxed().shared()
+}
+
+/// Refreshes a cached connection; `None` when the queue is full, since nobody waits for it. Closing the client ends the
+/// refresh, unless a call has joined it.
+pub fn refresh(
+    shared: &Arc<Shared>,
+    open: &Open,
+    key: &ConnectionKey,
+    number: FetchNumber,
+) -> Option<BoxFuture<'static, ()>> {
+    let deadline = Instant::now() + shared.limits.timeout;
+    let (waiter, _) = join_or_start(shared, open, key, number, deadline, Purpose::Refresh).ok()?;
+    let Waiter { result, guard } = waiter;
+    let mut closing = shared.closing.subscribe();
+    let stats = Arc::clone(&shared.stats);
+    let refresh = async move {
+        let closed = pin!(closing.wait_for(|is_closing| *is_closing));
+        match timeout_at(deadline, select(result, closed)).await {
+            Ok(Either::Left((Ok(_), _)) | Either::Right(_)) => {}
+            Ok(Either::Left((Err(_), _))) | Err(_) => stats.failures.add(),
+        }
+        drop(guard);
+    };
+    Some(refresh.boxed())
+}
+
+/// Takes a fetch off the list however it ends: with a result, dropped by its last caller, or panicking.
+struct InFlightGuard {
+    shared: Arc<Shared>,
+    key: ConnectionKey,
+    number: FetchNumber,
+    has_ended: bool,
+}
+
+impl InFlightGuard {
+    fn end(&mut self, fetched: Result<Fetched, Error>, version: Version) -> FetchResult {
+        self.has_ended = true;
+        let Self { shared, key, number, .. } = self;
+        let now = shared.clock.now();
+        let mut tokens = shared.tokens();
+        let result = match fetched {
+            Ok(Fetched { connection, age, left: most }) => {
+                tokens.fetched(key, &connection, Origin { number: *number, age, most, version }, now);
+                Ok(Arc::new(connection))
+            }
+            Err(error) => {
+                tokens.failed(key, *number, &error, now);
+                Err(error)
+            }
+        };
+        let begins_sweeping = tokens.begin_sweeping();
+        drop(tokens);
+        if begins_sweeping {
+            (shared.spawn)(sweep::sweeper(shared));
+        }
+        result
+    }
+}
+
+impl Drop for InFlightGuard {
+    fn drop(&mut self) {
+        if !self.has_ended {
+            let now = self.shared.clock.now();
+            self.shared.tokens().dropped(&self.key, self.number, now);
+        }
+    }
+}

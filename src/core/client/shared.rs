@@ -1,0 +1,94 @@
+//! What a client shares with its calls and fetches. All locks of a client are here.
+
+use std::sync::{Arc, PoisonError};
+
+use tokio::sync::watch;
+
+use crate::core::clock::Clock;
+use crate::core::config::CallLimits;
+use crate::core::source::TokenSource;
+use crate::core::spawn::Spawn;
+use crate::core::stats::Stats;
+use crate::core::sync::{Mutex, MutexGuard, SharedCounter};
+use crate::core::tokens::Tokens;
+use crate::core::tokens::cache::Cache;
+use crate::core::tokens::validity::Validity;
+
+/// What a client is made of.
+pub struct Parts {
+    /// Where connections are fetched from.
+    pub source: Arc<dyn TokenSource>,
+    /// What messages call the platform.
+    pub origin: String,
+    /// The limits of a call.
+    pub limits: CallLimits,
+    /// What other processes invalidate.
+    pub validity: Arc<Validity>,
+    /// The counters.
+    pub stats: Arc<Stats>,
+    /// What time it is.
+    pub clock: Clock,
+    /// Yields numbers from 0 up to 1.
+    pub jitter: fn() -> f64,
+    /// Runs what no caller waits for.
+    pub spawn: Spawn,
+}
+
+/// The state of a client.
+pub struct Shared {
+    pub origin: String,
+    pub limits: CallLimits,
+    pub stats: Arc<Stats>,
+    pub clock: Clock,
+    pub spawn: Spawn,
+    tokens: Mutex<Tokens>,
+    pub discards: Arc<SharedCounter>,
+    open: Mutex<Option<Arc<Open>>>,
+    pub closing: watch::Sender<bool>,
+    pub ended: watch::Receiver<()>,
+}
+
+/// Held by an open client and by each of its calls; dropped once the client is closed and the last call has ended.
+pub struct Open {
+    pub source: Arc<dyn TokenSource>,
+    _ends: watch::Sender<()>,
+}
+
+impl Shared {
+    /// Open, and without a call.
+    pub fn new(parts: Parts) -> Self {
+        let Parts { source, origin, limits, validity, stats, clock, jitter, spawn } = parts;
+        let (ends, ended) = watch::channel(());
+        let discards = validity.discards();
+        let cache = limits.cache.map(|limits| Cache::new(limits, jitter));
+        Self {
+            origin,
+            limits,
+            stats,
+            clock,
+            spawn,
+            tokens: Mutex::new(Tokens::new(cache, validity)),
+            discards,
+            open: Mutex::new(Some(Arc::new(Open { source, _ends: ends }))),
+            closing: watch::Sender::new(false),
+            ended,
+        }
+    }
+
+    /// What an open client holds; `None` once it is closed.
+    pub fn open(&self) -> MutexGuard<'_, Option<Arc<Open>>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is known of tokens.
+    pub fn tokens(&self) -> MutexGuard<'_, Tokens> {
+        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Counts a call that got another token than the rejected one.
+    pub fn count_repair(&self, rejected: Option<&str>, token: Option<&str>) {
+        if rejected.is_some() && token.is_some() && rejected != token {
+            self.stats.repairs.add();
+        }
+    }
+}

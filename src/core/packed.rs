@@ -1,0 +1,102 @@
+//! Packs optional fields into one buffer, since a client keeps many connections and reads few of them. A field begins with
+//! its length plus one, 7 bits a byte; an absent field is a 0.
+
+use std::fmt;
+
+use zeroize::Zeroizing;
+
+/// Bits of a length in one byte; the bit above them says whether another byte follows.
+const LENGTH_BITS: u32 = 7;
+
+/// Fields in one buffer, which is wiped when it is dropped.
+#[derive(Clone, PartialEq)]
+pub struct Packed(Zeroizing<Box<[u8]>>);
+
+impl Packed {
+    /// Packs the fields in their order.
+    pub fn new<'a>(fields: impl Iterator<Item = Option<&'a [u8]>> + Clone) -> Self {
+        // The exact capacity, since a buffer that grows leaves copies behind.
+        let mut buffer = Vec::with_capacity(fields.clone().map(packed_bytes).sum());
+        for field in fields {
+            pack(field, &mut buffer);
+        }
+        Self(Zeroizing::new(buffer.into_boxed_slice()))
+    }
+
+    /// The fields in their order; `None` for ever behind the last one.
+    pub fn fields(&self) -> Fields<'_> {
+        Fields(&self.0)
+    }
+
+    /// Length of the buffer in bytes.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+impl fmt::Debug for Packed {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("[packed]")
+    }
+}
+
+/// Reads one field after the other.
+pub struct Fields<'a>(&'a [u8]);
+
+impl<'a> Fields<'a> {
+    /// The next field.
+    pub fn bytes(&mut self) -> Option<&'a [u8]> {
+        let mut length = 0;
+        for shift in (0..usize::BITS).step_by(LENGTH_BITS as usize) {
+            let byte = *self.0.split_off_first()?;
+            length |= usize::from(byte & !(1 << LENGTH_BITS)) << shift;
+            if byte >> LENGTH_BITS == 0 {
+                break;
+            }
+        }
+        self.0.split_off(..length.checked_sub(1)?)
+    }
+
+    /// The next field as text.
+    pub fn text(&mut self) -> Option<&'a str> {
+        self.bytes().and_then(|bytes| str::from_utf8(bytes).ok())
+    }
+}
+
+fn packed_bytes(field: Option<&[u8]>) -> usize {
+    let bits = usize::BITS - length_plus_one(field).leading_zeros();
+    bits.div_ceil(LENGTH_BITS).max(1) as usize + field.map_or(0, <[u8]>::len)
+}
+
+fn length_plus_one(field: Option<&[u8]>) -> usize {
+    field.map_or(0, |field| field.len() + 1)
+}
+
+fn pack(field: Option<&[u8]>, buffer: &mut Vec<u8>) {
+    let mut length = length_plus_one(field);
+    while length >> LENGTH_BITS > 0 {
+        buffer.push(length as u8 | 1 << LENGTH_BITS);
+        length >>= LENGTH_BITS;
+    }
+    buffer.push(length as u8);
+    buffer.extend_from_slice(field.unwrap_or_default());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_read_as_they_were_packed_and_take_no_byte_more() {
+        for (length, prefix) in [(0, 1), (1, 1), (126, 1), (127, 2), (16_382, 2), (16_383, 3), (300_000, 3)] {
+            let text = "x".repeat(length);
+            let fields = [Some(text.as_bytes()), None, Some(&b""[..]), Some("né".as_bytes())];
+            let packed = Packed::new(fields.into_iter());
+            let mut read = packed.fields();
+            assert_eq!([(); 4].map(|()| read.bytes()), fields);
+            assert_eq!((read.bytes(), read.text()), (None, None));
+            assert_eq!(packed.len(), prefix + length + 1 + 1 + 1 + "né".len());
+        }
+    }
+}
