@@ -26,7 +26,9 @@ beforeAll(() => {
   chmodSync(folder, 0o755)
   program = path.join(folder, 'program')
   copyFileSync(process.execPath, program, constants.COPYFILE_FICLONE)
-  copyFileSync(path.join(__dirname, '../lib/environment.js'), path.join(folder, 'environment.js'))
+  for (const name of ['checks.js', 'environment.js']) {
+    copyFileSync(path.join(__dirname, '../lib', name), path.join(folder, name))
+  }
   writeFileSync(path.join(folder, 'script.js'), SCRIPT)
 })
 
