@@ -2,7 +2,6 @@
 // which answers are looked into for a rejection.
 'use strict'
 
-const dns = require('node:dns')
 // Not the global ones, which tests replace by a fake.
 const { clearTimeout, setTimeout } = require('node:timers')
 const { invalidValue, requireObject, requireString } = require('./checks.js')
@@ -113,6 +112,8 @@ function checkDestination({ protocol, hostname, port }, slug, { hosts, allowHttp
 
 /** A resolver may map `localhost` to another machine. */
 async function requireLoopback(hostname) {
+  // Part of Node itself, so that it needs no file; few calls need it.
+  const dns = require('node:dns')
   const found = await dns.promises.lookup(hostname, { all: true }).catch(() => [])
   if (!found.every(({ address }) => LOOPBACK.test(address))) {
     throw invalidValue('input must be an https: URL, since its localhost leads to no loopback address')

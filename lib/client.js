@@ -1,7 +1,6 @@
 // Owns the public client: one method for each thing that users do, a few lines each.
 'use strict'
 
-const { markAsUncloneable } = require('node:worker_threads')
 const { bearerFetch } = require('./bearer-fetch.js')
 const { requireText } = require('./checks.js')
 const { observe } = require('./diagnostics.js')
@@ -14,6 +13,11 @@ const { Waits, wakeWaits } = require('./wait.js')
 const { readWebhook } = require('./webhook.js')
 
 const asIs = owner => owner
+
+// Part of Node 22.10 and newer. Older versions have none, and would load this module for nothing, which takes milliseconds.
+const [major, minor] = process.versions.node.split('.').map(Number)
+const canMark = major > 22 || (major === 22 && minor >= 10)
+const { markAsUncloneable } = canMark ? require('node:worker_threads') : {}
 
 class XkitClient {
   #native

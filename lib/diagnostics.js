@@ -2,10 +2,12 @@
 'use strict'
 
 const { tracingChannel } = require('node:diagnostics_channel')
-// Not the global, which tests replace by a fake.
-const { performance } = require('node:perf_hooks')
 const { debuglog } = require('node:util')
 const { requireId } = require('./checks.js')
+
+// As it was when the package was loaded: tests replace it by a fake.
+const { hrtime } = process
+const nowMs = () => Number(hrtime.bigint()) / 1e6
 
 const log = debuglog('xkit')
 const isLogging = log.enabled === true
@@ -105,7 +107,7 @@ function trace(operation, read, argument, slug, run) {
   } catch (error) {
     problem = error
   }
-  const startedAt = performance.now()
+  const startedAt = nowMs()
   return start.runStores(course, () => {
     const result = settle(course, startedAt, facts => {
       if (owner === undefined) throw problem
@@ -125,7 +127,7 @@ async function settle(course, startedAt, run) {
     throw error
   } finally {
     for (const [name, fact] of Object.entries(facts)) if (fact !== undefined) course[name] = fact
-    course.durationMs = performance.now() - startedAt
+    course.durationMs = nowMs() - startedAt
     if (facts.error !== undefined) failed.publish(course)
     asyncStart.publish(course)
     asyncEnd.publish(course)
