@@ -76,10 +76,18 @@ pub fn connection_of(error: &(dyn StdError + 'static)) -> Option<HttpInfo> {
 /// (RFC 9113, section 8.7), or the connection ended before hyper sent it. hyper leaves it to its callers to send such a request
 /// again (<https://github.com/hyperium/hyper/issues/2500>).
 pub fn was_unprocessed(error: &(dyn StdError + 'static)) -> bool {
-    let is_refused = find::<h2::Error>(error).is_some_and(|error| {
-        error.is_remote() && (error.is_go_away() || error.reason() == Some(h2::Reason::REFUSED_STREAM))
-    });
-    is_refused || wants_http1(error) || find::<hyper::Error>(error).is_some_and(hyper::Error::is_canceled)
+    let is_left = find::<h2::Error>(error).is_some_and(|error| error.is_remote() && error.is_go_away());
+    is_left
+        || was_refused(error)
+        || wants_http1(error)
+        || find::<hyper::Error>(error).is_some_and(hyper::Error::is_canceled)
+}
+
+/// Whether the server refused the stream, and keeps the connection.
+pub fn was_refused(error: &(dyn StdError + 'static)) -> bool {
+    find::<h2::Error>(error).is_some_and(|error| {
+        error.is_remote() && !error.is_go_away() && error.reason() == Some(h2::Reason::REFUSED_STREAM)
+    })
 }
 
 /// Whether the server wants this request over HTTP/1.1 (RFC 9113, section 7).

@@ -230,7 +230,9 @@ impl Peer {
         );
         fault.error.cause = causes::system_words(error).map(Into::into);
         if causes::was_unprocessed(error) {
-            fault.kind = FaultKind::Unprocessed(PoolChoice::Alone);
+            // A connection that refuses a stream lives on, and by now says how many streams it takes; one that says GOAWAY ends.
+            let pool = if causes::was_refused(error) { PoolChoice::Current } else { PoolChoice::Alone };
+            fault.kind = FaultKind::Unprocessed(pool);
         }
         fault
     }
