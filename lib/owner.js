@@ -62,4 +62,4 @@ function parseOwner(name, owner) {
   return { kind, id: requireId(typeof owner === 'string' ? name : `${name}.${kind}`, id) }
 }
 
-module.exports = { OWNER_KINDS, namedOwner, parseOwner, readGroup, readOwner }
+module.exports = { OWNER_KINDS, parseOwner, readGroup, readOwner }
