@@ -2,19 +2,21 @@
 'use strict'
 
 const {
-  ConnectionUnavailableError,
-  XkitApiError,
   XkitClient,
-  XkitError,
-  XkitNetworkError,
   closeDefaultClient,
   getAccessToken,
   getConnection,
   getGroupAccessToken,
-  isXkitError,
   withAccessToken,
+} = require('./lib/client.js')
+const {
+  ConnectionUnavailableError,
+  XkitApiError,
+  XkitError,
+  XkitNetworkError,
+  isXkitError,
   xkitErrorOf,
-} = require('./lib/facade.js')
+} = require('./lib/errors.js')
 
 module.exports = {
   ConnectionUnavailableError,

@@ -2,19 +2,15 @@
 'use strict'
 
 const { execFileSync, spawnSync } = require('node:child_process')
-const { copyFileSync, cpSync, mkdtempSync, rmSync, writeFileSync } = require('node:fs')
-const { tmpdir } = require('node:os')
+const { cpSync, rmSync, writeFileSync } = require('node:fs')
 const path = require('node:path')
-const { ownPlatform, stageMain } = require('../scripts/pack.js')
+const { ADDON, stagePackage } = require('./support/staged.js')
 
 const ROOT = path.join(__dirname, '..')
-const ADDON = `xkit-node.${ownPlatform()}.node`
 
 let staged
 beforeEach(() => {
-  staged = mkdtempSync(path.join(tmpdir(), 'xkit-node-packed-'))
-  stageMain(staged)
-  copyFileSync(path.join(ROOT, ADDON), path.join(staged, ADDON))
+  staged = stagePackage()
 })
 afterEach(() => rmSync(staged, { recursive: true, force: true }))
 
@@ -25,7 +21,7 @@ test('a first client loads one file and the addon, since each file costs time', 
 
   const loaded = execFileSync(process.execPath, ['-e', script], { encoding: 'utf8' }).trim().split('\n')
 
-  expect(loaded.map(file => path.relative(staged, file))).toEqual([path.join('lib', 'facade.js'), ADDON])
+  expect(loaded.map(file => path.relative(staged, file))).toEqual([path.join('lib', 'bundle.js'), ADDON])
 })
 
 /** The package as git and a folder bring it: each module is a file of its own. */
@@ -45,7 +41,7 @@ let modules = 0
 
 test('every name can be imported, and no other', () => {
   const { stdout, stderr } = runModule(`
-    import * as xkit from './lib/facade.js'
+    import * as xkit from './lib/bundle.js'
     console.log(JSON.stringify(Object.keys(xkit)))`)
   expect(stderr).toBe('')
   const names = Object.keys(require('..'))
@@ -56,7 +52,7 @@ test('every name can be imported, and no other', () => {
 
 test('an uncaught error shows the line that threw it, and not the whole file', () => {
   const { stderr, status } = runModule(`
-    import { XkitClient } from './lib/facade.js'
+    import { XkitClient } from './lib/bundle.js'
     new XkitClient({ publishableKey: 'pk_packed', secretKey: 'sk_packed_71f0', timeoutMs: 'soon' })`)
   expect(status).toBe(1)
   expect(stderr).toContain('ERR_INVALID_ARG_TYPE')

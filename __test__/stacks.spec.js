@@ -1,21 +1,14 @@
 // Owns where an error says it comes from: the stack of every rejection names the function that awaited the call.
 'use strict'
 
-const { copyFileSync, mkdtempSync, rmSync } = require('node:fs')
-const { tmpdir } = require('node:os')
-const path = require('node:path')
-const { ownPlatform, stageMain } = require('../scripts/pack.js')
+const { rmSync } = require('node:fs')
 const { startServer } = require('./support/http-rigs')
 const { closeRigs, startChild } = require('./support/rigs')
-
-const ROOT = path.join(__dirname, '..')
-const ADDON = `xkit-node.${ownPlatform()}.node`
+const { stagePackage } = require('./support/staged.js')
 
 let packed
 beforeAll(() => {
-  packed = mkdtempSync(path.join(tmpdir(), 'xkit-node-stacks-'))
-  stageMain(packed)
-  copyFileSync(path.join(ROOT, ADDON), path.join(packed, ADDON))
+  packed = stagePackage()
 })
 afterAll(() => rmSync(packed, { recursive: true, force: true }))
 afterEach(closeRigs)

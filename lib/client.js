@@ -1,33 +1,36 @@
-// Owns the public client: one method for each thing that users do, a few lines each.
+// Owns the public client with one method per operation, the handles bound to one connection, and the default client behind the
+// module's functions.
 'use strict'
 
 const { bearerFetch } = require('./bearer-fetch.js')
-const { requireText } = require('./checks.js')
+const { requireId, requireText } = require('./checks.js')
 const { observe } = require('./diagnostics.js')
-const { bindConnection } = require('./handle.js')
+const { isNodeFrom } = require('./environment.js')
 const { NativeClient } = require('./native-client.js')
-const { readClientOptions, readCloseOptions, readWaitOptions } = require('./options.js')
-const { readGroup, readOwner } = require('./owner.js')
+const {
+  CALL_OPTIONS,
+  USE_OPTIONS,
+  readClientOptions,
+  readCloseOptions,
+  readWaitOptions,
+} = require('./options.js')
+const { parseOwner, readGroup, readOwner } = require('./owner.js')
 const { Recovery } = require('./recovery.js')
 const { Waits, wakeWaits } = require('./wait.js')
 const { readWebhook } = require('./webhook.js')
 
-const asIs = owner => owner
-
-// Part of Node 22.10 and newer. Older versions have none, and would load this module for nothing, which takes milliseconds.
-const [major, minor] = process.versions.node.split('.').map(Number)
-const canMark = major > 22 || (major === 22 && minor >= 10)
-const { markAsUncloneable } = canMark ? require('node:worker_threads') : {}
+// Older versions do not have it, and loading the module for nothing takes milliseconds.
+const { markAsUncloneable } = isNodeFrom(22, 10) ? require('node:worker_threads') : {}
 
 class XkitClient {
   #native
   #recovery
   #waits = new Waits()
-  /** Where `fetch` may send a token. */
+  /** The options that say where `fetch` may send a token. */
   #fetchLimits
 
   constructor(options) {
-    // Node 22.10 and newer: `structuredClone` and `postMessage` throw, rather than give an object without a client in it.
+    // From now on `structuredClone` and `postMessage` throw, instead of making an object without the private fields.
     markAsUncloneable?.(this)
     const nativeOptions = readClientOptions(options)
     const { hosts, allowHttp } = nativeOptions
@@ -42,7 +45,7 @@ class XkitClient {
     })
   }
 
-  // Neither is async, so that a promise that exists answers for a cached token.
+  // Neither is async: for a cached token they return the promise of its lease.
   getAccessToken(owner, slug, options) {
     return observe('getAccessToken', readOwner, owner, slug, (parsed, facts) =>
       XkitClient.#of(this).#native.getAccessToken(parsed, slug, options, facts),
@@ -71,7 +74,7 @@ class XkitClient {
   }
 
   for(owner, slug) {
-    return bindConnection(XkitClient.#of(this), owner, slug)
+    return bind(XkitClient.#of(this), owner, slug)
   }
 
   async waitForConnection(owner, slug, options) {
@@ -90,7 +93,7 @@ class XkitClient {
 
   handleWebhook(body) {
     const event = readWebhook(body)
-    // The payload does not tell a user from a group.
+    // The payload does not say whether the owner is a user or a group.
     XkitClient.#of(this).#native.invalidate({ id: event.ownerId }, event.slug)
     wakeWaits(event.ownerId, event.slug)
     return event
@@ -112,7 +115,7 @@ class XkitClient {
     await closed
   }
 
-  /** The client of a method; throws where the method was taken off it. */
+  /** The client that a method was called on; throws if the method was detached from it. */
   static #of(client) {
     if (typeof client === 'object' && client !== null && #native in client) return client
     const message =
@@ -122,7 +125,9 @@ class XkitClient {
   }
 }
 
-// Absent before Node 20.4.
+const asIs = owner => owner
+
+// Node has this symbol from 20.4 on.
 if (Symbol.asyncDispose) {
   Object.defineProperty(XkitClient.prototype, Symbol.asyncDispose, {
     async value() {
@@ -133,4 +138,67 @@ if (Symbol.asyncDispose) {
   })
 }
 
-module.exports = { XkitClient }
+/** The handle of a connection. Its methods need no `this`, and ignore arguments of an SDK that are no option of theirs. */
+function bind(client, owner, slug) {
+  const { kind, id } = parseOwner('owner', owner)
+  requireId('slug', slug)
+  const own = typeof owner === 'string' ? owner : Object.freeze({ [kind]: id })
+  return Object.freeze({
+    owner: own,
+    slug,
+    getAccessToken: options => client.getAccessToken(own, slug, pick(options, CALL_OPTIONS)),
+    getConnection: options => client.getConnection(own, slug, pick(options, CALL_OPTIONS)),
+    withAccessToken: (use, options) => client.withAccessToken(own, slug, use, pick(options, USE_OPTIONS)),
+    fetch: (input, init) => client.fetch(own, slug, input, init),
+    invalidate: token => client.invalidate(own, slug, typeof token === 'string' ? token : undefined),
+  })
+}
+
+function pick(options, names) {
+  if (typeof options !== 'object' || options === null) return undefined
+  const own = names.filter(name => Object.hasOwn(options, name))
+  if (own.length === 0) return undefined
+  return Object.assign(Object.create(null), Object.fromEntries(own.map(name => [name, options[name]])))
+}
+
+// The module's functions are async, so that an error of the constructor is a rejection too.
+
+let shared
+
+/** Built from the environment at the first call. */
+function defaultClient() {
+  shared ??= new XkitClient()
+  return shared
+}
+
+async function getAccessToken(owner, slug, options) {
+  return await defaultClient().getAccessToken(owner, slug, options)
+}
+
+async function getGroupAccessToken(groupId, slug, options) {
+  return await defaultClient().getGroupAccessToken(groupId, slug, options)
+}
+
+async function getConnection(owner, slug, options) {
+  return await defaultClient().getConnection(owner, slug, options)
+}
+
+async function withAccessToken(owner, slug, use, options) {
+  return await defaultClient().withAccessToken(owner, slug, use, options)
+}
+
+/** The next call builds another client, from the environment as it is then. */
+async function closeDefaultClient(options) {
+  const client = shared
+  shared = undefined
+  await client?.close(options)
+}
+
+module.exports = {
+  XkitClient,
+  closeDefaultClient,
+  getAccessToken,
+  getConnection,
+  getGroupAccessToken,
+  withAccessToken,
+}

@@ -63,10 +63,15 @@ function environmentProxy() {
   return { __proto__: null, url: variable(name), variable: name, noProxy }
 }
 
+/** Whether this is Node `major.minor` or newer. */
+function isNodeFrom(major, minor) {
+  const [ownMajor, ownMinor] = process.versions.node.split('.').map(Number)
+  return ownMajor > major || (ownMajor === major && ownMinor >= minor)
+}
+
 /** All certificates that Node trusts, those of `NODE_EXTRA_CA_CERTS` included; Node tells from 22.15 and 23.10 on. */
 function knownCertificates() {
-  const [major, minor] = process.versions.node.split('.').map(Number)
-  if (major < 22 || (major === 22 && minor < 15)) return []
+  if (!isNodeFrom(22, 15)) return []
   // Late, since loading this module takes time.
   return require('node:tls').getCACertificates?.('default') ?? []
 }
@@ -121,4 +126,12 @@ function nodeRoots() {
   return { __proto__: null, pem: [...chosen, ...extra], isComplete: chosen.length > 0 }
 }
 
-module.exports = { PATH_VARIABLES, environmentHttp2, environmentProxy, nodeRoots, nodeVariable, variable }
+module.exports = {
+  PATH_VARIABLES,
+  environmentHttp2,
+  environmentProxy,
+  isNodeFrom,
+  nodeRoots,
+  nodeVariable,
+  variable,
+}

@@ -68,13 +68,17 @@ const CLIENT = {
   key: readPem,
 }
 const CALL = {
+  signal: requireSignal,
   timeoutMs: milliseconds,
   fresh: requireBoolean,
-  signal: requireSignal,
 }
 
 const CLOSE = { timeoutMs: integer(0, MAX_TIMER_MS) }
-const WAIT = { timeoutMs: CALL.timeoutMs, signal: CALL.signal }
+const WAIT = { signal: CALL.signal, timeoutMs: CALL.timeoutMs }
+
+const CALL_OPTIONS = Object.keys(CALL)
+/** Those of `withAccessToken`. */
+const USE_OPTIONS = [...CALL_OPTIONS, 'isRejected']
 
 // The variable that stands in for an option that is not given.
 
@@ -249,4 +253,12 @@ function requireSignal(name, value) {
   throw invalidType(`${name} must be an AbortSignal`)
 }
 
-module.exports = { hasKeys, readCallOptions, readClientOptions, readCloseOptions, readWaitOptions }
+module.exports = {
+  CALL_OPTIONS,
+  USE_OPTIONS,
+  hasKeys,
+  readCallOptions,
+  readClientOptions,
+  readCloseOptions,
+  readWaitOptions,
+}

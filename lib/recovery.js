@@ -4,10 +4,10 @@
 const { inspect } = require('node:util')
 const { invalidType, ownFields } = require('./checks.js')
 const { copyError, isXkitError } = require('./errors.js')
+const { USE_OPTIONS } = require('./options.js')
 const { isRejection } = require('./rejection/index.js')
 const { get, isError } = require('./rejection/parts.js')
 
-const OPTIONS = ['signal', 'timeoutMs', 'fresh', 'isRejected']
 const TRIAL = { __proto__: null, isRepeatable: true, judge: isRejection }
 const MAX_SHOWN = 300
 
@@ -61,7 +61,7 @@ class Recovery {
 
 function readOptions(use, options) {
   if (typeof use !== 'function') throw invalidType('use must be a function that takes an access token')
-  const fields = options === undefined ? Object.create(null) : ownFields('options', options, OPTIONS)
+  const fields = options === undefined ? Object.create(null) : ownFields('options', options, USE_OPTIONS)
   if ('isRejected' in fields && typeof fields.isRejected !== 'function') {
     throw invalidType('options.isRejected must be a function')
   }

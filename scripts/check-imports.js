@@ -39,16 +39,7 @@ const CRATE_LAYERS = [
   ['lib'],
 ]
 
-const PACKAGE_LAYERS = [
-  ['lib'],
-  ['lib/client'],
-  ['lib/default-client'],
-  ['lib/facade'],
-  ['index'],
-  ['emulator'],
-  ['cli'],
-  ['bin'],
-]
+const PACKAGE_LAYERS = [['lib'], ['lib/client'], ['index'], ['emulator'], ['cli'], ['bin']]
 
 /** Imports that break a rule and are on their way out: each of these must go, and none may be added. */
 const KNOWN = []
