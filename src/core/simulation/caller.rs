@@ -6,11 +6,13 @@ use std::time::Duration;
 use tokio::time::{sleep, sleep_until};
 
 use super::executor::{self, step_aside};
-use super::member::{Running, Wish, owner};
+use super::member::{Running, Wish};
+use super::names::owner;
 use super::plan::{Action, Caller, Habit, Nature, Place, RedisFault};
 use super::platform::TokenId;
+use super::time::Clocks;
 use super::wire;
-use super::world::{Clocks, State, World};
+use super::world::{World, WorldState};
 use crate::core::tokens::key::OwnerKind;
 
 /// How long a slot has no process after one has ended.
@@ -144,7 +146,7 @@ impl Slots {
         }
     }
 
-    fn connections(&self, slot: usize, change: impl Fn(&mut super::transport::Connection)) {
+    fn connections(&self, slot: usize, change: impl Fn(&mut super::model::NetworkConnection)) {
         let process = self.running(slot).process;
         self.world.with(|state| {
             let one = &mut state.model.processes[process];
@@ -160,7 +162,7 @@ impl Slots {
             wire::befall(&self.world, RedisFault::Heal);
         }
         sleep(if was_well { LOCKS } else { RECOVERY }).await;
-        self.world.with(State::check_told);
+        self.world.with(WorldState::check_told);
         let all = self.all();
         for running in &all {
             if self.world.with(|state| state.model.processes[running.process].closed.is_none()) {
@@ -168,7 +170,7 @@ impl Slots {
             }
         }
         sleep(GRACE).await;
-        self.world.with(State::check_locks);
+        self.world.with(WorldState::check_locks);
         for running in all {
             let process = running.process;
             let stats = running.client.stats();

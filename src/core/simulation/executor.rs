@@ -30,10 +30,10 @@ pub const WORLD: Process = usize::MAX;
 pub type TaskId = usize;
 
 thread_local! {
-    static TASKS: RefCell<Option<Rc<Tasks>>> = const { RefCell::new(None) };
+    static TASKS: RefCell<Option<Rc<TaskSet>>> = const { RefCell::new(None) };
 }
 
-struct Tasks {
+struct TaskSet {
     slots: RefCell<Vec<Slot>>,
     ready: Arc<Ready>,
     running: Cell<Process>,
@@ -90,7 +90,7 @@ impl Wake for TaskWaker {
     }
 }
 
-impl Tasks {
+impl TaskSet {
     fn current() -> Option<Rc<Self>> {
         TASKS.with_borrow(Clone::clone)
     }
@@ -151,7 +151,7 @@ impl Tasks {
 /// Runs a world to its end: that of its first task.
 pub fn run<T: Send + 'static>(seed: u64, main: impl Future<Output = T> + Send + 'static) -> T {
     chance::begin(seed);
-    let tasks = Rc::new(Tasks {
+    let tasks = Rc::new(TaskSet {
         slots: RefCell::default(),
         ready: Arc::default(),
         running: Cell::new(WORLD),
@@ -192,40 +192,40 @@ pub fn run<T: Send + 'static>(seed: u64, main: impl Future<Output = T> + Send + 
 
 /// Starts a task of a process.
 pub fn spawn(process: Process, task: impl Future<Output = ()> + Send + 'static) -> Option<TaskId> {
-    Tasks::current().expect("a world is running").spawn(process, task.boxed())
+    TaskSet::current().expect("a world is running").spawn(process, task.boxed())
 }
 
 /// Takes over what the core spawns, for the process that it runs in. Where the world has ended, nothing runs any more.
 pub fn adopt(task: BoxFuture<'static, ()>) {
-    if let Some(tasks) = Tasks::current() {
+    if let Some(tasks) = TaskSet::current() {
         tasks.spawn(tasks.running.get(), task);
     }
 }
 
 /// Drops a task.
 pub fn end(id: TaskId) {
-    Tasks::current().expect("a world is running").end(id);
+    TaskSet::current().expect("a world is running").end(id);
 }
 
 /// Does something as a process: what the core spawns meanwhile is its.
 pub fn within<R>(process: Process, work: impl FnOnce() -> R) -> R {
-    Tasks::current().expect("a world is running").as_process(process, work)
+    TaskSet::current().expect("a world is running").as_process(process, work)
 }
 
 /// Ends a process without a warning: its tasks are dropped, and none begins.
 pub fn crash(process: Process) {
-    let tasks = Tasks::current().expect("a world is running");
+    let tasks = TaskSet::current().expect("a world is running");
     tasks.crashed.borrow_mut().push(process);
-    let of_it = |tasks: &Tasks| -> Vec<_> {
+    let of_it = |tasks: &TaskSet| -> Vec<_> {
         let slots = tasks.slots.borrow();
         (0..slots.len()).filter(|id| slots[*id].process == process && !slots[*id].is_over).collect()
     };
     of_it(&tasks).into_iter().for_each(|id| tasks.end(id));
 }
 
-/// Tasks of a process that have not ended.
+/// TaskSet of a process that have not ended.
 pub fn left(process: Process) -> usize {
-    let tasks = Tasks::current().expect("a world is running");
+    let tasks = TaskSet::current().expect("a world is running");
     let slots = tasks.slots.borrow();
     slots.iter().filter(|slot| slot.process == process && !slot.is_over).count()
 }

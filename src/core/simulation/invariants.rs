@@ -5,12 +5,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::executor::Process;
-use super::model::{CallId, Ending, MEMORY, Model, OneProcess, OneRequest};
+use super::model::{CallIndex, CallStart, Ending, Given, MEMORY, OneProcess, OneRequest};
 use super::plan::PLACES;
 use super::platform::{Meaning, Serial, TokenId, Which};
-use super::sharing::CALM;
-use super::world::{Seq, State};
-use crate::core::connection::Unavailable;
+use super::sharing::{CALM, Invalidation};
+use super::time::Seq;
+use super::world::WorldState;
 use crate::core::error::Kind;
 
 pub const IDENTITY: &str = "no caller gets a token of another connection";
@@ -45,23 +45,6 @@ pub const NOTHING_LEFT: &str = "nothing is left behind";
 /// A lock is given back within this time.
 const GIVEN_BACK: Duration = Duration::from_millis(100);
 
-/// How a call was taken on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Begun {
-    Known,
-    Joined,
-    Started,
-}
-
-/// What a caller is given.
-#[derive(Clone, Debug)]
-pub enum Given {
-    /// The token, and the number of the request that brought it.
-    Token(TokenId, Serial),
-    Unavailable(Unavailable),
-    Failure(Kind),
-}
-
 /// How long a connection may be kept that was fetched then.
 fn life(request: &OneRequest, expires_at: Option<f64>, ttl: Duration) -> Duration {
     let Some(end) = expires_at else { return ttl };
@@ -74,81 +57,12 @@ impl OneProcess {
         self.plan.cache.map(|(ttl, _)| Duration::from_millis(ttl))
     }
 
-    fn is_clear(&self, which: Which) -> bool {
-        self.places[which % PLACES].clear_since.is_some()
-    }
-
     fn is_alone(&self) -> bool {
         !self.plan.in_fleet
     }
 }
 
-impl State {
-    /// Something happens: what was due before now has happened.
-    pub fn happens(&mut self) -> Seq {
-        let now = Instant::now();
-        let Self { model, time, redis, .. } = self;
-        if model.due.first().is_some_and(|(at, _)| *at < now) {
-            for (_, call) in model.due.drain(..) {
-                let one = &model.calls[call];
-                if !one.is_settled && !model.processes[one.process].has_crashed {
-                    time.violate(AT_ONCE, || format!("call {call}"));
-                }
-            }
-        }
-        if model.forlorn.first().is_some_and(|(at, ..)| *at < now) {
-            for (_, process, which) in std::mem::take(&mut model.forlorn) {
-                let place = model.place(process, which);
-                let is_forlorn = place.open.is_empty() && place.refreshes == 0 && !place.requests.is_empty();
-                if is_forlorn && !model.processes[process].has_crashed {
-                    time.violate(FORLORN, || format!("a request of process {process} for {which}"));
-                }
-            }
-        }
-        if model.closing.first().is_some_and(|(at, _)| *at < now) {
-            for (_, process) in std::mem::take(&mut model.closing) {
-                let one = &model.processes[process];
-                if !one.has_ended && !one.has_crashed {
-                    time.violate(CLOSING, || format!("process {process}"));
-                }
-            }
-        }
-        let is_overdue = |due: &Option<Instant>| due.is_some_and(|due| due < now);
-        if model.sharing.awaiting.values().any(is_overdue) {
-            let is_calm = redis.was_calm_for(Duration::from_secs(1));
-            let overdue = model.sharing.awaiting.iter().filter(|(_, due)| is_overdue(due));
-            let overdue: Vec<_> = overdue.map(|(of, _)| *of).collect();
-            for (process, which) in overdue {
-                model.sharing.awaiting.remove(&(process, which));
-                let one = &model.processes[process];
-                let place = &one.places[which % PLACES];
-                let has_permit = one.under_way < one.plan.max_concurrency;
-                let has_asked = !place.requests.is_empty();
-                let waits = !place.open.is_empty() && has_permit && !has_asked && one.is_clear(which);
-                if waits && is_calm && !one.has_crashed {
-                    time.violate(WOKEN, || format!("process {process}, for {which}"));
-                }
-            }
-        }
-        if model.asking.first().is_some_and(|(at, _)| *at < now) {
-            let is_due = |(at, _): &(Instant, CallId)| *at < now;
-            let due: Vec<_> = model.asking.extract_if(.., |asking| is_due(asking)).collect();
-            for (_, call) in due {
-                let one = &model.calls[call];
-                let process = &model.processes[one.process];
-                let has_asked = model.requests.iter().rev().any(|request| {
-                    (request.process, request.which) == (one.process, one.which) && request.began > one.began
-                });
-                let is_dead = redis.dead_since.is_some_and(|since| since <= one.began_at);
-                let has_permit = process.under_way < process.plan.max_concurrency;
-                if is_dead && has_permit && !has_asked && !one.is_settled && !process.has_crashed {
-                    time.violate(ASKING, || format!("call {call}"));
-                }
-            }
-        }
-        time.next()
-    }
-
+impl WorldState {
     pub fn check_request(&mut self, process: Process, which: Which, _: Seq) {
         let Self { model, time, redis, .. } = self;
         let one = &model.processes[process];
@@ -211,25 +125,25 @@ impl State {
     }
 
     /// A call was taken on.
-    pub fn check_begun(&mut self, call: CallId, fresh: bool, rejected: Option<TokenId>, begun: Begun) {
+    pub fn check_begun(&mut self, call: CallIndex, fresh: bool, rejected: Option<TokenId>, begun: CallStart) {
         let start = self.time.start();
         let Self { model, time, platform, redis } = self;
-        model.calls[call].has_started = begun == Begun::Started;
+        model.calls[call].has_started = begun == CallStart::Started;
         let one_call = &model.calls[call];
         let (process, which) = (one_call.process, one_call.which);
         let one = &model.processes[process];
         let place = &one.places[which % PLACES];
         time.note(|| format!("call {call} is {begun:?}"));
-        if begun == Begun::Started {
+        if begun == CallStart::Started {
             // Whatever it awaited was for an earlier fetch.
             model.sharing.awaiting.remove(&(process, which));
         }
-        if begun == Begun::Started && one.plan.in_fleet && redis.dead_since.is_some() {
+        if begun == CallStart::Started && one.plan.in_fleet && redis.dead_since.is_some() {
             model.asking.push((Instant::now() + Duration::from_millis(one.plan.command_timeout + 5), call));
         }
-        let Some(since) = place.clear_since.filter(|_| !fresh && begun != Begun::Known) else { return };
+        let Some(since) = place.clear_since.filter(|_| !fresh && begun != CallStart::Known) else { return };
         let under_way = place.requests.iter().find(|serial| model.requests[**serial].began > since);
-        if let Some(serial) = under_way.filter(|_| begun == Begun::Started) {
+        if let Some(serial) = under_way.filter(|_| begun == CallStart::Started) {
             time.violate(SHARED, || format!("call {call} beside request {serial}"));
         }
         let Some(serial) = place.last.filter(|_| one.is_alone()) else { return };
@@ -250,9 +164,14 @@ impl State {
         }
     }
 
-    /// A call has its outcome, and the requests that were sent for it.
-    pub fn settled(&mut self, call: CallId, given: &Given, attempts: u32, rejected: Option<TokenId>) {
-        self.time.note(|| format!("call {call} gets {given:?} after {attempts} requests"));
+    /// What a call ends with.
+    pub fn check_settled(
+        &mut self,
+        call: CallIndex,
+        given: &Given,
+        attempts: u32,
+        rejected: Option<TokenId>,
+    ) {
         let Self { model, time, .. } = self;
         let one_call = &model.calls[call];
         let one = &model.processes[one_call.process];
@@ -280,26 +199,11 @@ impl State {
                 _ => false,
             }),
         }
-        if let Given::Token(_, serial) = given {
-            self.keys_accepted(call, *serial);
-        }
-        self.leave(call);
-    }
-
-    fn keys_accepted(&mut self, call: CallId, serial: Serial) {
-        let seq = self.time.next();
-        let Model { calls, processes, requests, .. } = &mut self.model;
-        let (process, request) = (calls[call].process, requests.get(serial));
-        let Some(request) = request.filter(|request| request.process == process) else { return };
-        let one = &mut processes[process];
-        if one.keys_refused.take_if(|refused| request.began > *refused).is_some() {
-            one.keys_accepted = seq;
-        }
     }
 
     /// What a call ends with came at this moment, in an answer that it waited for; or, for one that joined a fetch between
     /// two attempts, in the answer before it began.
-    fn check_explained(&mut self, call: CallId, is_it: impl Fn(Ending) -> bool) {
+    fn check_explained(&mut self, call: CallIndex, is_it: impl Fn(Ending) -> bool) {
         let Self { model, time, .. } = self;
         let one = &model.calls[call];
         let now = Instant::now();
@@ -321,7 +225,7 @@ impl State {
         }
     }
 
-    fn check_token(&mut self, call: CallId, token: TokenId, serial: Serial, rejected: Option<TokenId>) {
+    fn check_token(&mut self, call: CallIndex, token: TokenId, serial: Serial, rejected: Option<TokenId>) {
         let start = self.time.start();
         let Self { model, time, platform, redis } = self;
         let one_call = &model.calls[call];
@@ -425,6 +329,20 @@ impl State {
             time.violate(NOTHING_LEFT, || {
                 format!("process {process}: counters {counts:?}, {} requests, {tasks} tasks", one.under_way)
             });
+        }
+    }
+
+    /// Redis has been well for long: everything has been told.
+    pub fn check_told(&mut self) {
+        let Self { model, time, .. } = self;
+        for (which, all) in model.sharing.invalidations.iter().enumerate() {
+            let is_lost = |one: &&Invalidation| {
+                let process = &model.processes[one.process];
+                one.told.is_none() && !process.has_crashed && process.closed.is_none()
+            };
+            if let Some(one) = all.iter().find(is_lost) {
+                time.violate(LOST, || format!("invalidation {} of {which}", one.seq));
+            }
         }
     }
 }

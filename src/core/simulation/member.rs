@@ -9,13 +9,14 @@ use tokio::time::{Instant, sleep};
 
 use super::chance;
 use super::executor::{self, Process, WORLD, step_aside};
-use super::invariants::{Begun as How, Given};
-use super::model::CallId;
+use super::model::{CallIndex, CallStart, Given};
+use super::names::{PLATFORM, owner, secret_key};
 use super::plan::{IDS, Millis, PLACES, Place, SLUGS};
 use super::platform::{TokenId, token_of};
+use super::time::Clocks;
 use super::transport::Network;
 use super::wire::Wire;
-use super::world::{Clocks, World};
+use super::world::World;
 use crate::core::client::{Begun, Client, Request};
 use crate::core::config::{CallLimits, Keys};
 use crate::core::connection::{Connection, State};
@@ -34,9 +35,6 @@ use crate::core::{Assembly, assemble, platform};
 const MAX_LEASE: f64 = 900.0;
 /// What is over is forgotten within this time.
 const SWEEP: f64 = 100.0;
-
-/// The platform's address.
-pub const PLATFORM: &str = "https://p.test";
 
 /// One process with its client.
 pub struct Running {
@@ -62,20 +60,9 @@ pub struct Wish {
     pub place: Place,
     pub fresh: bool,
     pub timeout: Option<Millis>,
-    /// How long until the caller aborts it.
+    /// CallStart long until the caller aborts it.
     pub patience: Option<Millis>,
     pub rejected: Option<TokenId>,
-}
-
-/// What names a place.
-pub fn owner(place: Place) -> (OwnerKind, &'static str, &'static str) {
-    let kind = OwnerKind::ALL[place / (IDS.len() * SLUGS.len())];
-    (kind, IDS[place / SLUGS.len() % IDS.len()], SLUGS[place % SLUGS.len()])
-}
-
-/// The secret key of a pair.
-pub fn secret_key(pair: usize) -> String {
-    format!("secret-of-the-pair-{pair}")
 }
 
 fn settings(command_timeout: Millis) -> Settings {
@@ -176,7 +163,7 @@ impl Running {
         if let Some(lease) =
             leased.filter(|lease| is_plain && now.wall >= lease.from && now.wall < lease.until)
         {
-            return self.settle(call, &Ok(lease.connection), 0, How::Known, wish);
+            return self.settle(call, &Ok(lease.connection), 0, CallStart::Known, wish);
         }
         let (kind, id, slug) = owner(place);
         let token = rejected.map(|token| format!("token-{token}"));
@@ -191,7 +178,7 @@ impl Running {
         let coalesced = self.client.stats().coalesced.get();
         let begun = executor::within(self.process, || self.client.begin(request));
         match begun {
-            Err(error) => self.settle(call, &Err(error), 0, How::Started, wish),
+            Err(error) => self.settle(call, &Err(error), 0, CallStart::Started, wish),
             Ok(Begun::Known(known)) => {
                 if let Some(background) = known.background {
                     self.refresh(which, background);
@@ -202,11 +189,11 @@ impl Running {
                     let lease = Lease { connection: Arc::clone(&connection), from: now.wall, until };
                     self.with_leases(|leases| leases.insert(place, lease));
                 }
-                self.settle(call, &Ok(connection), 0, How::Known, wish)
+                self.settle(call, &Ok(connection), 0, CallStart::Known, wish)
             }
             Ok(Begun::Call(run)) => {
                 let has_joined = self.client.stats().coalesced.get() > coalesced;
-                let how = if has_joined { How::Joined } else { How::Started };
+                let how = if has_joined { CallStart::Joined } else { CallStart::Started };
                 self.world.with(|state| state.check_begun(call, fresh, rejected, how));
                 let (done, outcome) = oneshot::channel();
                 let handle = run.cancel_handle();
@@ -254,10 +241,10 @@ impl Running {
 
     fn settle(
         &self,
-        call: CallId,
+        call: CallIndex,
         result: &FetchResult,
         attempts: u32,
-        how: How,
+        how: CallStart,
         wish: Wish,
     ) -> Option<TokenId> {
         // Nobody waits for a call any more that was aborted, even if it has not been ended yet.
@@ -276,7 +263,7 @@ impl Running {
             Err(error) => Given::Failure(error.kind),
         };
         self.world.with(|state| {
-            if how == How::Known {
+            if how == CallStart::Known {
                 state.check_begun(call, wish.fresh, wish.rejected, how);
             }
             state.settled(call, &given, attempts, wish.rejected);

@@ -1,20 +1,27 @@
 //! The core in a simulated world, on simulated time, from one seed. See docs/simulation.md.
 //!
-//! `plan` → what happens; `executor`, `chance` → in which order; `world` → its time and clocks; `platform`, `transport` →
-//! what is asked, and the way there; `redis`, `wire` → what is shared, and the way there; `member`, `caller` → who asks; `model`,
-//! `sharing` → what an onlooker knows, and `invariants` → what must always hold; `shrink` → how a failure is made shorter.
+//! `plan` → what happens; `executor`, `chance` → in which order; `time` → when, and what has happened; `names` → what things
+//! are called; `platform`, `transport` → what is asked, and the way there; `redis`, `store`, `wire` → what is shared, and the
+//! way there; `member`, `caller` → who asks; `model`, `sharing` → what an onlooker knows, by `events` and `fleet_events`;
+//! `invariants`, `due` → what must always hold; `world` → all of that at once; `shrink` → how a failure is made shorter.
 
 mod caller;
 mod chance;
+mod due;
+mod events;
 mod executor;
+mod fleet_events;
 mod invariants;
 mod member;
 mod model;
+mod names;
 mod plan;
 mod platform;
 mod redis;
 mod sharing;
 mod shrink;
+mod store;
+mod time;
 mod transport;
 mod wire;
 mod world;
@@ -31,7 +38,8 @@ use tokio::time::timeout;
 
 use self::caller::Slots;
 use self::plan::Plan;
-use self::world::{Violation, World};
+use self::time::Violation;
+use self::world::World;
 
 /// Longer than any world lasts.
 const HORIZON: Duration = Duration::from_secs(3_600);

@@ -15,10 +15,10 @@ pub type TokenId = usize;
 pub type Serial = usize;
 
 /// The platform, and the services that take its tokens.
-pub struct Platform {
+pub struct SimulatedPlatform {
     pub weather: Weather,
     pub tokens: Vec<Token>,
-    connections: Vec<Connection>,
+    connections: Vec<PlatformConnection>,
     lives: Vec<Option<Millis>>,
 }
 
@@ -28,7 +28,7 @@ pub struct Token {
     pub expires_at: Option<f64>,
 }
 
-struct Connection {
+struct PlatformConnection {
     status: Status,
     /// One; or those of two members of a group.
     current: Vec<TokenId>,
@@ -52,7 +52,7 @@ pub enum Reply {
     Nothing,
 }
 
-impl Platform {
+impl SimulatedPlatform {
     pub fn new(plan: &Plan) -> Self {
         let mut platform = Self {
             weather: Weather::Fine,
@@ -63,7 +63,7 @@ impl Platform {
         for which in 0..plan.lives.len() {
             let is_group = which % PLACES / (PLACES / KINDS) == 1;
             let current = (0..1 + usize::from(is_group)).map(|_| platform.mint(which, 0.0)).collect();
-            platform.connections.push(Connection { status: Status::Active, current });
+            platform.connections.push(PlatformConnection { status: Status::Active, current });
         }
         platform
     }

@@ -1,77 +1,17 @@
-//! Owns the Redis of a world: its keys, by its own clock, and the scripts of the fleet, each as Redis would run it.
+//! Owns the Redis of a world: how it is, who is connected to it, and who hears its messages.
 
-use std::collections::BTreeMap;
-use std::collections::btree_map::Entry;
-use std::sync::LazyLock;
 use std::time::Duration;
 
-use redis::{Cmd, Value, parse_redis_value};
 use rustc_hash::FxHashMap;
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::chance;
 use super::executor::Process;
-use super::member::{PLATFORM, owner, secret_key};
-use super::plan::{PAIRS, PLACES};
+use super::names::KEYS;
 use super::platform::Which;
-use super::world::{Seq, State};
-use crate::core::fleet::crypto::Keys;
-use crate::core::fleet::scripts::lua;
-use crate::core::platform::endpoint::{Endpoint, Paths};
-use crate::core::tokens::key::Segment;
-
-/// What names and keys stand for.
-pub static NAMES: LazyLock<FxHashMap<Vec<u8>, Which>> = LazyLock::new(|| {
-    let endpoint = Endpoint::new(Some(PLATFORM), false, &Paths::default()).unwrap();
-    let mut names = FxHashMap::default();
-    for pair in 0..PAIRS {
-        let keys = Keys::derive(secret_key(pair).as_bytes(), &format!("key-{pair}")).unwrap();
-        for place in 0..PLACES {
-            let (kind, id, slug) = owner(place);
-            let (id, slug) = (Segment::new(id, "id").unwrap(), Segment::new(slug, "slug").unwrap());
-            let name = keys.name(kind, &endpoint.connection_text(kind, id, slug));
-            let key = format!("xkit:{{{}}}:{}", keys.namespace(), name.text());
-            names.insert(name.bytes().to_vec(), pair * PLACES + place);
-            names.insert(key.into_bytes(), pair * PLACES + place);
-        }
-    }
-    names
-});
-
-/// The key of each connection's entry.
-pub static KEYS: LazyLock<Vec<Option<Vec<u8>>>> = LazyLock::new(|| {
-    let mut keys = vec![None; PAIRS * PLACES];
-    for (name, which) in NAMES.iter().filter(|(name, _)| name.starts_with(b"xkit:")) {
-        keys[*which] = Some(name.clone());
-    }
-    keys
-});
-
-/// The scripts, by their texts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Script {
-    Take,
-    Renew,
-    Put,
-    Release,
-    Invalidate,
-    InvalidateAll,
-    Outdate,
-}
-
-static SCRIPTS: LazyLock<Vec<(String, Script)>> = LazyLock::new(|| {
-    [
-        (vec![lua::EPOCH, lua::TAKE], Script::Take),
-        (vec![lua::RENEW], Script::Renew),
-        (vec![lua::TAGS, lua::PUT], Script::Put),
-        (vec![lua::RELEASE], Script::Release),
-        (vec![lua::TAGS, lua::INVALIDATE], Script::Invalidate),
-        (vec![lua::INVALIDATE_ALL], Script::InvalidateAll),
-        (vec![lua::EPOCH, lua::OUTDATE], Script::Outdate),
-    ]
-    .map(|(parts, script)| (parts.concat(), script))
-    .into()
-});
+use super::store::Store;
+use super::time::Seq;
 
 /// How Redis is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,349 +22,116 @@ pub enum Mode {
     ReadOnly,
 }
 
-/// The keys.
-#[derive(Default)]
-pub struct Store(BTreeMap<Vec<u8>, (Vec<u8>, Instant)>);
-
-/// One command, as it came.
-pub type Command = Vec<Vec<u8>>;
-
-/// What a command did besides its answer.
-#[derive(Default)]
-pub struct Effects {
-    /// Messages to the channel.
-    pub published: Vec<(Vec<u8>, Vec<u8>)>,
-    /// What was invalidated.
-    pub told: Vec<Told>,
-    /// Whose entry was written.
-    pub written: Option<Which>,
+/// Redis, and who is connected to it.
+pub struct SimulatedRedis {
+    pub mode: Mode,
+    pub is_slow: bool,
+    pub is_deaf: bool,
+    /// Members that do not reach it.
+    pub cut: Vec<usize>,
+    pub store: Store,
+    pub written: FxHashMap<Which, (Seq, Instant)>,
+    /// Who took which lock.
+    pub holders: FxHashMap<Vec<u8>, Process>,
+    /// When it was not well for the last time.
+    pub trouble: Option<Instant>,
+    /// When subscriptions ended for the last time.
+    pub dropped: Option<Instant>,
+    /// Since when nobody gets anything from it.
+    pub dead_since: Option<Instant>,
+    pub links: Vec<Link>,
+    pub subscribers: Vec<Subscriber>,
 }
 
-/// What Redis was told of.
-#[derive(Clone, Copy)]
-pub enum Told {
-    All,
-    Connection(Which),
-    /// No more than some tokens of it.
-    Rejections(Which),
+pub struct Link {
+    pub is_gone: bool,
+    pub ended: Option<Box<dyn FnOnce() + Send>>,
 }
 
-/// The arguments of a command.
-pub fn parse(command: &Cmd) -> Command {
-    let simple = |arg| match arg {
-        redis::Arg::Simple(bytes) => Some(<[u8]>::to_vec(bytes)),
-        _ => None,
-    };
-    command.args_iter().filter_map(simple).collect()
+pub struct Subscriber {
+    pub channel: Vec<u8>,
+    /// Nothing that is sent later arrives earlier.
+    pub last_due: Instant,
+    pub messages: Option<mpsc::UnboundedSender<(Instant, Vec<u8>)>>,
 }
 
-impl Store {
-    fn get(&mut self, key: &[u8]) -> Option<&[u8]> {
+impl SimulatedRedis {
+    pub fn new() -> Self {
+        Self {
+            mode: Mode::Up,
+            is_slow: false,
+            is_deaf: false,
+            cut: Vec::new(),
+            store: Store::default(),
+            written: FxHashMap::default(),
+            holders: FxHashMap::default(),
+            trouble: None,
+            dropped: None,
+            dead_since: None,
+            links: Vec::new(),
+            subscribers: Vec::new(),
+        }
+    }
+
+    /// Whether nothing was wrong for so long.
+    pub fn was_calm_for(&self, time: Duration) -> bool {
+        let is_well = self.mode == Mode::Up && !self.is_slow && !self.is_deaf && self.cut.is_empty();
+        is_well && self.trouble.is_none_or(|last| last.elapsed() > time)
+    }
+
+    /// Whether nothing was wrong for so long, and no subscription ended.
+    pub fn was_in_touch_for(&self, time: Duration) -> bool {
+        self.was_calm_for(time) && self.dropped.is_none_or(|last| last.elapsed() > time)
+    }
+
+    /// How long an entry will stay.
+    pub fn left(&self, which: Which) -> Duration {
+        KEYS[which].as_ref().map_or(Duration::ZERO, |key| self.store.left(key))
+    }
+
+    /// Since when a member gets nothing from it.
+    pub fn dead_for(&self) -> Option<Duration> {
+        self.dead_since.map(|since| since.elapsed())
+    }
+
+    pub fn latency(&self) -> Duration {
+        Duration::from_millis(if self.is_slow {
+            chance::between(8, 60)
+        } else if chance::percent(60) {
+            0
+        } else {
+            chance::between(1, 2)
+        })
+    }
+
+    pub fn publish(&mut self, channel: &[u8], message: &[u8]) {
         let now = Instant::now();
-        if self.0.get(key).is_some_and(|(_, end)| *end <= now) {
-            self.0.remove(key);
-        }
-        self.0.get(key).map(|(value, _)| value.as_slice())
-    }
-
-    fn set(&mut self, key: &[u8], value: Vec<u8>, life: Duration) {
-        self.0.insert(key.to_vec(), (value, Instant::now() + life));
-    }
-
-    fn expire(&mut self, key: &[u8], life: Duration) {
-        if let Entry::Occupied(mut entry) = self.0.entry(key.to_vec()) {
-            entry.get_mut().1 = Instant::now() + life;
+        let latency: Vec<_> = self.subscribers.iter().map(|_| self.latency()).collect();
+        for (subscriber, latency) in self.subscribers.iter_mut().zip(latency) {
+            if subscriber.channel == channel
+                && let Some(messages) = &subscriber.messages
+            {
+                subscriber.last_due = subscriber.last_due.max(now + latency);
+                let _ = messages.send((subscriber.last_due, message.to_vec()));
+            }
         }
     }
 
-    /// As `PEXPIRE … GT`: never makes a life shorter.
-    fn prolong(&mut self, key: &[u8], life: Duration) {
-        if self.left(key) < life {
-            self.expire(key, life);
-        }
+    pub fn drop_subscriptions(&mut self) {
+        self.dropped = Some(Instant::now());
+        self.subscribers.iter_mut().for_each(|subscriber| subscriber.messages = None);
     }
 
-    /// What is left of a key's life.
-    pub fn left(&self, key: &[u8]) -> Duration {
-        self.0.get(key).map_or(Duration::ZERO, |(_, end)| end.saturating_duration_since(Instant::now()))
-    }
-
-    pub fn clear(&mut self) {
-        self.0.clear();
-    }
-
-    /// Evicts a key, whichever.
-    pub fn evict(&mut self) -> Option<String> {
-        let count = self.0.len();
-        let key = self.0.keys().nth(chance::below(count))?.clone();
-        self.0.remove(&key);
-        Some(String::from_utf8_lossy(&key).into_owned())
-    }
-
-    /// Locks that are held.
-    pub fn locks(&self) -> usize {
-        let now = Instant::now();
-        let is_held = |key: &[u8], value: &[u8], end: &Instant| {
-            key.ends_with(b":lock") && value.first() != Some(&b'F') && *end > now
+    /// What has to be told that its connection ended.
+    pub fn drop_connections(&mut self) -> Vec<Box<dyn FnOnce() + Send>> {
+        let gone = |link: &mut Link| {
+            link.is_gone = true;
+            link.ended.take()
         };
-        self.0.iter().filter(|(key, (value, end))| is_held(key, value, end)).count()
+        self.links.iter_mut().filter_map(gone).collect()
     }
 
-    /// The epoch, begun if there is none.
-    fn epoch(&mut self, key: &[u8], random: &[u8], life: Duration) -> Vec<u8> {
-        match self.get(key) {
-            Some(epoch) if epoch.len() == 16 => epoch.to_vec(),
-            _ => {
-                self.set(key, random.to_vec(), life);
-                random.to_vec()
-            }
-        }
-    }
-
-    /// Runs a command.
-    pub fn run(&mut self, command: &[Vec<u8>], effects: &mut Effects) -> Value {
-        if command[0] == b"PING" {
-            return Value::SimpleString("PONG".to_owned());
-        }
-        let text = &command[1];
-        let script = SCRIPTS.iter().find(|(known, _)| known.as_bytes() == text).map(|(_, script)| *script);
-        let count: usize = number(&command[2]) as usize;
-        let (keys, args) = command[3..].split_at(count);
-        match script.expect("a script of the fleet") {
-            Script::Take => self.take(keys, args),
-            Script::Renew => {
-                if self.is_holder(&keys[1], &args[0]) {
-                    self.expire(&keys[1], millis(&args[1]));
-                }
-                Value::Int(0)
-            }
-            Script::Put => self.put(keys, args, effects),
-            Script::Release => self.release(keys, args, effects),
-            Script::Invalidate => self.invalidate(keys, args, effects),
-            Script::InvalidateAll => {
-                self.set(&keys[0], args[0].clone(), millis(&args[1]));
-                effects.told.push(Told::All);
-                effects.published.push((args[2].clone(), args[3].clone()));
-                Value::Int(0)
-            }
-            Script::Outdate => {
-                self.set(&keys[2], args[0].clone(), millis(&args[1]));
-                let epoch = self.epoch(&keys[4], &args[0], millis(&args[2]));
-                Value::BulkString([epoch, args[0].clone()].concat())
-            }
-        }
-    }
-
-    fn is_holder(&mut self, key: &[u8], lock: &[u8]) -> bool {
-        self.get(key).is_some_and(|held| &held[1..] == lock)
-    }
-
-    fn take(&mut self, keys: &[Vec<u8>], args: &[Vec<u8>]) -> Value {
-        let bulk = |bytes: &[u8]| Value::BulkString(bytes.to_vec());
-        let epoch = self.epoch(&keys[4], &args[0], millis(&args[4]));
-        if let Some(entry) = self.get(&keys[0])
-            && entry.starts_with(&epoch)
-            && entry[16..] != args[2]
-        {
-            let sealed = bulk(&entry[16..]);
-            let left = self.left(&keys[0]).as_millis() as i64;
-            return Value::Array(vec![bulk(b"entry"), sealed, Value::Int(left)]);
-        }
-        if self.get(&keys[2]).is_none() {
-            self.set(&keys[2], args[0].clone(), millis(&args[5]));
-        }
-        let generation = self.get(&keys[2]).unwrap_or_default();
-        let token = [&epoch, generation].concat();
-        let is_set_by_member = self.left(&keys[1]) <= millis(&args[1]);
-        if let Some(lock) = self.get(&keys[1]).map(<[u8]>::to_vec).filter(|_| is_set_by_member) {
-            let (mark, holder) = lock.split_at(1);
-            if mark == b"F" {
-                if holder == args[3] {
-                    return Value::Array(vec![bulk(b"failed"), bulk(&token)]);
-                }
-            } else if holder != args[0] {
-                if mark == b"0"
-                    && let Some((value, _)) = self.0.get_mut(&keys[1])
-                {
-                    value[0] = b'1';
-                }
-                return Value::Array(vec![bulk(b"held"), bulk(&token), bulk(holder)]);
-            }
-        }
-        self.set(&keys[1], [b"0", &args[0][..]].concat(), millis(&args[1]));
-        self.prolong(&keys[4], millis(&args[4]));
-        Value::Array(vec![bulk(b"locked"), bulk(&token)])
-    }
-
-    fn put(&mut self, keys: &[Vec<u8>], args: &[Vec<u8>], effects: &mut Effects) -> Value {
-        let epoch = self.get(&keys[4]).unwrap_or_default().to_vec();
-        let generation = self.get(&keys[2]).unwrap_or_default();
-        let is_current = [&epoch, generation].concat() == args[1];
-        let rejected = self.get(&keys[3]).unwrap_or_default();
-        if is_current && !has(rejected, &args[2][..16]) {
-            self.set(&keys[0], [&epoch[..], &args[2]].concat(), millis(&args[3]));
-            self.prolong(&keys[4], millis(&args[7]));
-            effects.written = NAMES.get(&keys[0]).copied();
-            if !args[6].is_empty() {
-                effects.published.push((args[4].clone(), args[6].clone()));
-            }
-        }
-        if self.is_holder(&keys[1], &args[0]) {
-            let lock = self.0.remove(&keys[1]);
-            if lock.is_some_and(|(lock, _)| lock[0] == b'1') {
-                effects.published.push((args[4].clone(), args[5].clone()));
-            }
-        }
-        Value::Int(0)
-    }
-
-    fn release(&mut self, keys: &[Vec<u8>], args: &[Vec<u8>], effects: &mut Effects) -> Value {
-        if self.is_holder(&keys[1], &args[0]) {
-            let is_awaited = self.get(&keys[1]).is_some_and(|lock| lock[0] == b'1');
-            if is_awaited && args[1] != b"0" {
-                self.set(&keys[1], [b"F", &args[0][..]].concat(), millis(&args[1]));
-            } else {
-                self.0.remove(&keys[1]);
-            }
-            if is_awaited {
-                effects.published.push((args[2].clone(), args[3].clone()));
-            }
-        }
-        Value::Int(0)
-    }
-
-    fn invalidate(&mut self, keys: &[Vec<u8>], args: &[Vec<u8>], effects: &mut Effects) -> Value {
-        let mut invalidated = Vec::new();
-        for (keys, what) in keys.chunks(4).zip(args[5..].chunks(2)) {
-            let (rejected, name) = (&what[0], &what[1]);
-            let of = if rejected.is_empty() { Told::Connection } else { Told::Rejections };
-            effects.told.extend(NAMES.get(name).copied().map(of));
-            let known = self.get(&keys[3]).unwrap_or_default().to_vec();
-            let kept = self.get(&keys[0]);
-            let has_rejected = kept.is_some_and(|kept| has(rejected, &kept[16..32]));
-            let is_known = !rejected.is_empty() && rejected.chunks(16).all(|tag| has(&known, tag));
-            let is_late = kept.is_some() && !rejected.is_empty() && !has_rejected;
-            if !has_rejected && is_known {
-                continue;
-            }
-            if !rejected.is_empty() || keys[..3].iter().any(|key| self.get(key).is_some()) {
-                if !is_late {
-                    self.0.remove(&keys[0]);
-                    self.0.remove(&keys[1]);
-                }
-                self.set(&keys[2], args[0].clone(), millis(&args[1]));
-            }
-            if !rejected.is_empty() {
-                let mut tags = [&rejected[..], &known].concat();
-                tags.truncate(128);
-                self.set(&keys[3], tags, millis(&args[4]));
-            }
-            invalidated.extend(name);
-        }
-        if !invalidated.is_empty() {
-            effects.published.push((args[2].clone(), [args[3].clone(), invalidated].concat()));
-        }
-        Value::Int(0)
-    }
-}
-
-/// A command in words.
-pub fn describe(command: &[Vec<u8>]) -> String {
-    let text = command.get(1);
-    let script = SCRIPTS.iter().find(|(known, _)| text.is_some_and(|text| text == known.as_bytes()));
-    let which = command.get(3).and_then(|key| NAMES.get(key));
-    match (script, which) {
-        (Some((_, script)), Some(which)) => format!("{script:?} of {which}"),
-        (Some((_, script)), None) => format!("{script:?}"),
-        (None, _) => String::from_utf8_lossy(&command[0]).into_owned(),
-    }
-}
-
-fn has(tags: &[u8], tag: &[u8]) -> bool {
-    tags.chunks(16).any(|known| known == tag)
-}
-
-fn number(text: &[u8]) -> u64 {
-    str::from_utf8(text).ok().and_then(|text| text.parse().ok()).expect("a number")
-}
-
-fn millis(text: &[u8]) -> Duration {
-    Duration::from_millis(number(text))
-}
-
-/// What a Redis says that is a replica now.
-pub fn read_only() -> Value {
-    parse_redis_value(b"-READONLY You can't write against a read only replica.\r\n").expect("an error")
-}
-
-impl State {
-    /// A process has asked for a lock: it has it, or somebody else does.
-    fn sees_lock(&mut self, process: Process, command: &[Vec<u8>], parts: &[Value]) {
-        let Some(which) = NAMES.get(&command[3]) else { return };
-        match parts {
-            [Value::BulkString(word), ..] if word == b"locked" => {
-                self.redis.holders.insert(command[7].clone(), process);
-            }
-            [Value::BulkString(word), _, Value::BulkString(holder)] if word == b"held" => {
-                if let Some(holder) = self.redis.holders.get(holder) {
-                    self.check_holder(*holder, *which);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// Redis runs a command of a process.
-    pub fn execute(&mut self, process: Process, sent: Seq, command: &[Vec<u8>]) -> Value {
-        let seq = self.happens();
-        if self.redis.mode == Mode::ReadOnly && command[0] == b"EVAL" {
-            return read_only();
-        }
-        let mut effects = Effects::default();
-        let value = self.redis.store.run(command, &mut effects);
-        self.time.note(|| {
-            let did = [
-                effects.written.map(|_| "written".to_owned()),
-                (!effects.published.is_empty()).then(|| format!("{} messages", effects.published.len())),
-                match &value {
-                    Value::Array(parts) => match &parts[0] {
-                        Value::BulkString(word) => Some(String::from_utf8_lossy(word).into_owned()),
-                        _ => None,
-                    },
-                    _ => None,
-                },
-            ];
-            let did: Vec<_> = did.into_iter().flatten().collect();
-            format!("Redis: {} for process {process}: {}", describe(command), did.join(", "))
-        });
-        if let Value::Array(parts) = &value {
-            self.sees_lock(process, command, parts);
-        }
-        if let Some(which) = command.get(3).and_then(|key| NAMES.get(key)) {
-            let awaiting = &mut self.model.sharing.awaiting;
-            awaiting.remove(&(process, *which));
-            let is_held =
-                matches!(&value, Value::Array(parts) if parts[0] == Value::BulkString(b"held".to_vec()));
-            let has_gone_on =
-                self.model.requests.iter().rev().any(|request| {
-                    (request.process, request.which) == (process, *which) && request.began > sent
-                });
-            if is_held && !has_gone_on {
-                awaiting.insert((process, *which), None);
-            }
-        }
-        for told in effects.told {
-            if matches!(told, Told::All) {
-                self.redis.written.clear();
-            }
-            self.told(process, told, sent);
-        }
-        if let Some(which) = effects.written {
-            self.redis.written.insert(which, (seq, Instant::now()));
-        }
-        for (channel, message) in effects.published {
-            self.redis.publish(&channel, &message);
-        }
-        value
+    pub fn is_silent(&self, slot: usize) -> bool {
+        self.mode == Mode::Frozen || self.cut.contains(&slot)
     }
 }

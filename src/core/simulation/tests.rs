@@ -65,13 +65,13 @@ fn a_failure_is_made_shorter_and_stays_the_same_failure() {
 }
 
 /// What came of many worlds.
-struct Found {
+struct Findings {
     seeds: u64,
     violations: BTreeMap<&'static str, Vec<u64>>,
 }
 
 /// Runs worlds on all processors as long as wanted, by how many have run and when the first began.
-fn explore(first: u64, goes_on: impl Fn(u64, Instant) -> bool + Sync) -> Found {
+fn explore(first: u64, goes_on: impl Fn(u64, Instant) -> bool + Sync) -> Findings {
     let (start, next) = (Instant::now(), AtomicU64::new(0));
     let violations = Mutex::new(BTreeMap::<_, Vec<_>>::new());
     let work = || {
@@ -92,10 +92,10 @@ fn explore(first: u64, goes_on: impl Fn(u64, Instant) -> bool + Sync) -> Found {
             scope.spawn(work);
         }
     });
-    Found { seeds: next.into_inner(), violations: violations.into_inner().unwrap() }
+    Findings { seeds: next.into_inner(), violations: violations.into_inner().unwrap() }
 }
 
-impl Found {
+impl Findings {
     /// Each invariant that was broken, with a shortened history of one seed.
     fn report(&self) -> String {
         let mut report = String::new();

@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use super::chance;
 use super::executor::{Process, step_aside};
-use super::model::Ending;
+use super::model::{Ending, NetworkConnection};
 use super::plan::{IDS, PLACES, SLUGS};
 use super::platform::{Meaning, Reply, Serial, Which};
 use super::world::World;
@@ -24,20 +24,12 @@ pub struct Network {
     pub world: Arc<World>,
     pub process: Process,
     pub pair: usize,
-    pub pools: Pools<Connections>,
+    pub pools: Pools<ConnectionSlot>,
 }
 
 /// The connection of a pool, as over HTTP/2: one more than its number, 0 for none.
 #[derive(Default)]
-pub struct Connections(AtomicUsize);
-
-/// A connection.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Connection {
-    pub has_served: bool,
-    pub is_frozen: bool,
-    pub is_closed: bool,
-}
+pub struct ConnectionSlot(AtomicUsize);
 
 impl fmt::Debug for Network {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -60,20 +52,20 @@ fn which(pair: usize, url: &Url) -> Option<Which> {
 }
 
 /// A request under way; one that is dropped was cancelled.
-struct Request<'a> {
+struct RequestGuard<'a> {
     network: &'a Network,
     serial: Serial,
     has_ended: bool,
 }
 
-impl Request<'_> {
+impl RequestGuard<'_> {
     fn end(&mut self, ending: Ending) {
         self.has_ended = true;
         self.network.world.with(|state| state.ended(self.serial, ending));
     }
 }
 
-impl Drop for Request<'_> {
+impl Drop for RequestGuard<'_> {
     fn drop(&mut self) {
         if !self.has_ended {
             self.end(Ending::Cancelled);
@@ -85,9 +77,9 @@ impl Exchange for Network {
     async fn exchange(&self, url: Url, limit: Duration, choice: PoolChoice) -> Result<Answer, Fault> {
         let which = which(self.pair, &url).expect("a URL of a connection");
         let serial = self.world.with(|state| state.requested(self.process, which));
-        let mut request = Request { network: self, serial, has_ended: false };
-        let build = |_| Some(Connections::default());
-        let travel = |pool: Arc<Pool<Connections>>| async move { self.travel(&pool, serial, which).await };
+        let mut request = RequestGuard { network: self, serial, has_ended: false };
+        let build = |_| Some(ConnectionSlot::default());
+        let travel = |pool: Arc<Pool<ConnectionSlot>>| async move { self.travel(&pool, serial, which).await };
         let (_, exchanged) = self.pools.exchange(choice, limit, build, travel).await.expect("a pool");
         match exchanged {
             Ok(Ok((answer, meaning))) => {
@@ -109,7 +101,7 @@ impl Exchange for Network {
 impl Network {
     async fn travel(
         &self,
-        pool: &Pool<Connections>,
+        pool: &Pool<ConnectionSlot>,
         serial: Serial,
         which: Which,
     ) -> Result<(Answer, Meaning), Fault> {
@@ -134,7 +126,7 @@ impl Network {
             state.platform.reply(serial, which, wall)
         });
         pause(part).await;
-        let Connection { is_frozen, is_closed, .. } = look();
+        let NetworkConnection { is_frozen, is_closed, .. } = look();
         if is_frozen {
             return pending().await;
         }
@@ -158,7 +150,7 @@ impl Network {
     }
 
     /// The connection is gone. One that had served before tells of nothing.
-    fn broken(&self, pool: &Pool<Connections>, connection: usize) -> Fault {
+    fn broken(&self, pool: &Pool<ConnectionSlot>, connection: usize) -> Fault {
         let _ = pool.client.0.compare_exchange(connection + 1, 0, Ordering::Relaxed, Ordering::Relaxed);
         let had_served =
             self.world.with(|state| state.model.processes[self.process].connections[connection].has_served);

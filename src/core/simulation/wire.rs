@@ -1,4 +1,4 @@
-//! Owns the connections to Redis: how long they take, and how they end.
+//! Owns the way to Redis: what happens to it, how long commands and messages take, and how connections end.
 
 use std::io;
 use std::sync::Arc;
@@ -8,133 +8,20 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{StreamExt, unfold};
 use redis::{Cmd, RedisError, RedisFuture, Value};
-use rustc_hash::FxHashMap;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::chance;
 use super::executor::{self, Process, WORLD};
+use super::names::NAMES;
 use super::plan::RedisFault;
-use super::platform::Which;
-use super::redis::{Command, KEYS, Mode, NAMES, Store, describe, parse};
-use super::world::{Seq, World};
+use super::redis::{Link, Mode, Subscriber};
+use super::store::{Command, describe, parse};
+use super::time::Seq;
+use super::world::World;
 use crate::core::fleet::dialer::{Commands, Dial, Pings, Subscription};
 use crate::core::fleet::failure::{Failure, Stage};
 use crate::core::fleet::settings::Address;
-
-/// Redis, and who is connected to it.
-pub struct Redis {
-    pub mode: Mode,
-    pub is_slow: bool,
-    pub is_deaf: bool,
-    /// Members that do not reach it.
-    pub cut: Vec<usize>,
-    pub store: Store,
-    pub written: FxHashMap<Which, (Seq, Instant)>,
-    /// Who took which lock.
-    pub holders: FxHashMap<Vec<u8>, Process>,
-    /// When it was not well for the last time.
-    pub trouble: Option<Instant>,
-    /// When subscriptions ended for the last time.
-    pub dropped: Option<Instant>,
-    /// Since when nobody gets anything from it.
-    pub dead_since: Option<Instant>,
-    links: Vec<Link>,
-    subscribers: Vec<Subscriber>,
-}
-
-struct Link {
-    is_gone: bool,
-    ended: Option<Box<dyn FnOnce() + Send>>,
-}
-
-struct Subscriber {
-    channel: Vec<u8>,
-    /// Nothing that is sent later arrives earlier.
-    last_due: Instant,
-    messages: Option<mpsc::UnboundedSender<(Instant, Vec<u8>)>>,
-}
-
-impl Redis {
-    pub fn new() -> Self {
-        Self {
-            mode: Mode::Up,
-            is_slow: false,
-            is_deaf: false,
-            cut: Vec::new(),
-            store: Store::default(),
-            written: FxHashMap::default(),
-            holders: FxHashMap::default(),
-            trouble: None,
-            dropped: None,
-            dead_since: None,
-            links: Vec::new(),
-            subscribers: Vec::new(),
-        }
-    }
-
-    /// Whether nothing was wrong for so long.
-    pub fn was_calm_for(&self, time: Duration) -> bool {
-        let is_well = self.mode == Mode::Up && !self.is_slow && !self.is_deaf && self.cut.is_empty();
-        is_well && self.trouble.is_none_or(|last| last.elapsed() > time)
-    }
-
-    /// Whether nothing was wrong for so long, and no subscription ended.
-    pub fn was_in_touch_for(&self, time: Duration) -> bool {
-        self.was_calm_for(time) && self.dropped.is_none_or(|last| last.elapsed() > time)
-    }
-
-    /// How long an entry will stay.
-    pub fn left(&self, which: Which) -> Duration {
-        KEYS[which].as_ref().map_or(Duration::ZERO, |key| self.store.left(key))
-    }
-
-    /// Since when a member gets nothing from it.
-    pub fn dead_for(&self) -> Option<Duration> {
-        self.dead_since.map(|since| since.elapsed())
-    }
-
-    fn latency(&self) -> Duration {
-        Duration::from_millis(if self.is_slow {
-            chance::between(8, 60)
-        } else if chance::percent(60) {
-            0
-        } else {
-            chance::between(1, 2)
-        })
-    }
-
-    pub fn publish(&mut self, channel: &[u8], message: &[u8]) {
-        let now = Instant::now();
-        let latency: Vec<_> = self.subscribers.iter().map(|_| self.latency()).collect();
-        for (subscriber, latency) in self.subscribers.iter_mut().zip(latency) {
-            if subscriber.channel == channel
-                && let Some(messages) = &subscriber.messages
-            {
-                subscriber.last_due = subscriber.last_due.max(now + latency);
-                let _ = messages.send((subscriber.last_due, message.to_vec()));
-            }
-        }
-    }
-
-    fn drop_subscriptions(&mut self) {
-        self.dropped = Some(Instant::now());
-        self.subscribers.iter_mut().for_each(|subscriber| subscriber.messages = None);
-    }
-
-    /// What has to be told that its connection ended.
-    fn drop_connections(&mut self) -> Vec<Box<dyn FnOnce() + Send>> {
-        let gone = |link: &mut Link| {
-            link.is_gone = true;
-            link.ended.take()
-        };
-        self.links.iter_mut().filter_map(gone).collect()
-    }
-
-    fn is_silent(&self, slot: usize) -> bool {
-        self.mode == Mode::Frozen || self.cut.contains(&slot)
-    }
-}
 
 /// Something happens to Redis.
 pub fn befall(world: &Arc<World>, fault: RedisFault) {

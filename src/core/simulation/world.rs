@@ -1,154 +1,48 @@
-//! Owns one world: its time, its clocks, what happened in it, and the first thing that should not have.
+//! Owns one world: all that there is in it but the core.
 
-use std::fmt::Write;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::model::Model;
-use super::plan::{Millis, Plan};
-use super::platform::Platform;
-use super::wire::Redis;
-use crate::core::clock::{Clock, Now};
-
-/// The true wall clock when a world begins.
-const WALL: f64 = 1.7e12;
-/// The clock that only runs on, at that.
-const BOOT: Duration = Duration::from_secs(1_000);
+use super::plan::Plan;
+use super::platform::SimulatedPlatform;
+use super::redis::SimulatedRedis;
+use super::time::Time;
 
 /// One world.
 pub struct World {
     pub plan: Plan,
     pub start: Instant,
-    state: Mutex<State>,
+    state: Mutex<WorldState>,
     /// When Redis changes for better or worse.
     pub redis_changed: Notify,
 }
 
 /// All that there is in a world but the core.
-pub struct State {
+pub struct WorldState {
     pub time: Time,
-    pub platform: Platform,
-    pub redis: Redis,
+    pub platform: SimulatedPlatform,
+    pub redis: SimulatedRedis,
     pub model: Model,
-}
-
-/// What happened, in order.
-pub struct Time {
-    start: Instant,
-    /// The number of the last thing that happened.
-    seq: Seq,
-    history: Option<String>,
-    violation: Option<Violation>,
-}
-
-/// The number of something that happened: greater than that of all that happened before.
-pub type Seq = u64;
-
-/// What should not have happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Violation {
-    /// Which of the invariants.
-    pub invariant: &'static str,
-    pub words: String,
 }
 
 impl World {
     pub fn new(plan: &Plan, has_history: bool) -> Arc<Self> {
-        let start = Instant::now();
-        let time = Time { start, seq: 0, history: has_history.then(String::new), violation: None };
-        let state =
-            State { time, platform: Platform::new(plan), redis: Redis::new(), model: Model::new(plan) };
+        let time = Time::new(has_history);
+        let start = time.start();
+        let state = WorldState {
+            time,
+            platform: SimulatedPlatform::new(plan),
+            redis: SimulatedRedis::new(),
+            model: Model::new(plan),
+        };
         Arc::new(Self { plan: plan.clone(), start, state: Mutex::new(state), redis_changed: Notify::new() })
     }
 
     /// Looks at the state, or changes it. Nothing of the core may be called meanwhile.
-    pub fn with<R>(&self, work: impl FnOnce(&mut State) -> R) -> R {
+    pub fn with<R>(&self, work: impl FnOnce(&mut WorldState) -> R) -> R {
         work(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-}
-
-impl Time {
-    /// The number of what happens now.
-    pub fn next(&mut self) -> Seq {
-        self.seq += 1;
-        self.seq
-    }
-
-    /// When the world began.
-    pub fn start(&self) -> Instant {
-        self.start
-    }
-
-    /// The wall clock of the platform, which is right.
-    pub fn wall(&self) -> f64 {
-        WALL + self.elapsed().as_secs_f64() * 1e3
-    }
-
-    pub fn elapsed(&self) -> Duration {
-        self.start.elapsed()
-    }
-
-    /// Writes a line of the history, if there is one.
-    pub fn note(&mut self, words: impl FnOnce() -> String) {
-        let (elapsed, seq) = (self.start.elapsed(), self.seq);
-        if let Some(history) = &mut self.history {
-            let _ = writeln!(history, "{:>9.3} {seq:>5}  {}", elapsed.as_secs_f64(), words());
-        }
-    }
-
-    /// Something happened that should not have. Only the first one counts.
-    pub fn violate(&mut self, invariant: &'static str, words: impl FnOnce() -> String) {
-        if self.violation.is_none() {
-            let words = words();
-            self.note(|| format!("VIOLATION of \"{invariant}\": {words}"));
-            self.violation = Some(Violation { invariant, words });
-        }
-    }
-
-    pub fn take(&mut self) -> (Option<Violation>, String) {
-        (self.violation.take(), self.history.take().unwrap_or_default())
-    }
-}
-
-/// The clocks of one machine.
-#[derive(Default)]
-pub struct Clocks {
-    wall: AtomicI64,
-    asleep: AtomicU64,
-    jumps: AtomicU64,
-}
-
-impl Clocks {
-    /// As the core reads them.
-    pub fn clock(self: &Arc<Self>, start: Instant) -> Clock {
-        let clocks = Arc::clone(self);
-        Clock::new(move || clocks.now(start))
-    }
-
-    pub fn now(&self, start: Instant) -> Now {
-        let asleep = self.asleep.load(Ordering::Relaxed);
-        let elapsed = start.elapsed() + Duration::from_millis(asleep);
-        let wall = WALL + elapsed.as_secs_f64() * 1e3 + self.wall.load(Ordering::Relaxed) as f64;
-        Now { wall, boot: BOOT + elapsed }
-    }
-
-    /// How often they did anything but run.
-    pub fn jumps(&self) -> u64 {
-        self.jumps.load(Ordering::Relaxed)
-    }
-
-    pub fn set_wall(&self, by: i64) {
-        self.wall.fetch_add(by, Ordering::Relaxed);
-        self.jumps.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// The machine slept: what measures waits stood still, these clocks did not.
-    pub fn sleep(&self, millis: Millis) {
-        self.asleep.fetch_add(millis, Ordering::Relaxed);
-        self.jumps.fetch_add(1, Ordering::Relaxed);
     }
 }

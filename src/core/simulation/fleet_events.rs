@@ -1,0 +1,174 @@
+//! Owns what an onlooker notes of a fleet, each at the moment at which it happens: what Redis runs and is told of, and
+//! who hears of it.
+
+use std::time::Duration;
+
+use redis::Value;
+use tokio::time::Instant;
+
+use super::executor::Process;
+use super::invariants::TOLD;
+use super::names::NAMES;
+use super::plan::{PAIRS, PLACES};
+use super::platform::{TokenId, Which};
+use super::redis::Mode;
+use super::sharing::{CALM, Invalidation};
+use super::store::{Effects, Told, describe, read_only};
+use super::time::Seq;
+use super::world::WorldState;
+
+/// A healthy Redis is told of one within this time.
+const SOON: Duration = Duration::from_millis(300);
+/// Whoever is woken looks again within this time.
+const WAKING: Duration = Duration::from_millis(12);
+/// Bytes of an event and its sender, before the names of a message.
+const HEAD: usize = 17;
+
+impl WorldState {
+    /// A member of a fleet invalidates a connection. One that is closed tells nobody.
+    pub fn shares_invalidation(&mut self, process: Process, which: Which, seq: Seq) {
+        if self.model.processes[process].closed.is_some() {
+            return;
+        }
+        let was_calm = self.redis.was_calm_for(CALM);
+        let invalidation = Invalidation { process, seq, at: Instant::now(), was_calm, told: None };
+        self.model.sharing.invalidations[which].push(invalidation);
+    }
+
+    /// A member of a fleet reports a token for the first time.
+    pub fn shares_rejection(&mut self, process: Process, which: Which, token: TokenId, seq: Seq) {
+        if self.model.processes[process].closed.is_some() {
+            return;
+        }
+        let rejection = self.model.sharing.rejections.entry((which, token)).or_default();
+        if rejection.reporters.is_empty() {
+            rejection.first = seq;
+        }
+        rejection.reporters.push((process, seq));
+    }
+
+    /// Redis was told by a process of what had happened until then.
+    pub fn told(&mut self, process: Process, told: Told, until: Seq) {
+        let now = Instant::now();
+        let is_calm = self.redis.was_calm_for(CALM);
+        let Self { model, time, .. } = self;
+        let (all, is_whatever) = match told {
+            Told::Connection(which) => (which..which + 1, true),
+            Told::Rejections(which) => (which..which + 1, false),
+            Told::All => (0..PLACES * PAIRS, true),
+        };
+        for which in all {
+            for one in &mut model.sharing.invalidations[which] {
+                if is_whatever && one.process == process && one.seq < until && one.told.is_none() {
+                    one.told = Some(now);
+                    if one.was_calm && is_calm && now - one.at > SOON {
+                        time.violate(TOLD, || format!("invalidation {} of {which}", one.seq));
+                    }
+                }
+            }
+            for ((of, _), rejection) in &mut model.sharing.rejections {
+                let is_its = |(of, seq): &(Process, Seq)| *of == process && *seq < until;
+                if *of == which && rejection.reporters.iter().any(is_its) {
+                    rejection.told.get_or_insert(now);
+                }
+            }
+        }
+    }
+
+    /// A process hears a message, or that nothing was missed from now on.
+    pub fn heard(&mut self, process: Process, message: Option<&[u8]>) {
+        let seq = self.happens();
+        let places = &mut self.model.processes[process].places;
+        match message {
+            Some(message) if message[0] == b'i' => {
+                let names = message[HEAD..].chunks(32).filter_map(|name| NAMES.get(name));
+                for which in names {
+                    self.time.note(|| format!("process {process} hears that {which} was invalidated"));
+                    places[which % PLACES].supersede(seq);
+                }
+            }
+            Some(message) if message[0] == b'f' => {
+                let due = Instant::now() + WAKING;
+                for which in message[HEAD..].chunks(32).filter_map(|name| NAMES.get(name)) {
+                    if let Some(waits) = self.model.sharing.awaiting.get_mut(&(process, *which)) {
+                        waits.get_or_insert(due);
+                    }
+                }
+            }
+            _ => {
+                self.time.note(|| format!("process {process} hears that all was invalidated"));
+                places.iter_mut().for_each(|place| place.supersede(seq));
+            }
+        }
+    }
+
+    /// A process has asked for a lock: it has it, or somebody else does.
+    fn sees_lock(&mut self, process: Process, command: &[Vec<u8>], parts: &[Value]) {
+        let Some(which) = NAMES.get(&command[3]) else { return };
+        match parts {
+            [Value::BulkString(word), ..] if word == b"locked" => {
+                self.redis.holders.insert(command[7].clone(), process);
+            }
+            [Value::BulkString(word), _, Value::BulkString(holder)] if word == b"held" => {
+                if let Some(holder) = self.redis.holders.get(holder) {
+                    self.check_holder(*holder, *which);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Redis runs a command of a process.
+    pub fn execute(&mut self, process: Process, sent: Seq, command: &[Vec<u8>]) -> Value {
+        let seq = self.happens();
+        if self.redis.mode == Mode::ReadOnly && command[0] == b"EVAL" {
+            return read_only();
+        }
+        let mut effects = Effects::default();
+        let value = self.redis.store.run(command, &mut effects);
+        self.time.note(|| {
+            let did = [
+                effects.written.map(|_| "written".to_owned()),
+                (!effects.published.is_empty()).then(|| format!("{} messages", effects.published.len())),
+                match &value {
+                    Value::Array(parts) => match &parts[0] {
+                        Value::BulkString(word) => Some(String::from_utf8_lossy(word).into_owned()),
+                        _ => None,
+                    },
+                    _ => None,
+                },
+            ];
+            let did: Vec<_> = did.into_iter().flatten().collect();
+            format!("Redis: {} for process {process}: {}", describe(command), did.join(", "))
+        });
+        if let Value::Array(parts) = &value {
+            self.sees_lock(process, command, parts);
+        }
+        if let Some(which) = command.get(3).and_then(|key| NAMES.get(key)) {
+            let awaiting = &mut self.model.sharing.awaiting;
+            awaiting.remove(&(process, *which));
+            let is_held =
+                matches!(&value, Value::Array(parts) if parts[0] == Value::BulkString(b"held".to_vec()));
+            let has_gone_on =
+                self.model.requests.iter().rev().any(|request| {
+                    (request.process, request.which) == (process, *which) && request.began > sent
+                });
+            if is_held && !has_gone_on {
+                awaiting.insert((process, *which), None);
+            }
+        }
+        for told in effects.told {
+            if matches!(told, Told::All) {
+                self.redis.written.clear();
+            }
+            self.told(process, told, sent);
+        }
+        if let Some(which) = effects.written {
+            self.redis.written.insert(which, (seq, Instant::now()));
+        }
+        for (channel, message) in effects.published {
+            self.redis.publish(&channel, &message);
+        }
+        value
+    }
+}
