@@ -81,6 +81,14 @@ export interface BindingError {
   cause?: string
 }
 
+/** How the second level of the cache fared in a call. */
+export interface BindingFleetReport {
+  /** Whether it was bypassed when the call ended. */
+  isBypassed: boolean
+  /** Why it is bypassed, or why it did not answer this call. */
+  error?: string
+}
+
 export interface BindingFleetStats {
   hits: number
   misses: number
@@ -107,6 +115,8 @@ export interface BindingOutcome {
   coalesced?: boolean
   connection?: BindingConnection
   error?: BindingError
+  /** Absent without a second level of the cache. */
+  fleet?: BindingFleetReport
 }
 
 export declare const enum BindingOwnerKind {

@@ -364,8 +364,8 @@ export interface CallTrace {
   /** Whether the Redis of the fleet was left alone when the call ended. Absent without one, and when aborted. */
   isFleetBypassed?: boolean
   /**
-   * Why Redis is left alone, or what a command failed with while the call was under way: as `lastError` of
-   * {@link FleetStats}, without an address or a secret. Absent otherwise.
+   * Why Redis is left alone, or why it did not answer this call: as `lastError` of {@link FleetStats}, without an address
+   * or a secret. Absent otherwise.
    */
   fleetError?: string
   /** Milliseconds from the call to its end. */

@@ -6,6 +6,7 @@ const net = require('node:net')
 const { setTimeout: delay } = require('node:timers/promises')
 const { XkitClient } = require('..')
 const { createAuthority } = require('./support/certificates')
+const { flat, gate, json, startPlatform } = require('./support/platform')
 const { startMember, startRedis, startTokens } = require('./support/redis-rigs')
 const { closeRigs, closedPort, listen, startChild } = require('./support/rigs')
 const { expectNoSecrets } = require('./support/secrets')
@@ -742,6 +743,31 @@ describe('a Redis that is of no use', () => {
     await entryKeys(2, own)
     tracingChannel('xkit-node:call').unsubscribe(follower)
     // The second call had no trouble with it.
+    expect(traces.map(({ fleetError }) => fleetError)).toEqual([
+      expect.stringMatching(/^timed out: /),
+      undefined,
+    ])
+  })
+
+  test('is no trouble of a call that it had answered before', async () => {
+    const own = later(await startRedis())
+    const held = gate(json(200, flat()))
+    const platform = later(await startPlatform(held.step, json(200, flat())))
+    const client = newClient(cacheOn(own.url, { redis: { commandTimeoutMs: TIMEOUT } }), {
+      baseUrl: platform.baseUrl,
+    })
+    const traces = []
+    const follower = { asyncEnd: trace => traces.push(trace) }
+    tracingChannel('xkit-node:call').subscribe(follower)
+    const answered = client.getAccessToken('u1', 'slack')
+    await platform.nextRequest()
+    own.freeze()
+    await client.getAccessToken('u2', 'slack')
+    held.open()
+    await answered
+    own.thaw()
+    tracingChannel('xkit-node:call').unsubscribe(follower)
+
     expect(traces.map(({ fleetError }) => fleetError)).toEqual([
       expect.stringMatching(/^timed out: /),
       undefined,

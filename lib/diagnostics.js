@@ -44,29 +44,21 @@ class Facts {
   cached = false
   coalesced = false
 
-  #fleetErrors = 0
-
-  /** The call begins. */
-  begin(fleet) {
-    this.#fleetErrors = fleet?.errors ?? 0
-  }
-
   /** How the call ended, and how its fleet fared. */
-  note({ accessToken, connection, validForMs, attempts = 0, coalesced = false }, fleet) {
+  note({ accessToken, connection, validForMs, attempts = 0, coalesced = false, fleet }) {
     this.outcome = accessToken === undefined ? connection?.status : 'active'
     this.cached = validForMs !== undefined
     this.attempts = attempts
     this.coalesced = coalesced
-    if (fleet === undefined) return
-    this.isFleetBypassed = fleet.isBypassed
-    // What went wrong last stays there when all is well again.
-    if (fleet.isBypassed || fleet.errors > this.#fleetErrors) this.fleetError = fleet.lastError
+    this.isFleetBypassed = fleet?.isBypassed
+    this.fleetError = fleet?.error
   }
 
   /** A token was served from a lease. */
-  noteLease(fleet) {
-    this.begin(fleet)
-    this.note({ accessToken: '', validForMs: 0 }, fleet)
+  noteLease({ fleet }) {
+    this.note({ accessToken: '', validForMs: 0 })
+    this.isFleetBypassed = fleet?.isBypassed
+    if (fleet?.isBypassed) this.fleetError = fleet.lastError
   }
 
   /** Of a call that was cancelled, native code tells nothing. */

@@ -105,7 +105,7 @@ class NativeClient {
     const leased = this.#leases?.get(owner.kind, owner.id, slug)
     if (leased === undefined) return this.#getAccessToken(owner, slug, options, facts)
     this.#leaseHits++
-    facts?.noteLease(binding.stats(this.#native).fleet)
+    facts?.noteLease(binding.stats(this.#native))
     return leased
   }
 
@@ -182,7 +182,6 @@ class NativeClient {
     requireText('owner', id)
     requireText('slug', slug)
     const { signal, timeoutMs, fresh } = options === undefined ? NO_OPTIONS : readCallOptions(options)
-    facts?.begin(binding.stats(this.#native).fleet)
     const nativeOptions = { ...callOptions, __proto__: null, timeoutMs, fresh }
     const outcome =
       this.#credentials === undefined
@@ -192,7 +191,7 @@ class NativeClient {
       facts?.noteAbort()
       throw reasonOf(signal)
     }
-    facts?.note(outcome, binding.stats(this.#native).fleet)
+    facts?.note(outcome)
     return outcome
   }
 

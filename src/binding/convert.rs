@@ -1,5 +1,6 @@
 //! What crosses the waist, and nothing else: the `Binding…` types and their conversion from and to the core's.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -19,7 +20,7 @@ use crate::core::http::proxy::ProxySetting;
 use crate::core::http::tls::Roots;
 use crate::core::platform::endpoint::Paths;
 use crate::core::secret::Secret;
-use crate::core::stats::{FleetError, FleetStats, Stats};
+use crate::core::stats::{FleetError, FleetReport, FleetStats, Stats};
 use crate::core::tokens::cache;
 use crate::core::tokens::key::OwnerKind;
 
@@ -204,6 +205,23 @@ pub struct BindingOutcome {
     pub coalesced: Option<bool>,
     pub connection: Option<BindingConnection>,
     pub error: Option<BindingError>,
+    /// Absent without a second level of the cache.
+    pub fleet: Option<BindingFleetReport>,
+}
+
+/// How the second level of the cache fared in a call.
+#[napi(object, object_from_js = false)]
+pub struct BindingFleetReport {
+    /// Whether it was bypassed when the call ended.
+    pub is_bypassed: bool,
+    /// Why it is bypassed, or why it did not answer this call.
+    pub error: Option<String>,
+}
+
+impl From<FleetReport> for BindingFleetReport {
+    fn from(FleetReport { is_bypassed, error }: FleetReport) -> Self {
+        Self { is_bypassed, error: error.map(Cow::into_owned) }
+    }
 }
 
 impl BindingOutcome {
@@ -231,15 +249,22 @@ impl From<Error> for BindingOutcome {
     }
 }
 
-impl From<Outcome> for BindingOutcome {
-    fn from(outcome: Outcome) -> Self {
+impl BindingOutcome {
+    fn settled(outcome: Outcome, wants_connection: bool) -> Self {
+        let fleet = outcome.fleet.map(BindingFleetReport::from);
         match outcome.result {
-            Ok(connection) => Self {
-                connection: Some(BindingConnection::new(&connection)),
-                error: outcome.unavailable.map(BindingError::from),
-                ..Self::default()
+            Ok(connection) => match connection.token() {
+                Some(token) if !wants_connection => {
+                    Self { access_token: Some(token.to_owned()), fleet, ..Self::default() }
+                }
+                _ => Self {
+                    connection: Some(BindingConnection::new(&connection)),
+                    error: outcome.unavailable.map(BindingError::from),
+                    fleet,
+                    ..Self::default()
+                },
             },
-            Err(error) => error.into(),
+            Err(error) => Self { fleet, ..error.into() },
         }
     }
 }
@@ -400,7 +425,7 @@ impl Settlement {
     /// What a call that panicked ends with.
     pub fn panicked() -> Self {
         let result = Err(Error::internal());
-        Self::of(Outcome { result, unavailable: None, attempts: 0, coalesced: false }, false)
+        Self::of(Outcome { result, unavailable: None, attempts: 0, coalesced: false, fleet: None }, false)
     }
 
     /// On the environment's thread: what the call ended with, the requests sent, and whether they were shared.
@@ -411,8 +436,8 @@ impl Settlement {
         let (attempts, coalesced) =
             (outcome.attempts.into_unknown(env)?, outcome.coalesced.into_unknown(env)?);
         let value = match outcome.result.as_ref().ok().and_then(|connection| connection.token()) {
-            Some(token) if !wants_connection => string(env, token)?,
-            _ => BindingOutcome::from(*outcome).into_unknown(env)?,
+            Some(token) if !wants_connection && outcome.fleet.is_none() => string(env, token)?,
+            _ => BindingOutcome::settled(*outcome, wants_connection).into_unknown(env)?,
         };
         Ok([value, attempts, coalesced])
     }

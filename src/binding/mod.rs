@@ -148,18 +148,22 @@ pub fn call(
     let options = options.unwrap_or_default();
     let wants_connection = options.wants_connection.unwrap_or_default();
     let request = options.request(owner_kind.into(), &owner_id, &slug);
+    let at_once = |outcome| {
+        let fleet = client.client.stats().fleet.as_ref().map(|fleet| fleet.report(None).into());
+        Ok(Either::B(BindingOutcome { fleet, ..outcome }))
+    };
     let call = match contain(|| client.client.begin(request)) {
         Ok(Begun::Call(call)) => call,
         Ok(Begun::Known(mut known)) => {
             run_in_background(known.background.take());
             let lease = if known.coalesced { None } else { client.lease(known.valid_for) };
-            return Ok(Either::B(BindingOutcome::known(&known, lease, wants_connection)));
+            return at_once(BindingOutcome::known(&known, lease, wants_connection));
         }
-        Err(error) => return Ok(Either::B(error.into())),
+        Err(error) => return at_once(error.into()),
     };
     let runtime = match runtime::handle() {
         Ok(runtime) => runtime,
-        Err(refusal) => return Ok(Either::B(call.fail(Error::no_thread(&refusal)).into())),
+        Err(refusal) => return at_once(call.fail(Error::no_thread(&refusal)).into()),
     };
     let id = client.bridge.start(env, &client.settled, Settlement::panicked, |completion| {
         let leave = call.cancel_handle();

@@ -44,6 +44,15 @@ pub struct FleetStats {
     errors_by_source: Mutex<[Option<FleetError>; 2]>,
 }
 
+/// How the second level of the cache fared in one call.
+#[derive(Clone, Debug)]
+pub struct FleetReport {
+    /// Whether it was bypassed when the call ended.
+    pub is_bypassed: bool,
+    /// Why it is bypassed, or why it did not answer this call.
+    pub error: Option<Cow<'static, str>>,
+}
+
 /// What failed: each is well again by itself.
 #[derive(Clone, Copy, Debug)]
 pub enum FleetErrorSource {
@@ -73,6 +82,13 @@ impl FleetStats {
     pub fn last_error(&self) -> Option<FleetError> {
         let errors = self.errors_by_source().clone();
         errors.into_iter().flatten().max_by(|one, other| one.at.total_cmp(&other.at))
+    }
+
+    /// The report on a call that ends now, which Redis did not answer for this reason.
+    pub fn report(&self, error: Option<Cow<'static, str>>) -> FleetReport {
+        let is_bypassed = self.is_bypassed.load(Ordering::Relaxed);
+        let last = || self.last_error().filter(|_| is_bypassed).map(|error| error.reason);
+        FleetReport { is_bypassed, error: error.or_else(last) }
     }
 
     fn errors_by_source(&self) -> MutexGuard<'_, [Option<FleetError>; 2]> {

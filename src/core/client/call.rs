@@ -10,6 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::core::client::shared::{Open, Shared};
 use crate::core::error::{Error, Kind};
 use crate::core::secret::Secret;
+use crate::core::stats::FleetReport;
 use crate::core::tokens::in_flight::{CancelHandle, FetchResult, Waiter};
 use crate::core::tokens::key::ConnectionKey;
 
@@ -36,6 +37,8 @@ pub struct Outcome {
     pub attempts: u32,
     /// Whether it joined the fetch of an earlier call.
     pub coalesced: bool,
+    /// How the second level of the cache fared, where there is one.
+    pub fleet: Option<FleetReport>,
 }
 
 impl Call {
@@ -66,9 +69,9 @@ impl Call {
     }
 
     /// Ends the call without running it: something that it needs cannot be had.
-    pub fn fail(self, error: Error) -> Outcome {
+    pub fn fail(self, error: Error) -> Error {
         self.shared.stats.failures.add();
-        Outcome { result: Err(error), unavailable: None, attempts: 0, coalesced: false }
+        error
     }
 
     /// Runs the call to its end. Dropping the future of the last call of a fetch cancels the request.
@@ -85,6 +88,7 @@ impl Call {
             }
         };
         let attempts = state.attempts();
+        let fleet = shared.stats.fleet.as_ref().map(|fleet| fleet.report(state.fleet_error().clone()));
         drop(guard);
         let result = result.map_err(|error| Error { attempts, ..error });
         match &result {
@@ -97,7 +101,7 @@ impl Call {
             let error = Error::unavailable(connection, key.slug().text())?;
             Some(Error { attempts, ..error })
         });
-        Outcome { result, unavailable, attempts, coalesced }
+        Outcome { result, unavailable, attempts, coalesced, fleet }
     }
 }
 

@@ -60,7 +60,7 @@ impl Breaker {
         read: impl FnOnce(Value) -> Option<T>,
     ) -> Result<T, RedisUnavailable> {
         if self.is_open() {
-            return Err(RedisUnavailable);
+            return Err(self.unavailable());
         }
         let answer = self.redis.ask(command).await;
         match answer.and_then(|answer| read(answer).ok_or_else(Failure::strange_answer)) {
@@ -72,19 +72,25 @@ impl Breaker {
             }
             Err(failure) => {
                 let is_lasting = failure.is_lasting;
+                let unavailable = RedisUnavailable(Some(failure.reason.clone()));
                 self.stats.errors.add();
                 self.note_error(failure);
                 if self.recent.note(true) >= TOO_MANY || is_lasting {
                     self.open();
                 }
-                Err(RedisUnavailable)
+                Err(unavailable)
             }
         }
     }
 
+    /// The error of a caller that sends no command, since another one's failed.
+    pub fn unavailable(&self) -> RedisUnavailable {
+        RedisUnavailable(self.stats.last_error().map(|error| error.reason))
+    }
+
     /// As `ask`, for what others would wait for; counts nothing.
     pub async fn ask_even_if_open(&self, command: &Cmd) -> Result<(), RedisUnavailable> {
-        self.redis.ask(command).await.map(drop).map_err(|_| RedisUnavailable)
+        self.redis.ask(command).await.map(drop).map_err(|failure| RedisUnavailable(Some(failure.reason)))
     }
 
     async fn probe(&self) -> bool {

@@ -114,7 +114,8 @@ impl Fetcher {
                 }
                 result
             }
-            Err(RedisUnavailable) => {
+            Err(RedisUnavailable(reason)) => {
+                fetch.state.note_fleet_error(reason);
                 self.stats.misses.add();
                 self.ask_source(fetch, source).await
             }
@@ -134,10 +135,10 @@ impl Fetcher {
         patience: Duration,
     ) -> Result<Lookup, RedisUnavailable> {
         if self.breaker.is_open() {
-            return Err(RedisUnavailable);
+            return Err(self.breaker.unavailable());
         }
         self.outbox.flush(Some(name)).await?;
-        let id = self.keys.random().ok_or(RedisUnavailable)?;
+        let id = self.keys.random().ok_or(RedisUnavailable(None))?;
         let mut lock = LockGuard { fetcher: Arc::clone(self), name: *name, id, is_held: false };
         let missing = |fencing_token, lock| {
             Ok(Lookup::Missing(WritePermit { fencing_token, lock, began: Instant::now() }))
@@ -159,7 +160,7 @@ impl Fetcher {
             let fencing_token = match found {
                 Found::Entry(sealed, left) => match self.judge(name, purpose, &sealed, left) {
                     Some((entry, life)) => return Ok(Lookup::Entry(Box::new(entry), life)),
-                    None if useless_count == MAX_USELESS => return Err(RedisUnavailable),
+                    None if useless_count == MAX_USELESS => return Err(RedisUnavailable(None)),
                     None => {
                         useless = sealed;
                         useless_count += 1;

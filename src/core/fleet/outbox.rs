@@ -91,7 +91,7 @@ impl Outbox {
             let failed_before = failures.load(Ordering::Relaxed);
             let turn = Arc::clone(turn).lock_owned().await;
             if failures.load(Ordering::Relaxed) != failed_before {
-                return Err(RedisUnavailable);
+                return Err(self.breaker.unavailable());
             }
             let Some(batch) = self.queue.batch(name) else { continue };
             let outbox = Arc::clone(self);
@@ -102,7 +102,7 @@ impl Outbox {
             };
             // To its end, even if this caller leaves: else each of those who wait would have to begin once more.
             self.tasks.spawn_to_end(tell.boxed());
-            is_told.await.unwrap_or(Err(RedisUnavailable))?;
+            is_told.await.unwrap_or(Err(RedisUnavailable(None)))?;
         }
         Ok(())
     }
@@ -139,7 +139,7 @@ impl Outbox {
     }
 
     async fn send(&self, batch: &Batch) -> Result<(), RedisUnavailable> {
-        let random = self.keys.random().ok_or(RedisUnavailable)?;
+        let random = self.keys.random().ok_or(RedisUnavailable(None))?;
         match batch {
             Batch::All(_) => {
                 let message = self.channel.message(Event::AllInvalidated, &[]);

@@ -1,6 +1,7 @@
 //! Owns the connections to Redis: the one for commands is made when it is needed, made anew when it was lost, and given up
 //! at the first failure. Answers in time or not at all, since a call can do without.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,9 +21,9 @@ use super::tasks::Tasks;
 /// After the time is over, for a reply that has come while this process had no time to look.
 const GRACE: Duration = Duration::from_millis(2);
 
-/// Redis was of no use.
-#[derive(Clone, Copy, Debug)]
-pub struct RedisUnavailable;
+/// Redis did not do what was asked; with the reason, if a command failed or Redis is bypassed.
+#[derive(Clone, Debug, Default)]
+pub struct RedisUnavailable(pub Option<Cow<'static, str>>);
 
 /// Where Redis is, and the connection to it.
 pub struct Redis {

@@ -4,6 +4,7 @@
 //! Dropping that future runs a destructor that locks the tokens. Nothing here does so: this module holds fetches weakly, and
 //! hands every strong reference to its caller.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::{Arc, PoisonError};
@@ -93,6 +94,7 @@ pub struct SharedFetchState {
     waiters: AtomicU32,
     timing: Mutex<Timing>,
     paused: Notify,
+    fleet_error: Mutex<Option<Cow<'static, str>>>,
 }
 
 #[derive(Debug)]
@@ -117,7 +119,18 @@ impl SharedFetchState {
             waiters: AtomicU32::new(1),
             timing: Mutex::new(Timing { latest_deadline: deadline, pause: None }),
             paused: Notify::new(),
+            fleet_error: Mutex::new(None),
         }
+    }
+
+    /// Notes why the second level of the cache did not answer, if that is known.
+    pub fn note_fleet_error(&self, reason: Option<Cow<'static, str>>) {
+        *self.fleet_error() = reason;
+    }
+
+    /// Why the second level of the cache did not answer.
+    pub fn fleet_error(&self) -> MutexGuard<'_, Option<Cow<'static, str>>> {
+        self.fleet_error.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Counts a request.
