@@ -2,7 +2,8 @@
 'use strict'
 
 const { execFileSync, spawnSync } = require('node:child_process')
-const { cpSync, rmSync, writeFileSync } = require('node:fs')
+const { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } = require('node:fs')
+const { tmpdir } = require('node:os')
 const path = require('node:path')
 const { ADDON, stagePackage } = require('./support/staged.js')
 
@@ -22,6 +23,19 @@ test('a first client loads one file and the addon, since each file costs time', 
   const loaded = execFileSync(process.execPath, ['-e', script], { encoding: 'utf8' }).trim().split('\n')
 
   expect(loaded.map(file => path.relative(staged, file))).toEqual([path.join('lib', 'bundle.js'), ADDON])
+})
+
+test('the packed file is the same from whatever folder it is packed, and names no folder of the machine', () => {
+  const elsewhere = mkdtempSync(path.join(tmpdir(), 'xkit-node-elsewhere-'))
+  try {
+    const script = `require(${JSON.stringify(path.join(ROOT, 'scripts/pack.js'))}).stageMain(${JSON.stringify(elsewhere)})`
+    execFileSync(process.execPath, ['-e', script], { cwd: elsewhere })
+    const read = folder => readFileSync(path.join(folder, 'lib', 'bundle.js'), 'utf8')
+    expect(read(elsewhere)).toBe(read(staged))
+    expect(read(staged)).not.toContain('../lib/')
+  } finally {
+    rmSync(elsewhere, { recursive: true })
+  }
 })
 
 /** The package as git and a folder bring it: each module is a file of its own. */
