@@ -110,6 +110,53 @@ test('a call that was under way with the old keys ends by itself, and close() wa
   expect((await rejection(xkit.getAccessToken('u3', 'slack'))).code).toBe('ERR_XKIT_CLOSED')
 })
 
+describe('a client that is closed while a call waits for the function', () => {
+  test('makes that call with the keys, and no other; close() waits for it', async () => {
+    const keys = deferred()
+    const { xkit, seen } = await rig({ credentials: () => keys.promise })
+    const call = xkit.getAccessToken('u1', 'slack')
+    let isClosed = false
+    const closed = xkit.close().then(() => {
+      isClosed = true
+    })
+    expect((await rejection(xkit.getAccessToken('u2', 'slack'))).code).toBe('ERR_XKIT_CLOSED')
+    await new Promise(setImmediate)
+    expect(isClosed).toBe(false)
+
+    keys.resolve(NEW)
+    expect(await call).toBe(flat().authorization.access_token)
+    await closed
+    expect(seen()).toEqual([headerOf(NEW)])
+    expect((await rejection(xkit.getAccessToken('u2', 'slack'))).code).toBe('ERR_XKIT_CLOSED')
+  })
+
+  test('makes a call again that was refused before, with the keys that come', async () => {
+    const keys = deferred()
+    const credentials = jest.fn()
+    credentials.mockResolvedValueOnce(OLD).mockReturnValueOnce(keys.promise)
+    const { xkit, platform, seen } = await rig({ credentials })
+    const call = xkit.getAccessToken('u1', 'slack')
+    while (credentials.mock.calls.length < 2) await new Promise(setImmediate)
+    const closed = xkit.close()
+    keys.resolve(NEW)
+    expect(await call).toBe(flat().authorization.access_token)
+    await closed
+    expect(seen()).toEqual([headerOf(OLD), headerOf(NEW)])
+    expect(platform.requests).toHaveLength(2)
+  })
+
+  test('ends it at the limit of close', async () => {
+    const keys = deferred()
+    const { xkit, seen } = await rig({ credentials: () => keys.promise })
+    const call = rejection(xkit.getAccessToken('u1', 'slack'))
+    await xkit.close({ timeoutMs: 0 })
+    expect(await call).toMatchObject({ code: 'ERR_XKIT_CLOSED', retryable: false, attempts: 0 })
+    keys.resolve(NEW)
+    await new Promise(setImmediate)
+    expect(seen()).toEqual([])
+  })
+})
+
 test('what was cached under the old keys is asked for again', async () => {
   const { xkit, platform, seen } = await rig({ given: [OLD, NEW], taken: [OLD], cache: true })
   await xkit.getAccessToken('u1', 'slack')
@@ -138,6 +185,13 @@ describe('a function that fails', () => {
     expect(credentials).toHaveBeenCalledTimes(1)
     await xkit.getAccessToken('u1', 'slack')
     expect(seen()).toEqual([headerOf(NEW)])
+  })
+
+  test('is a failed call in the counters, as it is in the traces', async () => {
+    const { xkit } = await rig({ credentials: () => Promise.reject(failure), cache: true })
+    await rejection(xkit.getAccessToken('u1', 'slack'))
+    await rejection(xkit.getConnection('u2', 'slack'))
+    expect(xkit.stats()).toMatchObject({ calls: 2, failures: 2, requests: 0, cacheMisses: 2 })
   })
 
   test('after a 401 leaves that error, with its own as the cause', async () => {

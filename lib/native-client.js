@@ -21,13 +21,13 @@ const NO_OPTIONS = Object.freeze(Object.create(null))
 /** By the call's id: what resolves its outcome, and the native client that it was made on. */
 const waiting = new Map()
 
-/** The outcome of a call that `close` ended. Native code does not count its requests any more. */
+/** The outcome of a call that `close` ended or that came after it. Native code does not count its requests any more. */
 const CLOSED = {
   __proto__: null,
   error: {
     className: 'XkitError',
     code: 'ERR_XKIT_CLOSED',
-    message: 'This client was closed before the call had ended: make the call on a client that is open',
+    message: 'This client was closed: make the call on a client that is open',
     retryable: false,
     attempts: 0,
   },
@@ -68,6 +68,11 @@ class NativeClient {
   /** The one in use, and those whose last calls are under way. */
   #natives = new Set()
   #leaseHits = 0
+  #isClosed = false
+  /** Calls with keys that a function gives. */
+  #keyedCalls = new Set()
+  /** What ends each wait for those keys; undefined once `close` has ended them all. */
+  #keyWaits = new Set()
 
   /** `nativeOptions` are the options as they were read. */
   constructor(options, nativeOptions) {
@@ -154,14 +159,21 @@ class NativeClient {
   /** Resolves when the calls under way have ended; ends those that are left after `timeoutMs`. */
   async close(timeoutMs) {
     this.#isKeyless = false
-    this.#credentials = undefined
+    this.#isClosed = true
     this.#leases?.clear()
     this.#leases = undefined
-    const ended = Promise.all([this.#replaced, closed(this.#native)])
+    const ended = this.#ended()
     if (timeoutMs === 0) this.#endCalls()
     const timer = timeoutMs === undefined ? undefined : setTimeout(() => this.#endCalls(), timeoutMs)
     await ended
     clearTimeout(timer)
+  }
+
+  async #ended() {
+    // They may need a native client that does not exist yet. Others are refused at once.
+    if (this.#keyedCalls.size > 0) await Promise.allSettled(this.#keyedCalls)
+    this.#credentials = undefined
+    await Promise.all([this.#replaced, closed(this.#native)])
   }
 
   async #end(replaced) {
@@ -170,6 +182,9 @@ class NativeClient {
   }
 
   #endCalls() {
+    const waits = this.#keyWaits ?? []
+    this.#keyWaits = undefined
+    for (const end of waits) end()
     for (const [call, { native }] of [...waiting]) {
       if (this.#natives.has(native) && binding.cancel(native, call)) settle(call, CLOSED)
     }
@@ -220,33 +235,62 @@ class NativeClient {
   }
 
   #useKeys(keys) {
-    // A client that was closed meanwhile stays closed.
+    // All calls have ended, and the client is closed.
     if (this.#credentials === undefined) return
     this.#use(readClientOptions({ ...this.#options, credentials: undefined, ...keys }))
   }
 
-  /** As `#outcome`, with keys that are asked for; once more with others, if the platform refuses those. */
+  /** As `#outcome`, with keys that a function gives; `close` waits for the call, and ends it at its limit. */
   async #outcomeWithKeys(kind, id, slug, options, signal) {
+    if (this.#isClosed) return CLOSED
+    const call = this.#askWithKeys(kind, id, slug, options, signal)
+    this.#keyedCalls.add(call)
+    try {
+      return (await call) ?? (signal?.aborted ? undefined : CLOSED)
+    } finally {
+      this.#keyedCalls.delete(call)
+    }
+  }
+
+  /** Makes the call once more with other keys, if the platform refuses the first ones. Nothing where it was ended. */
+  async #askWithKeys(kind, id, slug, options, signal) {
     const credentials = this.#credentials
     const until = performance.now() + (options.timeoutMs ?? this.#options.timeoutMs ?? DEFAULT_TIMEOUT_MS)
     const left = () => Math.max(1, Math.ceil(until - performance.now()))
+    const isEnded = () => signal?.aborted || this.#keyWaits === undefined
     const keysAfter = async refused => {
-      if (signal?.aborted) return undefined
+      if (isEnded()) return undefined
       const keys = credentials.keysAfter(refused)
-      return isPromise(keys) ? waitForKeys(keys, left(), onAbort => signal && follow(signal, onAbort)) : keys
+      return isPromise(keys) ? waitForKeys(keys, left(), end => this.#onEnd(signal, end)) : keys
     }
     const ask = () => this.#outcome(kind, id, slug, { ...options, timeoutMs: left() }, signal)
 
-    const keys = await keysAfter(undefined)
-    const first = keys && (await ask())
+    const keys = await keysAfter(undefined).catch(async error => {
+      // The native client has no keys yet. It counts the call, as a failure.
+      if (!isEnded()) await ask()
+      throw error
+    })
+    if (isEnded()) return undefined
+    const first = await ask()
     if (first?.error?.code !== 'ERR_XKIT_INVALID_API_KEY') return first
     try {
       const others = await keysAfter(keys)
       if (others === keys) return first
-      return others && addAttempts(await ask(), first.attempts)
+      return isEnded() ? undefined : addAttempts(await ask(), first.attempts)
     } catch (cause) {
       first.error.cause = cause
       return first
+    }
+  }
+
+  /** Calls back when the signal aborts or `close` ends the calls. */
+  #onEnd(signal, end) {
+    const waits = this.#keyWaits
+    waits.add(end)
+    const unfollow = signal && follow(signal, end)
+    return () => {
+      waits.delete(end)
+      unfollow?.()
     }
   }
 }
