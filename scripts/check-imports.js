@@ -35,7 +35,8 @@ const CRATE_LAYERS = [
   ['core::config'],
   ['core::client'],
   ['core'],
-  ['binding', 'core::simulation', 'core::threads'],
+  ['core::simulation'],
+  ['binding', 'core::threads'],
   ['lib'],
 ]
 

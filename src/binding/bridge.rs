@@ -19,7 +19,7 @@ use napi::bindgen_prelude::{FunctionRef, Unknown};
 use napi::{Env, JsValue, check_status, sys};
 use rustc_hash::FxHashMap;
 
-use super::queue::{CallId, Queue, Wake};
+use super::queue::{self, CallId, Queue, Wake};
 
 /// How many values JavaScript gets of a result, beside the id of its call.
 pub const VALUES: usize = 3;
@@ -50,7 +50,7 @@ struct Pending {
 }
 
 /// The thread-safe function that wakes the event loop.
-struct WakeFunction(sys::napi_threadsafe_function);
+pub struct WakeFunction(sys::napi_threadsafe_function);
 
 // SAFETY: a thread-safe function is made to be called from any thread; the pointer is used for nothing else.
 unsafe impl Send for WakeFunction {}
@@ -71,28 +71,8 @@ impl Wake for WakeFunction {
 
 type Results<T> = Queue<T, WakeFunction>;
 
-/// Where the work on a call puts its result. Dropped without one, by a panic say, it sends the fallback.
-pub struct Completion<T: Send + 'static> {
-    queue: Arc<Results<T>>,
-    call: CallId,
-    fallback: Option<fn() -> T>,
-}
-
-impl<T: Send + 'static> Completion<T> {
-    /// Hands the result over.
-    pub fn send(mut self, result: T) {
-        self.fallback = None;
-        self.queue.push(self.call, result);
-    }
-}
-
-impl<T: Send + 'static> Drop for Completion<T> {
-    fn drop(&mut self) {
-        if let Some(fallback) = self.fallback {
-            self.queue.push(self.call, fallback());
-        }
-    }
-}
+/// Where the work on a call puts its result.
+pub type Completion<T> = queue::Completion<T, WakeFunction>;
 
 impl<T: Send + 'static> Bridge<T> {
     /// The environment's bridge; made at the first call and kept until the environment goes.
@@ -162,7 +142,7 @@ impl<T: Send + 'static> Bridge<T> {
             // SAFETY: `wake` is alive for as long as the environment runs JavaScript, which just called this.
             check_status!(unsafe { sys::napi_ref_threadsafe_function(env.raw(), self.wake.get()) })?;
         }
-        let cancel = spawn(Completion { queue: Arc::clone(&self.queue), call, fallback: Some(fallback) });
+        let cancel = spawn(Completion::new(Arc::clone(&self.queue), call, fallback));
         self.pending.borrow_mut().insert(call, Pending { settled: Rc::clone(settled), cancel });
         Ok(call)
     }

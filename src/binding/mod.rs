@@ -5,7 +5,10 @@
 mod bridge;
 mod convert;
 mod queue;
+#[cfg(test)]
+mod queue_orders;
 mod runtime;
+mod sync;
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -2,8 +2,7 @@
 //! however long that takes; beyond a bound, one invalidation of everything takes the place of all.
 
 use std::mem;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -17,6 +16,7 @@ use super::crypto::{Keys, Name, Tag};
 use super::redis::RedisUnavailable;
 use super::scripts::Scripts;
 use super::tasks::Tasks;
+use crate::core::sync::{AtomicBool, AtomicU64, Mutex, MutexGuard, Ordering};
 
 #[cfg(test)]
 mod tests;

@@ -20,7 +20,7 @@ mod platform;
 mod redis;
 mod sharing;
 mod shrink;
-mod store;
+pub mod store;
 mod time;
 mod transport;
 mod wire;

@@ -1,8 +1,10 @@
 //! A client whose source takes its time, and the search through schedules of what threads do with it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use shuttle::scheduler::RandomScheduler;
 use shuttle::{Config, MaxSteps, Runner};
 use tokio::runtime::Builder;
@@ -10,11 +12,16 @@ use tokio::runtime::Builder;
 use crate::core::client::{Begun, Call, Client, Parts, Request};
 use crate::core::clock::{Clock, Now};
 use crate::core::config::CallLimits;
+use crate::core::fleet::settings::Options;
+use crate::core::fleet::{self, Fleet};
+use crate::core::secret::Secret;
+use crate::core::source::TokenSource;
 use crate::core::stats::Stats;
 use crate::core::sync::scheduled::scheduled;
+use crate::core::threads::redis::{Link, Redis};
 use crate::core::threads::source::Source;
 use crate::core::tokens::cache::CacheLimits;
-use crate::core::tokens::key::OwnerKind;
+use crate::core::tokens::key::{ConnectionKey, OwnerKind};
 use crate::core::tokens::validity::Validity;
 
 /// Schedules of each scenario that `cargo test` tries.
@@ -32,7 +39,27 @@ pub fn explore(scenario: impl Fn() + Send + Sync + 'static) {
     let mut config = Config::new();
     config.max_steps = MaxSteps::FailAfter(MAX_STEPS);
     let runner = Runner::new(RandomScheduler::new(schedules.unwrap_or(SCHEDULES)), config);
-    scheduled(|| runner.run(scenario));
+    let count = Count::default();
+    let counted = Arc::clone(&count.0);
+    scheduled(|| {
+        runner.run(move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            scenario();
+        })
+    });
+}
+
+/// Schedules that have begun. Says how many, if one fails.
+#[derive(Default)]
+struct Count(Arc<AtomicUsize>);
+
+impl Drop for Count {
+    #[allow(clippy::print_stderr, reason = "beside the schedule, which shuttle prints")]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("schedule {} failed", self.0.load(Ordering::Relaxed));
+        }
+    }
 }
 
 /// A client and what its source has seen.
@@ -41,22 +68,70 @@ pub struct Rig {
     pub source: Arc<Source>,
 }
 
+/// How long a token is cached.
+const TTL: Duration = Duration::from_secs(60);
+/// Longer than any schedule, since time stands still.
+const LIMIT: Duration = Duration::from_secs(20);
+
 impl Rig {
-    /// With or without a cache, alone or as a member of a fleet.
+    /// With or without a cache, alone or told by its source what others invalidate.
     pub fn new(is_cached: bool, is_shared: bool) -> Arc<Self> {
-        let now = Now { wall: 1.7e12, boot: Duration::from_secs(1_000) };
-        let validity = Arc::new(if is_shared { Validity::shared() } else { Validity::default() });
-        validity.heartbeat(now.boot);
-        let stats = Arc::new(Stats::default());
+        let validity = Arc::new(if is_shared { Validity::shared_by_few() } else { Validity::default() });
+        validity.heartbeat(now().boot);
         let source = Arc::new(Source::new(Arc::clone(&validity)));
-        let cache = is_cached.then_some(CacheLimits { ttl: Duration::from_secs(60), max_entries: 10 });
+        Self::around(Arc::new(Arc::clone(&source)), source, is_cached, validity, Stats::default())
+    }
+
+    /// A member of the fleet that shares a Redis, with or without a cache of its own.
+    pub fn member(is_cached: bool, source: &Arc<Source>, redis: &Arc<Redis>) -> Arc<Self> {
+        let options = Options {
+            url: Secret::new("redis://r.test".to_owned()),
+            key_prefix: None,
+            command_timeout: None,
+            sentinel_username: None,
+            sentinel_password: None,
+            encryption_key: None,
+        };
+        let validity = Arc::new(Validity::shared_by_few());
+        let stats = Stats::new(true);
+        let parts = fleet::Parts {
+            environment: fleet::Environment {
+                dialer: Box::new(Link(Arc::clone(redis))),
+                spawn: |task| drop(shuttle::future::spawn(task)),
+                max_open: 100,
+            },
+            secret_key: "secret-of-the-fleet",
+            publishable_key: "pk",
+            url_of: Box::new(|key: &ConnectionKey| format!("{}/{}", key.id().text(), key.slug().text())),
+            connect_timeout: LIMIT,
+            patience: LIMIT,
+            ttl: TTL,
+            validity: Arc::clone(&validity),
+            stats: stats.fleet.clone().unwrap(),
+            clock: Clock::new(now),
+            jitter: || 0.0,
+        };
+        let fleet = Fleet::new(Arc::clone(source), &options.check().unwrap(), parts).unwrap();
+        Self::around(Arc::new(fleet), Arc::clone(source), is_cached, validity, stats)
+    }
+
+    fn around(
+        way: Arc<dyn TokenSource>,
+        source: Arc<Source>,
+        is_cached: bool,
+        validity: Arc<Validity>,
+        stats: Stats,
+    ) -> Arc<Self> {
         let client = Client::new(Parts {
-            source: Arc::new(Arc::clone(&source)),
+            source: way,
             origin: "https://p.test".to_owned(),
-            limits: CallLimits { timeout: Duration::from_secs(20), cache },
+            limits: CallLimits {
+                timeout: LIMIT,
+                cache: is_cached.then_some(CacheLimits { ttl: TTL, max_entries: 10 }),
+            },
             validity,
-            stats,
-            clock: Clock::new(move || now),
+            stats: Arc::new(stats),
+            clock: Clock::new(now),
             jitter: || 0.0,
             // The sweepers: time stands still.
             spawn: drop,
@@ -65,7 +140,11 @@ impl Rig {
     }
 
     pub fn begin(&self, fresh: bool, rejected: Option<&str>) -> Begun {
-        let request = Request { kind: OwnerKind::User, id: "u", slug: "s", timeout: None, fresh, rejected };
+        self.begin_for("u", fresh, rejected)
+    }
+
+    fn begin_for(&self, id: &str, fresh: bool, rejected: Option<&str>) -> Begun {
+        let request = Request { kind: OwnerKind::User, id, slug: "s", timeout: None, fresh, rejected };
         self.client.begin(request).unwrap()
     }
 
@@ -78,22 +157,46 @@ impl Rig {
 
     /// A token for a caller that waits for it on this thread.
     pub fn token(&self, rejected: Option<&str>) -> String {
-        match self.begin(false, rejected) {
-            Begun::Known(known) => known.connection.token().unwrap().to_owned(),
-            Begun::Call(call) => {
-                let outcome = shuttle::future::block_on(call.run());
-                outcome.result.unwrap().token().unwrap().to_owned()
-            }
-        }
+        settle(self.begin(false, rejected))
+    }
+
+    /// That of another owner.
+    pub fn token_of(&self, id: &str) -> String {
+        settle(self.begin_for(id, false, None))
     }
 
     pub fn invalidate(&self, rejected: Option<&str>) {
-        drop(self.client.invalidate(&[OwnerKind::User], "u", "s", rejected).unwrap());
+        drop(self.invalidation("u", rejected));
+    }
+
+    /// Invalidates, and returns what tells others of it.
+    pub fn invalidation(&self, id: &str, rejected: Option<&str>) -> Option<BoxFuture<'static, ()>> {
+        self.client.invalidate(&[OwnerKind::User], id, "s", rejected).unwrap()
     }
 
     /// All calls have settled, and the tasks of those that were aborted have ended: nothing is left of them.
     pub fn check_end(&self) {
         let stats = self.client.stats();
         assert_eq!((self.source.in_flight(), stats.queued.get()), (0, 0), "a fetch without a waiter");
+    }
+}
+
+fn now() -> Now {
+    Now { wall: 1.7e12, boot: Duration::from_secs(1_000) }
+}
+
+/// The token of a call, once it has one. What it leaves to the background runs there.
+pub fn settle(begun: Begun) -> String {
+    match begun {
+        Begun::Known(known) => {
+            if let Some(work) = known.background {
+                drop(shuttle::future::spawn(work));
+            }
+            known.connection.token().unwrap().to_owned()
+        }
+        Begun::Call(call) => {
+            let outcome = shuttle::future::block_on(call.run());
+            outcome.result.unwrap().token().unwrap().to_owned()
+        }
     }
 }

@@ -1,13 +1,14 @@
 //! What several threads do with one client at once, and what must hold whoever goes first.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use shuttle::future::{block_on, spawn};
 use shuttle::thread;
 
 use crate::core::client::{Begun, Request};
 use crate::core::sync::Ordering;
-use crate::core::threads::rig::{Rig, explore};
+use crate::core::threads::rig::{Rig, explore, settle};
 use crate::core::threads::source::number_of;
 use crate::core::tokens::key::OwnerKind;
 
@@ -183,4 +184,71 @@ fn a_lease_ends_with_an_invalidation() {
             rig.check_end();
         });
     }
+}
+
+/// All leases of a client end together when the first of them does: then the count changes, and each is renewed by the next
+/// call.
+#[test]
+fn a_lease_that_is_renewed_serves_nothing_that_was_invalidated_before() {
+    for is_elsewhere in [false, true] {
+        explore(move || {
+            let rig = Rig::new(true, is_elsewhere);
+            rig.token(None);
+            let least = Arc::new(AtomicUsize::new(0));
+            let facade = {
+                let (rig, least) = (Arc::clone(&rig), Arc::clone(&least));
+                thread::spawn(move || {
+                    let discards = rig.client.discards();
+                    let mut lease = None;
+                    for round in 0..4 {
+                        let least = least.load(Ordering::Acquire);
+                        thread::yield_now();
+                        let read = discards.load(Ordering::Acquire);
+                        let served = match lease {
+                            Some((at, token)) if at == read => token,
+                            _ => {
+                                let begun = rig.begin(false, None);
+                                let is_known = matches!(begun, Begun::Known(_));
+                                let token = number_of(&settle(begun));
+                                lease = is_known.then_some((read, token));
+                                token
+                            }
+                        };
+                        assert!(served >= least, "served after its invalidation");
+                        if round == 1 {
+                            discards.fetch_add(1, Ordering::AcqRel);
+                        }
+                    }
+                })
+            };
+            let withdrawn = rig.source.withdraw();
+            if is_elsewhere {
+                rig.source.invalidate_elsewhere();
+            } else {
+                rig.invalidate(None);
+            }
+            least.store(withdrawn + 1, Ordering::Release);
+            facade.join().unwrap();
+            rig.check_end();
+        });
+    }
+}
+
+/// The subscription is lost and found again, and then something is invalidated.
+#[test]
+fn what_is_invalidated_after_a_lost_subscription_is_not_served() {
+    explore(|| {
+        let rig = Rig::new(true, true);
+        let callers = [0, 1].map(|_| {
+            let rig = Arc::clone(&rig);
+            thread::spawn(move || drop((rig.token(None), rig.token(None))))
+        });
+        rig.source.resubscribe();
+        let withdrawn = rig.source.withdraw();
+        rig.source.invalidate_elsewhere();
+        assert!(number_of(&rig.token(None)) > withdrawn);
+        callers.into_iter().for_each(|caller| caller.join().unwrap());
+        assert!(number_of(&rig.token(None)) > withdrawn);
+        rig.check_end();
+    });
 }

@@ -17,6 +17,7 @@ use crate::core::tokens::validity::{NamePrefix, Validity, Version};
 const PREFIX: NamePrefix = 7;
 
 /// Counts what it is asked for.
+#[derive(Default)]
 pub struct Source {
     validity: Arc<Validity>,
     /// Names the token that is valid now.
@@ -35,14 +36,9 @@ impl Drop for InFlight {
 }
 
 impl Source {
+    /// Another member's invalidations come by this.
     pub fn new(validity: Arc<Validity>) -> Self {
-        Self {
-            validity,
-            token: AtomicUsize::new(0),
-            requests: AtomicUsize::new(0),
-            in_flight: AtomicUsize::new(0),
-            most_in_flight: AtomicUsize::new(0),
-        }
+        Self { validity, ..Self::default() }
     }
 
     /// Withdraws the token. Its number; later ones have greater numbers.
@@ -53,6 +49,11 @@ impl Source {
     /// Another member invalidates the connection.
     pub fn invalidate_elsewhere(&self) {
         self.validity.invalidate(PREFIX);
+    }
+
+    /// What others invalidated meanwhile is unknown.
+    pub fn resubscribe(&self) {
+        self.validity.invalidate_all();
     }
 
     pub fn requests(&self) -> usize {

@@ -53,10 +53,20 @@ struct Shared {
 impl Validity {
     /// Others share what is kept; nothing is heard of them yet.
     pub fn shared() -> Self {
+        Self::with_sizes(SLOTS, KNOWN_BITS)
+    }
+
+    /// As `shared`, for few names: every bit costs a schedule of threads a step.
+    #[cfg(test)]
+    pub fn shared_by_few() -> Self {
+        Self::with_sizes(16, 64)
+    }
+
+    fn with_sizes(slots: usize, known_bits: usize) -> Self {
         let shared = Shared {
-            invalidations: (0..SLOTS).map(|_| AtomicU32::new(0)).collect(),
+            invalidations: (0..slots).map(|_| AtomicU32::new(0)).collect(),
             invalidations_of_all: AtomicU32::new(0),
-            known: (0..KNOWN_BITS / 64).map(|_| AtomicU64::new(0)).collect(),
+            known: (0..known_bits / 64).map(|_| AtomicU64::new(0)).collect(),
             heartbeat: AtomicU64::new(0),
         };
         Self { shared: Some(shared), discards: Arc::default() }
@@ -140,11 +150,11 @@ impl Validity {
 
 impl Shared {
     fn slot(&self, prefix: NamePrefix) -> &AtomicU32 {
-        &self.invalidations[prefix as usize % SLOTS]
+        &self.invalidations[prefix as usize % self.invalidations.len()]
     }
 
     fn known(&self, prefix: NamePrefix) -> (&AtomicU64, u64) {
-        let index = prefix as usize / SLOTS % KNOWN_BITS;
+        let index = prefix as usize / self.invalidations.len() % (64 * self.known.len());
         (&self.known[index / 64], 1 << (index % 64))
     }
 

@@ -1,0 +1,151 @@
+//! What the threads of several members of a fleet do at once. Time stands still: whoever waits for another member is woken by
+//! a message, or never.
+
+use std::sync::Arc;
+
+use shuttle::future::{block_on, spawn};
+use shuttle::thread;
+
+use crate::core::threads::redis::Redis;
+use crate::core::threads::rig::{Rig, explore};
+use crate::core::threads::source::{Source, number_of};
+
+/// Two members that hear each other.
+struct Pair {
+    source: Arc<Source>,
+    redis: Arc<Redis>,
+    members: [Arc<Rig>; 2],
+}
+
+impl Pair {
+    /// With a cache each, or with what is in Redis alone.
+    fn new(is_cached: bool) -> Self {
+        let (source, redis) = (Arc::new(Source::default()), Arc::default());
+        let members = [0, 1].map(|_| Rig::member(is_cached, &source, &redis));
+        let pair = Self { source, redis, members };
+        // The first fetch has a member subscribe.
+        pair.members.iter().for_each(|member| drop(member.token_of("another")));
+        while pair.redis.subscribers() < 2 {
+            thread::yield_now();
+        }
+        pair
+    }
+
+    /// A thread of each member.
+    fn each<R: Send + 'static>(&self, work: impl Fn(&Rig) -> R + Clone + Send + 'static) -> [R; 2] {
+        let started = self.members.each_ref().map(|member| {
+            let (member, work) = (Arc::clone(member), work.clone());
+            thread::spawn(move || work(&member))
+        });
+        started.map(|thread| thread.join().unwrap())
+    }
+
+    fn check_end(&self) {
+        while self.redis.locks() > 0 {
+            thread::yield_now();
+        }
+        self.members.iter().for_each(|member| member.check_end());
+    }
+}
+
+#[test]
+fn members_share_one_request_and_whoever_waits_is_woken() {
+    explore(|| {
+        let pair = Pair::new(false);
+        let before = pair.source.requests();
+        assert_eq!(pair.each(|member| member.token(None)), ["token-0", "token-0"]);
+        assert_eq!(pair.source.requests(), before + 1);
+        pair.check_end();
+    });
+}
+
+#[test]
+fn whoever_waits_goes_on_when_the_member_that_fetches_gives_up() {
+    explore(|| {
+        let pair = Pair::new(false);
+        let call = pair.members[0].call();
+        let handle = call.cancel_handle();
+        let task = spawn(call.run());
+        let waiting = {
+            let member = Arc::clone(&pair.members[1]);
+            thread::spawn(move || member.token(None))
+        };
+        handle.cancel();
+        task.abort();
+        assert_eq!(waiting.join().unwrap(), "token-0");
+        drop(block_on(task));
+        pair.check_end();
+    });
+}
+
+/// By whichever member.
+#[test]
+fn nothing_is_read_from_redis_that_was_invalidated_before_the_call_began() {
+    explore(|| {
+        let pair = Pair::new(false);
+        let [here, there] = &pair.members;
+        let caller = {
+            let there = Arc::clone(there);
+            thread::spawn(move || drop(there.token(None)))
+        };
+        let withdrawn = pair.source.withdraw();
+        let told = here.invalidation("u", None);
+        assert!(number_of(&here.token(None)) > withdrawn, "before Redis was told");
+        told.into_iter().for_each(block_on);
+        caller.join().unwrap();
+        assert!(number_of(&there.token(None)) > withdrawn);
+        pair.check_end();
+    });
+}
+
+#[test]
+fn a_member_hears_what_another_one_invalidates() {
+    explore(|| {
+        let pair = Pair::new(true);
+        let [here, there] = &pair.members;
+        let caller = {
+            let there = Arc::clone(there);
+            thread::spawn(move || drop(there.token(None)))
+        };
+        let withdrawn = pair.source.withdraw();
+        here.invalidation("u", None).into_iter().for_each(block_on);
+        caller.join().unwrap();
+        while number_of(&there.token(None)) <= withdrawn {
+            thread::yield_now();
+        }
+        pair.check_end();
+    });
+}
+
+/// The future of an earlier invalidation may have told Redis of a later one, which then has none.
+#[test]
+fn redis_has_been_told_of_all_invalidations_when_their_futures_have_ended() {
+    explore(|| {
+        let pair = Pair::new(false);
+        let [here, there] = &pair.members;
+        let owners = ["u", "v"];
+        owners.iter().for_each(|owner| drop(here.token_of(owner)));
+        let withdrawn = pair.source.withdraw();
+        let told = owners.map(|owner| {
+            let here = Arc::clone(here);
+            thread::spawn(move || here.invalidation(owner, None).into_iter().for_each(block_on))
+        });
+        told.into_iter().for_each(|told| told.join().unwrap());
+        for owner in owners {
+            assert!(number_of(&there.token_of(owner)) > withdrawn, "{owner}");
+        }
+        pair.check_end();
+    });
+}
+
+#[test]
+fn all_members_that_were_refused_with_one_token_get_another_one() {
+    explore(|| {
+        let pair = Pair::new(true);
+        pair.each(|member| drop(member.token(None)));
+        pair.source.withdraw();
+        let tokens = pair.each(|member| member.token(Some("token-0")));
+        assert_eq!(tokens, ["token-1", "token-1"]);
+        pair.check_end();
+    });
+}
