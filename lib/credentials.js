@@ -1,43 +1,101 @@
-// Owns keys that a function gives: who calls it, and for how long a call waits for it.
+// Owns keys that a function provides: when it is called, how long a call waits for it, and the second attempt with new keys.
 'use strict'
 
-// Not the globals, which tests replace by fakes.
-const { clearTimeout, setTimeout } = require('node:timers')
 const { ownFields, requireText } = require('./checks.js')
 const { toError } = require('./errors.js')
+const { ABORTED, LATE, within } = require('./limits.js')
+
+const KEYS = ['publishableKey', 'secretKey']
 
 class Credentials {
-  #ask
+  #provide
   #use
   /** The keys in use. */
   #keys
-  #asking
+  /** The promise of other keys, while the function runs. */
+  #pending
+  /** The promises of the calls under way. */
+  #calls = new Set()
+  #isClosed = false
+  /** Aborts when no call may wait for keys any more. */
+  #end = new AbortController()
 
-  /** `ask` gives keys, now or later; `use` is called with keys that are new, and throws if they cannot be used. */
-  constructor(ask, use) {
-    this.#ask = ask
+  /** `provide` returns keys or a promise of them; `use` is called with new keys, and throws if they are unusable. */
+  constructor(provide, use) {
+    this.#provide = provide
     this.#use = use
   }
 
   /**
-   * Keys other than `refused`, or those again if there are no others; a promise of them where the function has to be called,
-   * once for all who wait.
+   * The outcome of `attempt(timeoutMs)`, which is made with the keys in use. If the platform refuses these and the function
+   * provides others, a second attempt is made with those. `undefined` where the signal or `close` ended the call.
    */
-  keysAfter(refused) {
-    if (this.#keys !== refused) return this.#keys
-    this.#asking ??= this.#askAnew().finally(() => {
-      this.#asking = undefined
-    })
-    return this.#asking
+  async call(attempt, timeoutMs, signal) {
+    if (this.#isClosed) return undefined
+    const outcome = this.#attemptTwice(attempt, timeoutMs, signal ? [signal] : [])
+    this.#calls.add(outcome)
+    try {
+      return await outcome
+    } finally {
+      this.#calls.delete(outcome)
+    }
   }
 
-  async #askAnew() {
-    const given = ownFields('credentials()', await this.#ask(), ['publishableKey', 'secretKey'])
-    const publishableKey = requireText('credentials().publishableKey', given.publishableKey)
-    const secretKey = requireText('credentials().secretKey', given.secretKey)
-    const isSame = this.#keys?.publishableKey === publishableKey && this.#keys?.secretKey === secretKey
-    if (!isSame) {
-      const keys = { __proto__: null, publishableKey, secretKey }
+  /** Takes no more calls; resolves when those under way have ended. */
+  async close() {
+    this.#isClosed = true
+    await Promise.allSettled(this.#calls)
+    this.endCalls()
+  }
+
+  /** Ends every wait for keys, and uses no others. */
+  endCalls() {
+    this.#end.abort()
+  }
+
+  async #attemptTwice(attempt, timeoutMs, signals) {
+    const deadline = performance.now() + timeoutMs
+    const left = () => Math.max(1, Math.ceil(deadline - performance.now()))
+    const keys = await this.#keysOtherThan(undefined, left(), signals).catch(async error => {
+      // The native client has no keys yet, and counts the call as a failure.
+      await attempt(left())
+      throw error
+    })
+    if (keys === ABORTED) return undefined
+    const first = await attempt(left())
+    if (first?.error?.code !== 'ERR_XKIT_INVALID_API_KEY') return first
+    try {
+      const others = await this.#keysOtherThan(keys, left(), signals)
+      if (others === keys) return first
+      return others === ABORTED ? undefined : addAttempts(await attempt(left()), first.attempts)
+    } catch (cause) {
+      first.error.cause = cause
+      return first
+    }
+  }
+
+  /** Keys other than `refused`, or these again if the function provides no others. Rejects with an error of this caller. */
+  async #keysOtherThan(refused, ms, signals) {
+    const ends = [...signals, this.#end.signal]
+    if (ends.some(({ aborted }) => aborted)) return ABORTED
+    if (this.#keys !== refused) return this.#keys
+    // All callers share one run of the function.
+    this.#pending ??= this.#replaceKeys().finally(() => {
+      this.#pending = undefined
+    })
+    const keys = await within(this.#pending, ms, ends).catch(cause => {
+      throw noKeys(cause)
+    })
+    if (keys === LATE) throw lateKeys(ms)
+    return keys
+  }
+
+  async #replaceKeys() {
+    const provided = ownFields('credentials()', await this.#provide(), KEYS)
+    const keys = { __proto__: null }
+    for (const name of KEYS) keys[name] = requireText(`credentials().${name}`, provided[name])
+    const isNew = KEYS.some(name => this.#keys?.[name] !== keys[name])
+    if (isNew && !this.#end.signal.aborted) {
       this.#use(keys)
       this.#keys = keys
     }
@@ -45,19 +103,12 @@ class Credentials {
   }
 }
 
-/** Resolves with the keys, or with nothing when `watch` calls back. Rejects with this caller's own error. */
-function waitForKeys(keys, ms, watch) {
-  return new Promise((resolve, reject) => {
-    const end = settle => value => {
-      clearTimeout(timer)
-      unwatch?.()
-      settle(value)
-    }
-    const fail = end(reject)
-    const timer = setTimeout(() => fail(lateKeys(ms)), ms)
-    const unwatch = watch(() => end(resolve)())
-    keys.then(end(resolve), cause => fail(noKeys(cause)))
-  })
+/** Adds those of an earlier attempt to an outcome, which is undefined for an aborted call. */
+function addAttempts(outcome, attempts) {
+  if (outcome === undefined) return undefined
+  outcome.attempts += attempts
+  if (outcome.error !== undefined) outcome.error.attempts += attempts
+  return outcome
 }
 
 function lateKeys(ms) {
@@ -75,11 +126,11 @@ function noKeys(cause) {
     className: 'XkitError',
     code: 'ERR_XKIT_MISSING_CREDENTIALS',
     message: 'The function credentials gave no keys that can be used: the cause says why',
-    // What is no pair of keys now will be none later.
+    // A TypeError reports a wrong pair of keys, which the same function would return again.
     retryable: cause?.name !== 'TypeError',
     attempts: 0,
     cause,
   })
 }
 
-module.exports = { Credentials, waitForKeys }
+module.exports = { Credentials }

@@ -219,10 +219,10 @@ function toError(native = INTERNAL, connection = undefined) {
   return new CLASSES[failure.className](failure, connection)
 }
 
-/** The same failure as an object of its own, for another caller. */
-function copyError(error) {
+/** The same failure as an error of its own, whose stack names another caller. */
+function copyError(error, cause) {
   const { name, message, connection } = error
-  return toError({ ...error, className: name, message }, connection && { ...connection })
+  return toError({ ...error, className: name, message, cause }, connection && { ...connection })
 }
 
 module.exports = {

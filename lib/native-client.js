@@ -1,28 +1,44 @@
-// Owns the way into native code: starts a call, settles or cancels it, keeps leases on cached tokens, and looks for keys that
-// were missing. The one user of the binding.
+// Owns the way into native code: starts, settles and cancels calls, leases cached tokens, and finds keys that were missing. The
+// only module that uses the binding.
 'use strict'
 
-// Not the globals, which tests replace by fakes.
-const { clearTimeout, setTimeout } = require('node:timers')
-const { follow, reasonOf } = require('./abort.js')
-const { Leases } = require('./leases.js')
 const { requireText } = require('./checks.js')
 const { toConnection } = require('./connection.js')
-const { Credentials, waitForKeys } = require('./credentials.js')
+const { Credentials } = require('./credentials.js')
 const { toError } = require('./errors.js')
+const { Leases } = require('./leases.js')
+const { after, follow, reasonOf } = require('./limits.js')
 const binding = require('./native.js')
-const { hasKeys, readCallOptions, readClientOptions } = require('./options.js')
+const { readCallOptions, readClientOptions } = require('./options.js')
 
 const { User, Group, Context } = binding.BindingOwnerKind
 const KINDS = { __proto__: null, user: User, group: Group, context: Context }
 
-const NO_OPTIONS = Object.freeze(Object.create(null))
+/** The default of native code. */
+const DEFAULT_TIMEOUT_MS = 20_000
 
-/** By the call's id: what resolves its outcome, and the native client that it was made on. */
-const waiting = new Map()
+/** By the id of a call: the function that resolves its outcome, and the native client that makes it. */
+const pending = new Map()
 
-/** The outcome of a call that `close` ended or that came after it. Native code does not count its requests any more. */
-const CLOSED = {
+const outcomeOf = (call, native) => new Promise(resolve => pending.set(call, { resolve, native }))
+
+/** Native code calls this with four values for each result. It must not throw. */
+function settled(...results) {
+  for (let at = 0; at < results.length; at += 4) {
+    const [call, value, attempts, coalesced] = results.slice(at, at + 4)
+    const outcome = typeof value === 'string' ? { accessToken: value } : value
+    settle(call, { __proto__: null, ...outcome, attempts, coalesced })
+  }
+}
+
+function settle(call, outcome) {
+  const { resolve } = pending.get(call)
+  pending.delete(call)
+  resolve(outcome)
+}
+
+/** The outcome of a call that `close` ended or that came after it. Its requests are not counted. */
+const closedOutcome = () => ({
   __proto__: null,
   error: {
     className: 'XkitError',
@@ -33,57 +49,30 @@ const CLOSED = {
   },
   attempts: 0,
   coalesced: false,
-}
-
-/** Called from native code, with four values for each result. It must not throw. */
-function settled(...results) {
-  for (let at = 0; at < results.length; at += 4) {
-    const [call, value, attempts, coalesced] = results.slice(at, at + 4)
-    const outcome = typeof value === 'string' ? { accessToken: value } : value
-    settle(call, { __proto__: null, ...outcome, attempts, coalesced })
-  }
-}
-
-function settle(call, outcome) {
-  const { resolve } = waiting.get(call)
-  waiting.delete(call)
-  resolve(outcome)
-}
-
-const outcomeOf = (call, native) => new Promise(resolve => waiting.set(call, { resolve, native }))
-
-/** The limit of a call, as native code has it. */
-const DEFAULT_TIMEOUT_MS = 20_000
+})
 
 class NativeClient {
   #native
   #leases
-  /** What the client was made with. */
+  /** The options of the constructor, from which a client with other keys is made. */
   #options
   #isKeyless
-  /** Where keys come from that may change; undefined for a client with keys of its own. */
+  /** Undefined for a client that has keys of its own. */
   #credentials
-  /** The end of clients with keys that were replaced. */
-  #replaced
-  /** The one in use, and those whose last calls are under way. */
-  #natives = new Set()
+  /** Each native client that takes no more calls, with the promise of its end. */
+  #ending = new Map()
   #leaseHits = 0
-  #isClosed = false
-  /** Calls with keys that a function gives. */
-  #keyedCalls = new Set()
-  /** What ends each wait for those keys; undefined once `close` has ended them all. */
-  #keyWaits = new Set()
 
-  /** `nativeOptions` are the options as they were read. */
+  /** `nativeOptions` is what `readClientOptions` makes of the options. */
   constructor(options, nativeOptions) {
     this.#options = { __proto__: null, ...options }
     this.#use(nativeOptions)
     const { credentials } = nativeOptions
-    if (credentials !== undefined)
-      this.#credentials = new Credentials(credentials, keys => this.#useKeys(keys))
+    if (credentials === undefined) return
+    this.#credentials = new Credentials(credentials, keys => this.#useKeys(keys))
   }
 
-  /** Makes a native client of these options, in the place of the one that there is. */
+  /** Creates a native client, which replaces the present one and continues its counters. */
   #use(nativeOptions) {
     const replaced = this.#native
     const native =
@@ -91,17 +80,27 @@ class NativeClient {
         ? binding.createClient(nativeOptions, settled)
         : binding.createSuccessor(replaced, nativeOptions)
     if (isFailure(native)) throw toError(native)
-    if (replaced !== undefined) this.#replaced = Promise.all([this.#replaced, this.#end(replaced)])
-    this.#natives.add(native)
+    if (replaced !== undefined) this.#end(replaced)
     this.#native = native
-    this.#isKeyless = !hasKeys(nativeOptions)
+    this.#isKeyless = nativeOptions.publishableKey === undefined || nativeOptions.secretKey === undefined
     const discards = nativeOptions.cache && binding.discards(native)
     this.#leases = discards && new Leases(discards)
   }
 
+  /** A module may create its client before the keys are there: until they are, each call reads the environment again. */
+  #findKeys() {
+    const nativeOptions = readClientOptions(this.#options)
+    if (nativeOptions.publishableKey !== undefined && nativeOptions.secretKey !== undefined)
+      this.#use(nativeOptions)
+  }
+
+  #useKeys(keys) {
+    this.#use(readClientOptions({ ...this.#options, credentials: undefined, ...keys }))
+  }
+
   /**
-   * The token, or a rejection that says why there is none. Not async, since a promise that exists is the cheapest answer to a
-   * cached token. Notes in `facts`, if there are any, how the call went.
+   * The token, or a rejection that says why there is none. Not async: for a cached token, the fastest answer is a promise that
+   * exists. `facts`, if given, takes note of how the call went.
    */
   getAccessToken(owner, slug, options, facts, rejectedToken) {
     if (options !== undefined || rejectedToken !== undefined) {
@@ -115,10 +114,9 @@ class NativeClient {
   }
 
   async #getAccessToken(owner, slug, options, facts, rejectedToken) {
-    const callOptions = { __proto__: null, rejectedToken }
-    // Those of the client that answers.
+    // Those of the native client that answers: another may replace it meanwhile.
     const leases = this.#leases
-    const outcome = await this.#call(owner, slug, options, callOptions, facts)
+    const outcome = await this.#call(owner, slug, options, { rejectedToken }, facts)
     const { accessToken, validForMs } = outcome
     if (accessToken === undefined) throw failureOf(outcome)
     if (validForMs !== undefined && options === undefined) {
@@ -128,12 +126,12 @@ class NativeClient {
   }
 
   async getConnection(owner, slug, options, facts) {
-    const outcome = await this.#call(owner, slug, options, { __proto__: null, wantsConnection: true }, facts)
+    const outcome = await this.#call(owner, slug, options, { wantsConnection: true }, facts)
     if (outcome.connection === undefined) throw failureOf(outcome)
     return toConnection(outcome.connection)
   }
 
-  /** Without a kind, of whatever owner has this id. */
+  /** Without a kind, invalidates the connections of every owner with this id. */
   invalidate({ kind, id }, slug, rejectedToken) {
     requireText('owner', id)
     requireText('slug', slug)
@@ -156,52 +154,54 @@ class NativeClient {
     return stats
   }
 
-  /** Resolves when the calls under way have ended; ends those that are left after `timeoutMs`. */
+  /** Resolves when the calls under way have ended; ends the remaining ones after `timeoutMs`. */
   async close(timeoutMs) {
     this.#isKeyless = false
-    this.#isClosed = true
     this.#leases?.clear()
     this.#leases = undefined
     const ended = this.#ended()
     if (timeoutMs === 0) this.#endCalls()
-    const timer = timeoutMs === undefined ? undefined : setTimeout(() => this.#endCalls(), timeoutMs)
+    const cancel = timeoutMs === undefined ? undefined : after(timeoutMs, () => this.#endCalls())
     await ended
-    clearTimeout(timer)
+    cancel?.()
   }
 
   async #ended() {
-    // They may need a native client that does not exist yet. Others are refused at once.
-    if (this.#keyedCalls.size > 0) await Promise.allSettled(this.#keyedCalls)
+    // Calls that wait for keys may need a native client that does not exist yet.
+    if (this.#credentials !== undefined) await this.#credentials.close()
     this.#credentials = undefined
-    await Promise.all([this.#replaced, closed(this.#native)])
+    this.#end(this.#native)
+    await Promise.all(this.#ending.values())
   }
 
-  async #end(replaced) {
-    await closed(replaced)
-    this.#natives.delete(replaced)
+  #end(native) {
+    const call = binding.close(native)
+    const ended = call === null ? Promise.resolve() : outcomeOf(call)
+    this.#ending.set(
+      native,
+      ended.then(() => this.#ending.delete(native)),
+    )
   }
 
   #endCalls() {
-    const waits = this.#keyWaits ?? []
-    this.#keyWaits = undefined
-    for (const end of waits) end()
-    for (const [call, { native }] of [...waiting]) {
-      if (this.#natives.has(native) && binding.cancel(native, call)) settle(call, CLOSED)
+    this.#credentials?.endCalls()
+    for (const [call, { native }] of [...pending]) {
+      const isOwn = native === this.#native || this.#ending.has(native)
+      if (isOwn && binding.cancel(native, call)) settle(call, closedOutcome())
     }
   }
 
-  /** How a call ended. It begins at once; once its signal aborts, it rejects with the signal's reason. */
-  async #call(owner, slug, options, callOptions, facts) {
-    if (this.#isKeyless && this.#credentials === undefined) this.#lookForKeys()
-    const { kind, id } = owner
+  /** The outcome of a call, which starts at once. Rejects with the reason of its signal once that aborts. */
+  async #call({ kind, id }, slug, options, wanted, facts) {
+    if (this.#isKeyless && this.#credentials === undefined) this.#findKeys()
     requireText('owner', id)
     requireText('slug', slug)
-    const { signal, timeoutMs, fresh } = options === undefined ? NO_OPTIONS : readCallOptions(options)
-    const nativeOptions = { ...callOptions, __proto__: null, timeoutMs, fresh }
+    const callOptions = Object.assign(readCallOptions(options), wanted)
+    const { signal } = callOptions
     const outcome =
       this.#credentials === undefined
-        ? await this.#outcome(KINDS[kind], id, slug, nativeOptions, signal)
-        : await this.#outcomeWithKeys(KINDS[kind], id, slug, nativeOptions, signal)
+        ? await this.#outcome(KINDS[kind], id, slug, callOptions)
+        : await this.#outcomeWithKeys(KINDS[kind], id, slug, callOptions)
     if (outcome === undefined) {
       facts?.noteAbort()
       throw reasonOf(signal)
@@ -210,12 +210,21 @@ class NativeClient {
     return outcome
   }
 
-  /** The outcome of a call; nothing once its signal has aborted. */
-  async #outcome(kind, id, slug, options, signal) {
+  /** As `#outcome`, with keys that a function provides. */
+  async #outcomeWithKeys(kind, id, slug, callOptions) {
+    const { signal, timeoutMs = this.#options.timeoutMs ?? DEFAULT_TIMEOUT_MS } = callOptions
+    const attempt = leftMs => this.#outcome(kind, id, slug, Object.assign(callOptions, { timeoutMs: leftMs }))
+    const outcome = await this.#credentials.call(attempt, timeoutMs, signal)
+    return outcome === undefined && !signal?.aborted ? closedOutcome() : outcome
+  }
+
+  /** The outcome of a native call; undefined once its signal has aborted. */
+  async #outcome(kind, id, slug, callOptions) {
+    const { signal } = callOptions
     if (signal?.aborted) return undefined
     const native = this.#native
-    const call = binding.call(native, kind, id, slug, options)
-    if (typeof call !== 'number') return { __proto__: null, ...call }
+    const call = binding.call(native, kind, id, slug, callOptions)
+    if (typeof call !== 'number') return { __proto__: null, attempts: 0, ...call }
     const outcome = outcomeOf(call, native)
     if (signal === undefined) return outcome
     const unfollow = follow(signal, () => {
@@ -227,91 +236,11 @@ class NativeClient {
       unfollow()
     }
   }
-
-  /** Keys that were not there when the client was made may be by now: a module can be evaluated before they are. */
-  #lookForKeys() {
-    const nativeOptions = readClientOptions(this.#options)
-    if (hasKeys(nativeOptions)) this.#use(nativeOptions)
-  }
-
-  #useKeys(keys) {
-    // All calls have ended, and the client is closed.
-    if (this.#credentials === undefined) return
-    this.#use(readClientOptions({ ...this.#options, credentials: undefined, ...keys }))
-  }
-
-  /** As `#outcome`, with keys that a function gives; `close` waits for the call, and ends it at its limit. */
-  async #outcomeWithKeys(kind, id, slug, options, signal) {
-    if (this.#isClosed) return CLOSED
-    const call = this.#askWithKeys(kind, id, slug, options, signal)
-    this.#keyedCalls.add(call)
-    try {
-      return (await call) ?? (signal?.aborted ? undefined : CLOSED)
-    } finally {
-      this.#keyedCalls.delete(call)
-    }
-  }
-
-  /** Makes the call once more with other keys, if the platform refuses the first ones. Nothing where it was ended. */
-  async #askWithKeys(kind, id, slug, options, signal) {
-    const credentials = this.#credentials
-    const until = performance.now() + (options.timeoutMs ?? this.#options.timeoutMs ?? DEFAULT_TIMEOUT_MS)
-    const left = () => Math.max(1, Math.ceil(until - performance.now()))
-    const isEnded = () => signal?.aborted || this.#keyWaits === undefined
-    const keysAfter = async refused => {
-      if (isEnded()) return undefined
-      const keys = credentials.keysAfter(refused)
-      return isPromise(keys) ? waitForKeys(keys, left(), end => this.#onEnd(signal, end)) : keys
-    }
-    const ask = () => this.#outcome(kind, id, slug, { ...options, timeoutMs: left() }, signal)
-
-    const keys = await keysAfter(undefined).catch(async error => {
-      // The native client has no keys yet. It counts the call, as a failure.
-      if (!isEnded()) await ask()
-      throw error
-    })
-    if (isEnded()) return undefined
-    const first = await ask()
-    if (first?.error?.code !== 'ERR_XKIT_INVALID_API_KEY') return first
-    try {
-      const others = await keysAfter(keys)
-      if (others === keys) return first
-      return isEnded() ? undefined : addAttempts(await ask(), first.attempts)
-    } catch (cause) {
-      first.error.cause = cause
-      return first
-    }
-  }
-
-  /** Calls back when the signal aborts or `close` ends the calls. */
-  #onEnd(signal, end) {
-    const waits = this.#keyWaits
-    waits.add(end)
-    const unfollow = signal && follow(signal, end)
-    return () => {
-      waits.delete(end)
-      unfollow?.()
-    }
-  }
-}
-
-const isPromise = value => typeof value.then === 'function'
-
-/** When the calls of a native client have ended, which takes no more of them. */
-async function closed(native) {
-  const call = binding.close(native)
-  if (call !== null) await outcomeOf(call)
-}
-
-function addAttempts(outcome, attempts) {
-  if (outcome === undefined) return undefined
-  const error = outcome.error && { ...outcome.error, attempts: outcome.error.attempts + attempts }
-  return { __proto__: null, ...outcome, error, attempts: (outcome.attempts ?? 0) + attempts }
 }
 
 const isFailure = result => typeof result === 'object' && result !== null && Object.hasOwn(result, 'code')
 
-/** Why an outcome holds no token. */
+/** The reason why an outcome holds no token. */
 function failureOf({ connection, error }) {
   return toError(error, connection && toConnection(connection))
 }

@@ -125,9 +125,7 @@ function fill(fields, variables, prefix = '') {
   return Object.fromEntries(missing.map(([name, source]) => [prefix + name, source]))
 }
 
-const hasKeys = ({ publishableKey, secretKey }) => publishableKey !== undefined && secretKey !== undefined
-
-function readCallOptions(options) {
+function readCallOptions(options = {}) {
   return readFields('options', options, CALL)
 }
 
@@ -256,7 +254,6 @@ function requireSignal(name, value) {
 module.exports = {
   CALL_OPTIONS,
   USE_OPTIONS,
-  hasKeys,
   readCallOptions,
   readClientOptions,
   readCloseOptions,

@@ -99,8 +99,8 @@ function discard(rejection) {
  * A rejection often holds the request with its `Authorization`: it is there to be read, and is not printed.
  */
 function withCause(error, rejection, token) {
-  const own = copyError(error)
-  if (error.cause !== undefined) return Object.defineProperty(own, 'cause', hidden(error.cause))
+  const own = copyError(error, error.cause)
+  if (error.cause !== undefined) return own
   // Loggers and `inspect` run no getter.
   Object.defineProperty(own, 'cause', { __proto__: null, get: () => rejection, configurable: true })
   const print = (_depth, options) => {
@@ -119,7 +119,7 @@ function censored(rejection, token) {
     ? `${String(get(rejection, 'name'))}: ${get(rejection, 'message')}`
     : `an answer with status ${String(get(rejection, 'status') ?? get(rejection, 'statusCode'))}`
   const shown = text.replaceAll(token, '[token]').slice(0, MAX_SHOWN)
-  return Object.defineProperties(new Error(shown), { stack: hidden(shown) })
+  return Object.defineProperty(new Error(shown), 'stack', hidden(shown))
 }
 
 module.exports = { Recovery }

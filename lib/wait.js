@@ -1,125 +1,114 @@
-// Owns waiting until an owner has connected: when to poll the platform, who shares a poll, and what ends a wait.
+// Owns waiting until an owner has connected: when the platform is polled, which callers share a poll, and what ends a wait.
 'use strict'
 
-// Not the globals, which tests replace by fakes.
-const { clearTimeout, setTimeout } = require('node:timers')
-const { follow, reasonOf } = require('./abort.js')
-const { XkitNetworkError, isXkitError } = require('./errors.js')
+const { XkitNetworkError, copyError, isXkitError } = require('./errors.js')
+const { ABORTED, LATE, after, reasonOf, within } = require('./limits.js')
 
 const DEFAULT_TIMEOUT_MS = 300_000
 const MIN_PAUSE_MS = 1000
 const MAX_PAUSE_MS = 5000
 const PAUSE_GROWTH = 1.5
 
-/** Calls back after `ms`; returns a function that cancels it. */
-function after(ms, callback) {
-  const timer = setTimeout(callback, ms)
-  return () => clearTimeout(timer)
-}
-
 /** The polls for one connection. There is at most one at a time, however many callers wait. */
 class Wait {
-  #ask
-  #after
-  #waiters = new Set()
-  #pauseMs = MIN_PAUSE_MS
-  /** The AbortController of the poll under way. */
   #poll
+  #startTimer
+  /** For each caller, the function that ends its wait. */
+  #waiters = new Set()
+  /** The AbortController of the poll under way. */
+  #underWay
   #polls = 0
   #cancelPause
-  /** Whether a webhook may start a poll at once: one per pause, so that many of them are no flood of requests. */
+  #pauseMs = MIN_PAUSE_MS
+  /** Whether a webhook may start a poll at once: one per pause, so that many webhooks cause no flood of requests. */
   #mayHurry = true
+  /** Whether a webhook has arrived since the last poll began. */
   #isWoken = false
   #connection
   #error
 
-  /** `ask(signal)` resolves with the connection as it is now. */
-  constructor(ask, after) {
-    this.#ask = ask
-    this.#after = after
+  /** `poll(signal)` resolves with the connection as it is now. */
+  constructor(id, slug, poll, startTimer) {
+    this.id = id
+    this.slug = slug
+    this.#poll = poll
+    this.#startTimer = startTimer
   }
 
   get isIdle() {
     return this.#waiters.size === 0
   }
 
-  /** Resolves with `{ connection }`, `{ error }` or the `{ reason }` of the signal; never rejects. */
-  join(signal, timeoutMs) {
-    return new Promise(resolve => {
-      const waiter = {}
-      const leave = outcome => {
-        cancelLimit()
-        unwatch?.()
-        this.#waiters.delete(waiter)
-        if (this.isIdle) this.#stop()
-        resolve(outcome)
-      }
-      waiter.leave = leave
-      const cancelLimit = this.#after(timeoutMs, () => leave(this.#last(timeoutMs)))
-      const unwatch = signal && follow(signal, () => leave({ reason: reasonOf(signal) }))
-      this.#waiters.add(waiter)
-      if (this.#poll === undefined && this.#cancelPause === undefined) this.#askAgain()
-      else this.wake()
+  /** Resolves with `{ connection }` or `{ error }`; rejects with the reason of the signal. */
+  async join(signal, timeoutMs) {
+    let end
+    const ended = new Promise(resolve => {
+      end = resolve
     })
+    this.#waiters.add(end)
+    if (this.#underWay === undefined && this.#cancelPause === undefined) this.#pollAgain()
+    else this.wake()
+    const outcome = await within(ended, timeoutMs, signal ? [signal] : [], this.#startTimer)
+    this.#waiters.delete(end)
+    if (this.isIdle) this.#stop()
+    if (outcome === ABORTED) throw reasonOf(signal)
+    return outcome === LATE ? this.#lastOutcome(timeoutMs) : outcome
   }
 
-  /** Something may have changed: asks now, or as soon as that is fair. */
+  /** The connection may have changed: polls at once, or as soon as that is fair. */
   wake() {
-    if (this.#poll === undefined && this.#mayHurry) this.#hurry()
+    if (this.#underWay === undefined && this.#mayHurry) this.#hurry()
     else this.#isWoken = true
   }
 
-  /** Asks now, whatever was before. */
-  askNow() {
-    if (this.#poll === undefined) this.#askAgain()
+  /** Polls at once, whatever came before. */
+  pollNow() {
+    if (this.#underWay === undefined) this.#pollAgain()
   }
 
   #hurry() {
     this.#mayHurry = false
     this.#pauseMs = MIN_PAUSE_MS
-    this.#askAgain()
+    this.#pollAgain()
   }
 
-  async #askAgain() {
+  async #pollAgain() {
     this.#cancelPause?.()
     this.#cancelPause = undefined
-    const poll = new AbortController()
-    this.#poll = poll
+    const controller = new AbortController()
+    this.#underWay = controller
     this.#isWoken = false
     this.#polls += 1
-    const outcome = await this.#ask(poll.signal).then(
+    const outcome = await this.#poll(controller.signal).then(
       connection => ({ connection }),
       error => ({ error }),
     )
-    // Nobody waits any more, or another poll was begun since for those who came later.
-    if (this.#poll !== poll) return
-    this.#poll = undefined
-    this.#take(outcome)
+    // Nobody waits any more, or a later caller has started another poll.
+    if (this.#underWay !== controller) return
+    this.#underWay = undefined
+    this.#proceed(outcome)
   }
 
-  #take({ connection, error }) {
+  #proceed({ connection, error }) {
     if (connection !== undefined) this.#connection = connection
     this.#error = error
-    const isOver = connection?.status === 'active' || (error !== undefined && !isPassing(error))
-    if (isOver) {
-      for (const { leave } of [...this.#waiters]) leave({ connection, error })
-      return
-    }
-    if (this.#isWoken && this.#mayHurry) this.#hurry()
+    if (connection?.status === 'active' || (error !== undefined && !isTransient(error))) {
+      for (const end of this.#waiters) end({ connection, error })
+    } else if (this.#isWoken && this.#mayHurry) this.#hurry()
     else this.#pause(error?.retryAfterMs ?? 0)
   }
 
-  #pause(leastMs) {
-    const ms = Math.max(this.#isWoken ? MIN_PAUSE_MS : this.#pauseMs, leastMs)
+  #pause(minimumMs) {
+    const ms = Math.max(this.#isWoken ? MIN_PAUSE_MS : this.#pauseMs, minimumMs)
     this.#pauseMs = Math.min(this.#pauseMs * PAUSE_GROWTH, MAX_PAUSE_MS)
-    this.#cancelPause = this.#after(ms, () => {
+    this.#cancelPause = this.#startTimer(ms, () => {
       this.#mayHurry = true
-      this.#askAgain()
+      this.#pollAgain()
     })
   }
 
-  /** What is known at the limit: the last state, or why there is none. */
-  #last(timeoutMs) {
+  /** The last state of the connection, or the reason why none is known. */
+  #lastOutcome(timeoutMs) {
     if (this.#connection !== undefined) return { connection: this.#connection }
     if (this.#error !== undefined) return { error: this.#error }
     const message = `The platform did not answer within ${timeoutMs} ms: wait again, or raise timeoutMs`
@@ -130,66 +119,57 @@ class Wait {
   #stop() {
     this.#cancelPause?.()
     this.#cancelPause = undefined
-    this.#poll?.abort()
-    this.#poll = undefined
+    this.#underWay?.abort()
+    this.#underWay = undefined
   }
 }
 
-/** An outage is no answer: whoever waits goes on waiting. */
-function isPassing(error) {
+/** During an outage, callers go on waiting. */
+function isTransient(error) {
   return isXkitError(error) && error.retryable
 }
 
-/** Clients with somebody who waits. A webhook reaches one of them, and is news to all. */
-const waitingClients = new Set()
+/** Those of all clients: a webhook that one client receives is news to each of them. */
+const waitsUnderWay = new Set()
 
 /** The waits of one client. */
 class Waits {
-  /** By the owner's id, then by slug and kind: a webhook names no kind. */
-  #byKey = new Map()
-  #after
+  #byConnection = new Map()
+  #startTimer
 
-  constructor(afterMs = after) {
-    this.#after = afterMs
+  constructor(startTimer = after) {
+    this.#startTimer = startTimer
   }
 
-  /** Resolves once the connection is active, or with its last state when the time is over. `ask(signal)` polls it. */
-  async until({ kind, id }, slug, { signal, timeoutMs = DEFAULT_TIMEOUT_MS }, ask) {
+  /** Resolves with the connection once it is active, or with its last state at the limit. `poll(signal)` asks for it. */
+  async until({ kind, id }, slug, { signal, timeoutMs = DEFAULT_TIMEOUT_MS }, poll) {
     if (signal?.aborted) throw reasonOf(signal)
     const key = JSON.stringify([kind, id, slug])
-    let wait = this.#byKey.get(key)?.wait
-    if (wait === undefined) {
-      wait = new Wait(ask, this.#after)
-      this.#byKey.set(key, { id, slug, wait })
-      waitingClients.add(this)
+    const wait = this.#byConnection.get(key) ?? new Wait(id, slug, poll, this.#startTimer)
+    this.#byConnection.set(key, wait)
+    waitsUnderWay.add(wait)
+    try {
+      const { connection, error } = await wait.join(signal, timeoutMs)
+      if (connection !== undefined) return connection
+      // Callers that share a poll each get an error with a stack of their own.
+      throw isXkitError(error) ? copyError(error, error.cause) : error
+    } finally {
+      if (wait.isIdle) {
+        waitsUnderWay.delete(wait)
+        if (this.#byConnection.get(key) === wait) this.#byConnection.delete(key)
+      }
     }
-    const outcome = await wait.join(signal, timeoutMs)
-    if (wait.isIdle && this.#byKey.get(key)?.wait === wait) this.#byKey.delete(key)
-    if (this.#byKey.size === 0) waitingClients.delete(this)
-    if (outcome.connection !== undefined) return outcome.connection
-    throw 'reason' in outcome ? outcome.reason : renewed(outcome.error)
   }
 
-  wake(id, slug) {
-    for (const entry of this.#byKey.values()) if (entry.id === id && entry.slug === slug) entry.wait.wake()
-  }
-
-  /** Has everybody hear at once that the client was closed. */
+  /** Polls for every wait: on a closed client, each of them then rejects. */
   end() {
-    for (const { wait } of this.#byKey.values()) wait.askNow()
+    for (const wait of this.#byConnection.values()) wait.pollNow()
   }
 }
 
-/** The same failure with the caller's own stack, since several callers may share a poll. */
-function renewed(error) {
-  if (!isXkitError(error)) return error
-  const { message, code, retryable, attempts, cause, status, requestId, retryAfterMs } = error
-  return new error.constructor({ message, code, retryable, attempts, cause, status, requestId, retryAfterMs })
-}
-
-/** A webhook told that something happened to this connection. */
+/** Wakes the waits for this connection. A webhook does not say of which kind the owner is. */
 function wakeWaits(id, slug) {
-  for (const waits of waitingClients) waits.wake(id, slug)
+  for (const wait of waitsUnderWay) if (wait.id === id && wait.slug === slug) wait.wake()
 }
 
 module.exports = { Waits, wakeWaits }
