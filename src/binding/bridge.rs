@@ -19,7 +19,7 @@ use napi::bindgen_prelude::{FunctionRef, Unknown};
 use napi::{Env, JsValue, check_status, sys};
 use rustc_hash::FxHashMap;
 
-use super::queue::{self, CallId, Queue, Wake};
+use super::queue::{self, CallId, ResultQueue, Wake};
 
 /// How many values JavaScript gets of a result, beside the id of its call.
 pub const VALUES: usize = 3;
@@ -69,7 +69,7 @@ impl Wake for WakeFunction {
     }
 }
 
-type Results<T> = Queue<T, WakeFunction>;
+type Results<T> = ResultQueue<T, WakeFunction>;
 
 /// Where the work on a call puts its result.
 pub type Completion<T> = queue::Completion<T, WakeFunction>;
@@ -87,7 +87,7 @@ impl<T: Send + 'static> Bridge<T> {
 
     fn new(env: &Env, convert: Convert<T>) -> napi::Result<Rc<Self>> {
         let bridge = Rc::new(Self {
-            queue: Arc::new(Queue::new()),
+            queue: Arc::new(ResultQueue::new()),
             pending: RefCell::default(),
             last_call: Cell::new(0),
             wake: Cell::new(ptr::null_mut()),
@@ -165,7 +165,7 @@ impl<T: Send + 'static> Bridge<T> {
 
     /// Hands over what waits.
     fn settle(&self, env: &Env) {
-        let mut batch = Batch { env, settled: None, values: Vec::new() };
+        let mut batch = ResultBatch { env, settled: None, values: Vec::new() };
         for (call, result) in self.queue.take(MAX_PER_WAKE_UP) {
             let Some(Pending { settled, .. }) = self.take(env, call) else { continue };
             let convert = AssertUnwindSafe(|| (self.convert)(env, result).ok());
@@ -185,13 +185,13 @@ impl<T: Send + 'static> Bridge<T> {
 }
 
 /// Results on their way across, those of one function at a time.
-struct Batch<'env> {
+struct ResultBatch<'env> {
     env: &'env Env,
     settled: Option<Rc<Settled>>,
     values: Vec<sys::napi_value>,
 }
 
-impl Batch<'_> {
+impl ResultBatch<'_> {
     /// Adds a result; without values, one that could not be converted.
     fn add(&mut self, settled: Rc<Settled>, call: CallId, values: Option<[sys::napi_value; VALUES]>) {
         if self.settled.as_ref().is_some_and(|other| !Rc::ptr_eq(other, &settled)) {

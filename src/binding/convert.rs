@@ -10,9 +10,9 @@ use napi::bindgen_prelude::{ToNapiValue, Unknown};
 use napi_derive::napi;
 
 use super::bridge::VALUES;
-use crate::core::client::{Known, Outcome, Request};
-use crate::core::config::Options;
-use crate::core::connection::{Connection, State};
+use crate::core::client::{CallRequest, Known, Outcome};
+use crate::core::config::ClientOptions;
+use crate::core::connection::{Connection, ConnectionState};
 use crate::core::error::Error;
 use crate::core::fleet::settings as fleet;
 use crate::core::http::identity;
@@ -109,7 +109,7 @@ impl BindingClientOptions {
     }
 }
 
-impl From<BindingClientOptions> for Options {
+impl From<BindingClientOptions> for ClientOptions {
     fn from(options: BindingClientOptions) -> Self {
         let (node, node_is_complete) =
             options.node_roots.map_or_else(Default::default, |roots| (roots.pem, roots.is_complete));
@@ -181,8 +181,8 @@ pub struct BindingCallOptions {
 }
 
 impl BindingCallOptions {
-    pub fn request<'a>(&'a self, kind: OwnerKind, id: &'a str, slug: &'a str) -> Request<'a> {
-        Request {
+    pub fn request<'a>(&'a self, kind: OwnerKind, id: &'a str, slug: &'a str) -> CallRequest<'a> {
+        CallRequest {
             kind,
             id,
             slug,
@@ -331,13 +331,13 @@ impl BindingConnection {
             ..Self::default()
         };
         match &connection.state {
-            State::Active { access_token, expires_at } => Self {
+            ConnectionState::Active { access_token, expires_at } => Self {
                 status: "active",
                 access_token: Some(access_token.expose().to_owned()),
                 expires_at_ms: *expires_at,
                 ..common
             },
-            State::Unavailable { reason, trouble } => Self {
+            ConnectionState::Unavailable { reason, trouble } => Self {
                 status: reason.status(),
                 error_code: trouble.error_code.clone(),
                 error_message: trouble.error_message.clone(),

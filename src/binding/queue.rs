@@ -22,9 +22,9 @@ pub trait Wake {
 }
 
 /// Results on their way to the event loop.
-pub struct Queue<T, W>(Mutex<State<T, W>>);
+pub struct ResultQueue<T, W>(Mutex<QueueState<T, W>>);
 
-struct State<T, W> {
+struct QueueState<T, W> {
     results: Vec<(CallId, T)>,
     /// Whether the event loop has been asked to drain the queue, and has not begun to.
     is_woken: bool,
@@ -32,10 +32,10 @@ struct State<T, W> {
     wake: Option<W>,
 }
 
-impl<T, W: Wake> Queue<T, W> {
+impl<T, W: Wake> ResultQueue<T, W> {
     /// Takes nothing in before it is opened.
     pub fn new() -> Self {
-        Self(Mutex::new(State { results: Vec::new(), is_woken: false, wake: None }))
+        Self(Mutex::new(QueueState { results: Vec::new(), is_woken: false, wake: None }))
     }
 
     /// There is an event loop.
@@ -74,12 +74,12 @@ impl<T, W: Wake> Queue<T, W> {
         taken
     }
 
-    fn lock(&self) -> MutexGuard<'_, State<T, W>> {
+    fn lock(&self) -> MutexGuard<'_, QueueState<T, W>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl<T, W: Wake> State<T, W> {
+impl<T, W: Wake> QueueState<T, W> {
     /// Wakes the event loop if there is something to take and it does not know yet.
     fn wake(&mut self) {
         if let Some(wake) = &self.wake
@@ -93,14 +93,14 @@ impl<T, W: Wake> State<T, W> {
 
 /// Where the work on a call puts its result. Dropped without one, by a panic say, it sends the fallback.
 pub struct Completion<T, W: Wake> {
-    queue: Arc<Queue<T, W>>,
+    queue: Arc<ResultQueue<T, W>>,
     call: CallId,
     fallback: Option<fn() -> T>,
 }
 
 impl<T, W: Wake> Completion<T, W> {
     /// Nothing has been sent yet.
-    pub fn new(queue: Arc<Queue<T, W>>, call: CallId, fallback: fn() -> T) -> Self {
+    pub fn new(queue: Arc<ResultQueue<T, W>>, call: CallId, fallback: fn() -> T) -> Self {
         Self { queue, call, fallback: Some(fallback) }
     }
 

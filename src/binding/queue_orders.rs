@@ -6,7 +6,7 @@ use loom::model::Builder;
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 
-use super::queue::{CallId, Queue, Wake};
+use super::queue::{CallId, ResultQueue, Wake};
 
 /// An event loop as far as the queue knows it: it sleeps until it is woken. What wakes it can be freed.
 #[derive(Clone)]
@@ -54,10 +54,10 @@ impl Wake for EventLoop {
     }
 }
 
-type TestQueue = Arc<Queue<CallId, EventLoop>>;
+type TestQueue = Arc<ResultQueue<CallId, EventLoop>>;
 
 fn open_queue(event_loop: &EventLoop) -> TestQueue {
-    let queue = Arc::new(Queue::new());
+    let queue = Arc::new(ResultQueue::new());
     queue.open(event_loop.clone());
     queue
 }

@@ -7,7 +7,7 @@ mod call;
 mod fetch;
 #[cfg(test)]
 mod real_threads;
-mod shared;
+mod state;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -22,8 +22,8 @@ use futures_util::future::{BoxFuture, join};
 use tokio::time::Instant;
 
 pub use self::call::{Call, Outcome};
-pub use self::shared::Parts;
-use self::shared::{Open, Shared};
+pub use self::state::ClientParts;
+use self::state::{ClientState, OpenGuard};
 use crate::core::connection::Connection;
 use crate::core::error::Error;
 use crate::core::source::Purpose;
@@ -35,12 +35,12 @@ use crate::core::tokens::{FetchNumber, Lookup, Query, Tokens};
 
 /// One client serves every owner of a backend.
 pub struct Client {
-    shared: Arc<Shared>,
+    shared: Arc<ClientState>,
 }
 
 /// What a call asks for.
 #[derive(Clone, Copy, Debug)]
-pub struct Request<'a> {
+pub struct CallRequest<'a> {
     /// Which kind of owner.
     pub kind: OwnerKind,
     /// The owner's id.
@@ -77,17 +77,17 @@ pub struct Known {
 
 impl Client {
     /// Opens no connection and starts no thread.
-    pub fn new(parts: Parts) -> Self {
-        Self { shared: Arc::new(Shared::new(parts)) }
+    pub fn new(parts: ClientParts) -> Self {
+        Self { shared: Arc::new(ClientState::new(parts)) }
     }
 
     /// Takes a call on: checks its arguments and starts its deadline. Sends nothing yet.
-    pub fn begin(&self, request: Request<'_>) -> Result<Begun, Error> {
+    pub fn begin(&self, request: CallRequest<'_>) -> Result<Begun, Error> {
         let key = ConnectionKey::new(request.kind, request.id, request.slug)?;
         let open = self.shared.open().clone().ok_or_else(Error::closed)?;
         let stats = self.stats();
         stats.calls.add();
-        let Request { fresh, rejected, .. } = request;
+        let CallRequest { fresh, rejected, .. } = request;
         let notify = rejected.and_then(|token| self.reject(Some(&open), slice::from_ref(&key), token));
         let timeout = request.timeout.unwrap_or(self.shared.limits.timeout);
         let deadline = Instant::now() + timeout;
@@ -128,7 +128,7 @@ impl Client {
 
     fn serve(
         &self,
-        open: &Arc<Open>,
+        open: &Arc<OpenGuard>,
         key: &ConnectionKey,
         hit: Hit,
         refresh: Option<FetchNumber>,
@@ -171,7 +171,7 @@ impl Client {
     /// Notes that a service rejected a token. The returned future notifies other processes, and sweeps.
     fn reject(
         &self,
-        open: Option<&Open>,
+        open: Option<&OpenGuard>,
         keys: &[ConnectionKey],
         token: &str,
     ) -> Option<BoxFuture<'static, ()>> {

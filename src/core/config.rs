@@ -8,7 +8,7 @@ use std::time::Duration;
 use reqwest::header::HeaderValue;
 
 use crate::core::error::{Error, Kind};
-use crate::core::http::Settings;
+use crate::core::http::TransportSettings;
 use crate::core::http::identity;
 use crate::core::http::proxy::{OPTION as PROXY, Proxy, ProxySetting};
 use crate::core::http::tls::{Roots, Trust};
@@ -36,7 +36,7 @@ const SECRET_KEY: &str = "secretKey";
 
 /// The options of a client, each `None` for its default.
 #[derive(Clone, Debug, Default)]
-pub struct Options {
+pub struct ClientOptions {
     /// User name of the Basic auth.
     pub publishable_key: Option<Secret>,
     /// Password of the Basic auth.
@@ -82,9 +82,9 @@ pub struct Config {
     pub catalog: Option<Catalog>,
     pub limits: CallLimits,
     pub attempts: platform::AttemptLimits,
-    pub transport: Settings,
+    pub transport: TransportSettings,
     /// Or which one nobody has set: a client can be made without it and says so when it is used.
-    pub keys: Result<Keys, Error>,
+    pub keys: Result<ApiKeys, Error>,
 }
 
 /// What a call may take, and what is kept of it.
@@ -96,13 +96,13 @@ pub struct CallLimits {
 
 /// The platform's keys, and the header that they make.
 #[derive(Clone, Debug)]
-pub struct Keys {
+pub struct ApiKeys {
     pub publishable: Secret,
     pub secret: Secret,
     pub authorization: HeaderValue,
 }
 
-impl Options {
+impl ClientOptions {
     /// Checks everything; the first thing wrong is the error.
     pub fn check(&self) -> Result<Config, Error> {
         let keys = self.keys()?;
@@ -124,7 +124,7 @@ impl Options {
                 max_retries: self.max_retries.unwrap_or(DEFAULT_MAX_RETRIES),
                 max_concurrency: self.max_concurrency.unwrap_or(DEFAULT_MAX_CONCURRENCY),
             },
-            transport: Settings {
+            transport: TransportSettings {
                 origin: endpoint.origin(),
                 is_https: endpoint.is_https(),
                 http2: self.http2.unwrap_or(true),
@@ -140,7 +140,7 @@ impl Options {
     }
 
     /// A key that is set and wrong is an error at once; one that is not set is the inner one.
-    fn keys(&self) -> Result<Result<Keys, Error>, Error> {
+    fn keys(&self) -> Result<Result<ApiKeys, Error>, Error> {
         let name = self.key(PUBLISHABLE_KEY, self.publishable_key.as_ref())?;
         let password = self.key(SECRET_KEY, self.secret_key.as_ref())?;
         if name.is_some_and(|name| name.contains(':')) {
@@ -152,7 +152,7 @@ impl Options {
             (None, _) => return Ok(Err(self.missing_key(PUBLISHABLE_KEY))),
             (_, None) => return Ok(Err(self.missing_key(SECRET_KEY))),
         };
-        Ok(Ok(Keys {
+        Ok(Ok(ApiKeys {
             authorization: basic_authorization(name, password).ok_or_else(Error::internal)?,
             publishable: Secret::new(name.to_owned()),
             secret: Secret::new(password.to_owned()),
@@ -243,11 +243,11 @@ mod tests {
 
     use super::*;
 
-    fn options(publishable_key: &str, secret_key: &str) -> Options {
-        Options {
+    fn options(publishable_key: &str, secret_key: &str) -> ClientOptions {
+        ClientOptions {
             publishable_key: Some(Secret::new(publishable_key.to_owned())),
             secret_key: Some(Secret::new(secret_key.to_owned())),
-            ..Options::default()
+            ..ClientOptions::default()
         }
     }
 
@@ -275,7 +275,7 @@ mod tests {
             assert_eq!(error.kind, kind);
             assert!(!error.message.contains("hunter"));
         }
-        for options in [Options::default(), Options { secret_key: None, ..options("pk", "sk") }] {
+        for options in [ClientOptions::default(), ClientOptions { secret_key: None, ..options("pk", "sk") }] {
             assert_eq!(options.check().unwrap().keys.unwrap_err().kind, Kind::MissingCredentials);
         }
     }
@@ -314,7 +314,7 @@ mod tests {
     #[test]
     fn a_message_begins_with_where_the_value_came_from() {
         let mut options = options("p:k", "sk");
-        let told = |options: &Options| options.name_source(options.check().unwrap_err()).message;
+        let told = |options: &ClientOptions| options.name_source(options.check().unwrap_err()).message;
         assert_eq!(told(&options), "The option publishableKey must not contain a colon");
         options.variables.insert(PUBLISHABLE_KEY.to_owned(), "SOME_KEY".to_owned());
         assert_eq!(told(&options), "The environment variable SOME_KEY must not contain a colon");

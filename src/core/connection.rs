@@ -14,7 +14,7 @@ pub type EpochMillis = f64;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Connection {
     /// Which of the two, with what belongs to it.
-    pub state: State,
+    pub state: ConnectionState,
     /// What the platform told besides.
     pub details: PackedDetails,
 }
@@ -23,15 +23,15 @@ impl Connection {
     /// The token, if it is active.
     pub fn token(&self) -> Option<&str> {
         match &self.state {
-            State::Active { access_token, .. } => Some(access_token.expose()),
-            State::Unavailable { .. } => None,
+            ConnectionState::Active { access_token, .. } => Some(access_token.expose()),
+            ConnectionState::Unavailable { .. } => None,
         }
     }
 }
 
 /// The discriminant of a connection.
 #[derive(Clone, Debug, PartialEq)]
-pub enum State {
+pub enum ConnectionState {
     /// Enabled, active and with a usable token.
     Active {
         /// The token for the third-party service.

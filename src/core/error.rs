@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::io;
 use std::time::Duration;
 
-use crate::core::connection::{Connection, State, Unavailable};
+use crate::core::connection::{Connection, ConnectionState, Unavailable};
 
 /// The classes that the facade has for errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -184,7 +184,7 @@ impl Error {
 
     /// There is no token, since the connection is not active. `slug` is the one that was asked for.
     pub fn unavailable(connection: &Connection, slug: &str) -> Option<Self> {
-        let State::Unavailable { reason, trouble } = &connection.state else { return None };
+        let ConnectionState::Unavailable { reason, trouble } = &connection.state else { return None };
         let connect_url = &trouble.connect_url;
         let (what, todo) = match reason {
             Unavailable::NotProvisioned => (
@@ -252,7 +252,7 @@ mod tests {
     fn told(reason: Unavailable, connect_url: Option<&str>) -> Option<Error> {
         let connect_url = connect_url.map(str::to_owned);
         let trouble = Box::new(Trouble { connect_url, ..Trouble::default() });
-        let state = State::Unavailable { reason, trouble };
+        let state = ConnectionState::Unavailable { reason, trouble };
         Error::unavailable(&Connection { state, details: PackedDetails::default() }, "slack")
     }
 

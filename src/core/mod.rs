@@ -40,9 +40,9 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use self::client::{Client, Parts};
+use self::client::{Client, ClientParts};
 use self::clock::Clock;
-use self::config::{CallLimits, Config, Keys, Options};
+use self::config::{ApiKeys, CallLimits, ClientOptions, Config};
 use self::error::Error;
 use self::fleet::Fleet;
 use self::fleet::dialer::Dialer;
@@ -59,7 +59,7 @@ use self::tokens::validity::Validity;
 /// Makes a client by its options, and the catalog that it leads owners to. Opens no connection and starts no thread. It goes on
 /// counting where its predecessor stopped, if it takes the place of one.
 pub fn open(
-    options: &Options,
+    options: &ClientOptions,
     fleet_options: Option<&fleet::settings::Options>,
     predecessor: Option<&Client>,
 ) -> Result<(Client, Option<Catalog>), Error> {
@@ -74,8 +74,16 @@ pub fn open(
         Ok(keys) => keys,
         Err(missing) => {
             let (source, validity, origin) = (Arc::new(Keyless(missing)), Arc::default(), endpoint.origin());
-            let parts =
-                Parts { source, origin, limits, validity, stats, clock, jitter, spawn: spawn::on_runtime };
+            let parts = ClientParts {
+                source,
+                origin,
+                limits,
+                validity,
+                stats,
+                clock,
+                jitter,
+                spawn: spawn::on_runtime,
+            };
             return Ok((Client::new(parts), catalog));
         }
     };
@@ -111,7 +119,7 @@ struct Assembly<T> {
     attempts: platform::AttemptLimits,
     connect_timeout: Duration,
     transport: T,
-    keys: Keys,
+    keys: ApiKeys,
     fleet: Option<(Settings, fleet::Environment)>,
     stats: Arc<Stats>,
     clock: Clock,
@@ -148,7 +156,7 @@ fn assemble<T: Exchange + fmt::Debug>(assembly: Assembly<T>) -> Result<Client, E
                 (Arc::new(Fleet::new(platform, &settings, parts)?), validity)
             }
         };
-    Ok(Client::new(Parts { source, origin, limits, validity, stats, clock, jitter, spawn }))
+    Ok(Client::new(ClientParts { source, origin, limits, validity, stats, clock, jitter, spawn }))
 }
 
 /// Stands in for the platform while a key is missing: each call fails with the error that names the key.

@@ -23,15 +23,15 @@ const LOOPBACK: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6A
 static SYSTEM: LazyLock<Resolver> = LazyLock::new(|| Resolver::new(ask_system));
 
 type Ask = fn(&str) -> io::Result<Vec<IpAddr>>;
-type Lookup = Shared<BoxFuture<'static, Result<Arc<[IpAddr]>, LookupError>>>;
+type NameLookup = Shared<BoxFuture<'static, Result<Arc<[IpAddr]>, LookupError>>>;
 
 /// Looks names up. Clones share the lookups under way.
 #[derive(Clone)]
-pub struct Resolver(Arc<Lookups>);
+pub struct Resolver(Arc<NameLookups>);
 
-struct Lookups {
+struct NameLookups {
     ask: Ask,
-    under_way: Mutex<HashMap<String, Lookup>>,
+    under_way: Mutex<HashMap<String, NameLookup>>,
 }
 
 impl Resolver {
@@ -41,7 +41,7 @@ impl Resolver {
     }
 
     fn new(ask: Ask) -> Self {
-        Self(Arc::new(Lookups { ask, under_way: Mutex::default() }))
+        Self(Arc::new(NameLookups { ask, under_way: Mutex::default() }))
     }
 
     /// The addresses of a host, in the order in which they should be tried; never an empty list. The lookup goes on when
@@ -65,7 +65,7 @@ impl Resolver {
     }
 
     /// The lookup of this name that is under way, or a new one.
-    fn lookup(&self, host: &str) -> Result<Lookup, LookupError> {
+    fn lookup(&self, host: &str) -> Result<NameLookup, LookupError> {
         let mut under_way = self.0.under_way();
         if let Some(lookup) = under_way.get(host) {
             return Ok(lookup.clone());
@@ -91,8 +91,8 @@ impl Resolver {
     }
 }
 
-impl Lookups {
-    fn under_way(&self) -> MutexGuard<'_, HashMap<String, Lookup>> {
+impl NameLookups {
+    fn under_way(&self) -> MutexGuard<'_, HashMap<String, NameLookup>> {
         self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -105,7 +105,7 @@ impl fmt::Debug for Resolver {
 
 /// Removes a lookup from those under way, however it ends.
 struct UnderWayGuard {
-    lookups: Arc<Lookups>,
+    lookups: Arc<NameLookups>,
     host: String,
 }
 

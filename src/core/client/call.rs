@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::{Either, select};
 use tokio::time::{Instant, timeout_at};
 
-use crate::core::client::shared::{Open, Shared};
+use crate::core::client::state::{ClientState, OpenGuard};
 use crate::core::error::{Error, Kind};
 use crate::core::secret::Secret;
 use crate::core::stats::FleetReport;
@@ -16,14 +16,14 @@ use crate::core::tokens::key::ConnectionKey;
 
 /// A call in flight.
 pub struct Call {
-    shared: Arc<Shared>,
+    shared: Arc<ClientState>,
     waiter: Waiter,
     key: ConnectionKey,
     timeout: Duration,
     deadline: Instant,
     coalesced: bool,
     rejected: Option<Secret>,
-    _open: Arc<Open>,
+    _open: Arc<OpenGuard>,
 }
 
 /// How a call ended.
@@ -44,8 +44,8 @@ pub struct Outcome {
 impl Call {
     #[allow(clippy::too_many_arguments, reason = "each is a field")]
     pub fn new(
-        shared: Arc<Shared>,
-        open: Arc<Open>,
+        shared: Arc<ClientState>,
+        open: Arc<OpenGuard>,
         waiter: Waiter,
         key: ConnectionKey,
         timeout: Duration,

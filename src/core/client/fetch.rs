@@ -7,14 +7,14 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Either, select};
 use tokio::time::{Instant, timeout_at};
 
-use crate::core::client::shared::{Open, Shared};
+use crate::core::client::state::{ClientState, OpenGuard};
 use crate::core::client::sweep;
 use crate::core::error::Error;
 use crate::core::source::{Fetch, Fetched, Purpose, Queued};
 use crate::core::tokens::in_flight::{FetchResult, SharedFetch, SharedFetchState, Waiter};
 use crate::core::tokens::key::ConnectionKey;
 use crate::core::tokens::validity::Version;
-use crate::core::tokens::{FetchNumber, Origin};
+use crate::core::tokens::{FetchInfo, FetchNumber};
 
 /// Fetches that may wait for a permit. With 100 permits and answers in 100 ms, as many as can be served within the default
 /// timeout; one beyond them would only wait to fail.
@@ -23,8 +23,8 @@ const MAX_QUEUED: u64 = 20_000;
 /// Starts a fetch, which runs for as long as somebody waits for it. Joins another one instead, and says `true`, if that
 /// began since the caller looked for one; the fetch that was not needed is dropped after the lock is released.
 pub fn join_or_start(
-    shared: &Arc<Shared>,
-    open: &Open,
+    shared: &Arc<ClientState>,
+    open: &OpenGuard,
     key: &ConnectionKey,
     number: FetchNumber,
     deadline: Instant,
@@ -49,8 +49,8 @@ pub fn join_or_start(
 }
 
 fn fetch(
-    shared: &Arc<Shared>,
-    open: &Open,
+    shared: &Arc<ClientState>,
+    open: &OpenGuard,
     key: &ConnectionKey,
     number: FetchNumber,
     version: Version,
@@ -71,8 +71,8 @@ fn fetch(
 /// Refreshes a cached connection; `None` when the queue is full, since nobody waits for it. Closing the client ends the
 /// refresh, unless a call has joined it.
 pub fn refresh(
-    shared: &Arc<Shared>,
-    open: &Open,
+    shared: &Arc<ClientState>,
+    open: &OpenGuard,
     key: &ConnectionKey,
     number: FetchNumber,
 ) -> Option<BoxFuture<'static, ()>> {
@@ -94,7 +94,7 @@ pub fn refresh(
 
 /// Takes a fetch off the list however it ends: with a result, dropped by its last caller, or panicking.
 struct InFlightGuard {
-    shared: Arc<Shared>,
+    shared: Arc<ClientState>,
     key: ConnectionKey,
     number: FetchNumber,
     has_ended: bool,
@@ -108,7 +108,7 @@ impl InFlightGuard {
         let mut tokens = shared.tokens();
         let result = match fetched {
             Ok(Fetched { connection, age, left: most }) => {
-                tokens.fetched(key, &connection, Origin { number: *number, age, most, version }, now);
+                tokens.fetched(key, &connection, FetchInfo { number: *number, age, most, version }, now);
                 Ok(Arc::new(connection))
             }
             Err(error) => {

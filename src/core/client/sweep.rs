@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use tokio::time::timeout;
 
-use crate::core::client::shared::Shared;
+use crate::core::client::state::ClientState;
 
 /// Sweeps no more often, since each sweep looks at all entries.
 const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
@@ -17,7 +17,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// Lets others sweep however the sweeper ends: a runtime that shuts down drops it.
 struct Sweeping {
-    shared: Weak<Shared>,
+    shared: Weak<ClientState>,
     has_ended: bool,
 }
 
@@ -30,7 +30,7 @@ impl Drop for Sweeping {
 }
 
 /// Resolves when there is nothing left to sweep, or the client is closed.
-pub fn sweeper(shared: &Arc<Shared>) -> BoxFuture<'static, ()> {
+pub fn sweeper(shared: &Arc<ClientState>) -> BoxFuture<'static, ()> {
     let mut sweeping = Sweeping { shared: Arc::downgrade(shared), has_ended: false };
     let mut closing = shared.closing.subscribe();
     let sweep = async move {

@@ -36,7 +36,7 @@ fn client_of<T: Exchange + fmt::Debug>(
         platform::AttemptLimits { attempt_timeout: Duration::from_secs(8), max_retries, max_concurrency };
     let platform =
         Platform::new(transport, endpoint, None, limits, Arc::clone(&stats), clock.clone(), jitter);
-    Client::new(Parts {
+    Client::new(ClientParts {
         source: Arc::new(platform),
         origin,
         limits: CallLimits { timeout: Duration::from_secs(20), cache },
@@ -50,12 +50,12 @@ fn client_of<T: Exchange + fmt::Debug>(
 
 /// Answers from a script; what it does not hold is a hang.
 #[derive(Clone, Debug, Default)]
-struct Script {
+struct ScriptedTransport {
     steps: Arc<Mutex<VecDeque<Result<Answer, Fault>>>>,
     avoided: Arc<AtomicU32>,
 }
 
-impl Exchange for Script {
+impl Exchange for ScriptedTransport {
     async fn exchange(&self, _: Url, limit: Duration, pool: PoolChoice) -> Result<Answer, Fault> {
         self.avoided.fetch_add(u32::from(pool != PoolChoice::Current), Ordering::Relaxed);
         let next = self.steps.lock().unwrap().pop_front();
@@ -92,19 +92,20 @@ pub fn client(max_retries: u32, script: Vec<Result<Answer, Fault>>) -> Client {
     client_and_script(max_retries, script).0
 }
 
-fn client_and_script(max_retries: u32, steps: Vec<Result<Answer, Fault>>) -> (Client, Script) {
-    let script = Script { steps: Arc::new(Mutex::new(steps.into())), ..Script::default() };
+fn client_and_script(max_retries: u32, steps: Vec<Result<Answer, Fault>>) -> (Client, ScriptedTransport) {
+    let script =
+        ScriptedTransport { steps: Arc::new(Mutex::new(steps.into())), ..ScriptedTransport::default() };
     (client_of(script.clone(), (max_retries, 1), None, || 1.0, Clock::system()), script)
 }
 
 /// What an ordinary call for a user asks for.
-fn request(id: &str) -> Request<'_> {
-    Request { kind: OwnerKind::User, id, slug: "s", timeout: None, fresh: false, rejected: None }
+fn request(id: &str) -> CallRequest<'_> {
+    CallRequest { kind: OwnerKind::User, id, slug: "s", timeout: None, fresh: false, rejected: None }
 }
 
 /// A call for a user that is not answered from the cache.
 pub fn begin(client: &Client, id: &str, timeout: Option<Duration>) -> Result<Call, Error> {
-    let request = Request { timeout, ..request(id) };
+    let request = CallRequest { timeout, ..request(id) };
     client.begin(request).map(|begun| match begun {
         Begun::Call(call) => call,
         Begun::Known(_) => panic!("answered from the cache"),
@@ -286,13 +287,13 @@ impl Exchange for Tap {
     }
 }
 
-struct Rig {
+struct ClientRig {
     client: Client,
     tap: Tap,
     now: Arc<Mutex<Now>>,
 }
 
-impl Rig {
+impl ClientRig {
     /// With a cache of 60 s, or none.
     fn new(cached: bool) -> Self {
         let now = Arc::new(Mutex::new(Now { wall: 1.7e12, boot: Duration::from_secs(1_000) }));
@@ -348,7 +349,7 @@ impl Rig {
     }
 
     fn fresh(&self) -> Call {
-        let request = Request { fresh: true, ..request("u") };
+        let request = CallRequest { fresh: true, ..request("u") };
         match self.client.begin(request).unwrap() {
             Begun::Call(call) => call,
             Begun::Known(_) => panic!("not fresh"),
@@ -358,7 +359,7 @@ impl Rig {
     /// A call for another token than this one: what is known already, or the call.
     fn instead_of(&self, rejected: &str) -> Result<String, Box<Call>> {
         let rejected = Some(rejected);
-        let request = Request { rejected, ..request("u") };
+        let request = CallRequest { rejected, ..request("u") };
         match self.client.begin(request).unwrap() {
             Begun::Known(known) => Ok(known.connection.token().unwrap().to_owned()),
             Begun::Call(call) => Err(Box::new(call)),
@@ -384,7 +385,7 @@ fn token(outcome: &Outcome) -> &str {
 #[tokio::test(start_paused = true)]
 async fn identical_calls_share_one_request() {
     for calls in [50, 10_000] {
-        let rig = Rig::new(false);
+        let rig = ClientRig::new(false);
         rig.answers(2);
         let taken: Vec<_> = (0..calls).map(|_| begin(&rig.client, "u", None).unwrap().run()).collect();
         for (number, outcome) in join_all(taken).await.iter().enumerate() {
@@ -399,7 +400,7 @@ async fn identical_calls_share_one_request() {
 
 #[tokio::test(start_paused = true)]
 async fn what_differs_in_kind_id_or_slug_shares_nothing() {
-    let rig = Rig::new(true);
+    let rig = ClientRig::new(true);
     rig.answers(6);
     let parts = [
         (OwnerKind::User, "1", "s"),
@@ -410,7 +411,7 @@ async fn what_differs_in_kind_id_or_slug_shares_nothing() {
         (OwnerKind::User, "a", "b:c"),
     ];
     let calls = parts.map(|(kind, id, slug)| {
-        match rig.client.begin(Request { kind, slug, ..request(id) }).unwrap() {
+        match rig.client.begin(CallRequest { kind, slug, ..request(id) }).unwrap() {
             Begun::Call(call) => call.run(),
             Begun::Known(_) => panic!("answered from the cache"),
         }
@@ -421,7 +422,7 @@ async fn what_differs_in_kind_id_or_slug_shares_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn a_caller_that_leaves_or_runs_out_of_time_touches_no_other() {
-    let rig = Rig::new(false);
+    let rig = ClientRig::new(false);
     let mut first = Box::pin(begin(&rig.client, "u", None).unwrap().run());
     let short = begin(&rig.client, "u", Some(Duration::from_millis(10))).unwrap().run();
     let last = begin(&rig.client, "u", None).unwrap().run();
@@ -436,7 +437,7 @@ async fn a_caller_that_leaves_or_runs_out_of_time_touches_no_other() {
 
 #[tokio::test(start_paused = true)]
 async fn when_all_have_left_the_request_is_cancelled_and_the_next_call_asks_again() {
-    let rig = Rig::new(false);
+    let rig = ClientRig::new(false);
     let mut calls: Vec<_> = (0..3).map(|_| Box::pin(begin(&rig.client, "u", None).unwrap().run())).collect();
     for call in &mut calls {
         assert!(futures_util::poll!(call).is_pending());
@@ -450,7 +451,7 @@ async fn when_all_have_left_the_request_is_cancelled_and_the_next_call_asks_agai
 
 #[tokio::test(start_paused = true)]
 async fn nobody_joins_a_fetch_whose_last_caller_was_cancelled_even_before_its_thread_knows() {
-    let rig = Rig::new(false);
+    let rig = ClientRig::new(false);
     let [first, second] = [(), ()].map(|()| begin(&rig.client, "u", None).unwrap());
     let handles = [first.cancel_handle(), second.cancel_handle()];
     let mut calls = [first, second].map(|call| Box::pin(call.run()));
@@ -473,7 +474,7 @@ async fn nobody_joins_a_fetch_whose_last_caller_was_cancelled_even_before_its_th
 
 #[tokio::test(start_paused = true)]
 async fn a_shared_failure_reaches_everyone_and_is_not_kept() {
-    let rig = Rig::new(true);
+    let rig = ClientRig::new(true);
     rig.fails_with(503);
     rig.answers(1);
     let calls: Vec<_> = (0..5).map(|_| begin(&rig.client, "u", None).unwrap().run()).collect();
@@ -488,7 +489,7 @@ async fn a_shared_failure_reaches_everyone_and_is_not_kept() {
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_leaves_no_fetch_behind() {
-    let rig = Rig::new(false);
+    let rig = ClientRig::new(false);
     rig.fails_with(0);
     rig.answers(1);
     let call = begin(&rig.client, "u", None).unwrap();
@@ -502,7 +503,7 @@ async fn a_panic_leaves_no_fetch_behind() {
 
 #[tokio::test(start_paused = true)]
 async fn a_cached_token_is_served_until_its_end_and_fetched_anew_before() {
-    let rig = Rig::new(true);
+    let rig = ClientRig::new(true);
     rig.answers(1);
     begin(&rig.client, "u", None).unwrap().run().await;
     assert!(matches!(rig.hit(), Some((token, None)) if token == "token-1"));
@@ -530,7 +531,7 @@ async fn a_failed_refresh_keeps_the_token_and_a_refusal_evicts_it() {
         (404, false, false),
         (404, true, true),
     ] {
-        let rig = Rig::new(true);
+        let rig = ClientRig::new(true);
         rig.answers(2);
         begin(&rig.client, "u", None).unwrap().run().await;
         rig.passes(50);
@@ -551,7 +552,7 @@ async fn a_failed_refresh_keeps_the_token_and_a_refusal_evicts_it() {
 #[tokio::test(start_paused = true)]
 async fn an_invalidation_or_a_fresh_call_beats_what_is_under_way() {
     for by_fresh in [false, true] {
-        let rig = Rig::new(true);
+        let rig = ClientRig::new(true);
         let old = begin(&rig.client, "u", None).unwrap();
         let mut old = Box::pin(old.run());
         assert!(futures_util::poll!(&mut old).is_pending());
@@ -575,7 +576,7 @@ async fn an_invalidation_or_a_fresh_call_beats_what_is_under_way() {
 
 #[tokio::test(start_paused = true)]
 async fn a_rejected_token_is_dropped_by_its_value() {
-    let rig = Rig::new(true);
+    let rig = ClientRig::new(true);
     rig.answers(2);
     begin(&rig.client, "u", None).unwrap().run().await;
     rig.invalidate(Some("another"));
@@ -589,7 +590,7 @@ async fn a_rejected_token_is_dropped_by_its_value() {
 
 #[tokio::test(start_paused = true)]
 async fn a_token_is_cached_again_five_seconds_after_a_rejection_that_was_about_something_else() {
-    let rig = Rig::new(true);
+    let rig = ClientRig::new(true);
     rig.tap.0.is_constant.store(true, Ordering::Relaxed);
     rig.answers(100);
     let call = async || match rig.hit() {
@@ -612,7 +613,7 @@ async fn a_token_is_cached_again_five_seconds_after_a_rejection_that_was_about_s
 
 #[tokio::test(start_paused = true)]
 async fn rejections_and_repairs_are_counted_once_each() {
-    let rig = Rig::new(true);
+    let rig = ClientRig::new(true);
     rig.answers(2);
     let _ = begin(&rig.client, "u", None).unwrap().run().await;
     rig.invalidate(Some("token-1"));
@@ -628,7 +629,7 @@ async fn rejections_and_repairs_are_counted_once_each() {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_without_a_token_drops_the_cached_one_whoever_asked() {
-    let rig = Rig::new(true);
+    let rig = ClientRig::new(true);
     let mut superseded = Box::pin(begin(&rig.client, "u", None).unwrap().run());
     assert!(futures_util::poll!(&mut superseded).is_pending());
     let mut fresh = Box::pin(rig.fresh().run());
@@ -649,7 +650,7 @@ async fn an_answer_without_a_token_drops_the_cached_one_whoever_asked() {
 
 #[tokio::test(start_paused = true)]
 async fn an_expired_token_leaves_the_memory_of_an_idle_client_and_so_does_a_rejected_one() {
-    let rig = Rig::new(true);
+    let rig = ClientRig::new(true);
     rig.answers(2);
     let _ = begin(&rig.client, "u", None).unwrap().run().await;
     let _ = rig.replaced("token-1").await;
@@ -695,7 +696,7 @@ async fn a_joined_caller_ends_at_once_when_a_pause_reaches_its_limit() {
 
 #[tokio::test(start_paused = true)]
 async fn a_replacement_that_was_asked_for_before_the_client_was_closed_is_given() {
-    let rig = Rig::new(true);
+    let rig = ClientRig::new(true);
     rig.answers(1);
     let _ = begin(&rig.client, "u", None).unwrap().run().await;
     let Err(repair) = rig.instead_of("token-1") else { panic!("nothing is known yet") };
@@ -707,7 +708,7 @@ async fn a_replacement_that_was_asked_for_before_the_client_was_closed_is_given(
 
 #[tokio::test(start_paused = true)]
 async fn what_is_discarded_before_its_time_is_counted_and_nothing_else_is() {
-    let rig = Rig::new(true);
+    let rig = ClientRig::new(true);
     let discards = || rig.client.discards().load(Ordering::Relaxed);
     let fetch = async || {
         rig.answers(1);
@@ -747,7 +748,7 @@ async fn what_is_discarded_before_its_time_is_counted_and_nothing_else_is() {
 #[tokio::test(start_paused = true)]
 async fn what_replaced_a_token_is_remembered_for_five_seconds() {
     for cached in [false, true] {
-        let rig = Rig::new(cached);
+        let rig = ClientRig::new(cached);
         rig.answers(3);
         let _ = begin(&rig.client, "u", None).unwrap().run().await;
         assert_eq!(rig.replaced("token-1").await, "token-2");
@@ -761,7 +762,7 @@ async fn what_replaced_a_token_is_remembered_for_five_seconds() {
 
 #[tokio::test(start_paused = true)]
 async fn a_token_that_is_rejected_in_turn_leads_on_to_what_replaced_it() {
-    let rig = Rig::new(true);
+    let rig = ClientRig::new(true);
     rig.answers(3);
     let _ = begin(&rig.client, "u", None).unwrap().run().await;
     assert_eq!(rig.replaced("token-1").await, "token-2");
@@ -772,7 +773,7 @@ async fn a_token_that_is_rejected_in_turn_leads_on_to_what_replaced_it() {
 
 #[tokio::test(start_paused = true)]
 async fn all_who_were_refused_with_one_token_share_one_request_however_late_they_come() {
-    let rig = Rig::new(false);
+    let rig = ClientRig::new(false);
     rig.answers(1);
     let _ = begin(&rig.client, "u", None).unwrap().run().await;
     let repairs = std::iter::repeat_with(|| {
@@ -794,7 +795,7 @@ async fn all_who_were_refused_with_one_token_share_one_request_however_late_they
 
 #[tokio::test(start_paused = true)]
 async fn an_invalidation_ends_what_is_known_of_replacements() {
-    let rig = Rig::new(false);
+    let rig = ClientRig::new(false);
     rig.answers(3);
     let _ = begin(&rig.client, "u", None).unwrap().run().await;
     assert_eq!(rig.replaced("token-1").await, "token-2");
@@ -804,7 +805,7 @@ async fn an_invalidation_ends_what_is_known_of_replacements() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_from_before_a_rejection_replaces_nothing() {
-    let rig = Rig::new(true);
+    let rig = ClientRig::new(true);
     rig.answers(1);
     let _ = begin(&rig.client, "u", None).unwrap().run().await;
     let mut older = Box::pin(rig.fresh().run());
@@ -818,7 +819,7 @@ async fn a_request_from_before_a_rejection_replaces_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn whoever_begins_after_a_rejection_joins_no_request_from_before_it() {
-    let rig = Rig::new(true);
+    let rig = ClientRig::new(true);
     rig.answers(1);
     let _ = begin(&rig.client, "u", None).unwrap().run().await;
     let mut older = Box::pin(rig.fresh().run());
@@ -833,7 +834,7 @@ async fn whoever_begins_after_a_rejection_joins_no_request_from_before_it() {
 
 #[tokio::test(start_paused = true)]
 async fn closing_does_not_wait_for_what_runs_in_the_background() {
-    let rig = Rig::new(true);
+    let rig = ClientRig::new(true);
     rig.answers(1);
     let _ = begin(&rig.client, "u", None).unwrap().run().await;
     rig.passes(50);

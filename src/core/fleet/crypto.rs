@@ -12,7 +12,7 @@ use ring::{hkdf, hmac};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::core::connection::{Connection, Details, EpochMillis, State};
+use crate::core::connection::{Connection, ConnectionState, Details, EpochMillis};
 use crate::core::error::Error;
 use crate::core::json::Object;
 use crate::core::secret::Secret;
@@ -167,7 +167,9 @@ impl Keys {
 
     /// The entry as Redis stores it: tag, format, nonce, ciphertext. `None` for a connection without a token.
     pub fn seal(&self, name: &Name, entry: &Entry) -> Option<Vec<u8>> {
-        let State::Active { access_token, expires_at } = &entry.connection.state else { return None };
+        let ConnectionState::Active { access_token, expires_at } = &entry.connection.state else {
+            return None;
+        };
         let token = access_token.expose();
         let details = entry.connection.details.unpack();
         let stored =
@@ -193,7 +195,7 @@ impl Keys {
         let text = self.entry_key(name)?.open_in_place(nonce, aad, &mut text).ok()?;
         let Object(stored) = serde_json::from_slice::<Object<StoredEntry<Secret, String>>>(text).ok()?;
         let StoredEntry { from, until, token, expires_at, details } = stored;
-        let state = State::Active { access_token: token, expires_at };
+        let state = ConnectionState::Active { access_token: token, expires_at };
         Some(Entry { from, until, connection: Connection { state, details: details.pack() } })
     }
 }
@@ -242,7 +244,10 @@ mod tests {
     fn entry(token: &str) -> Entry {
         Entry {
             connection: Connection {
-                state: State::Active { access_token: Secret::new(token.to_owned()), expires_at: Some(3e12) },
+                state: ConnectionState::Active {
+                    access_token: Secret::new(token.to_owned()),
+                    expires_at: Some(3e12),
+                },
                 details: Details {
                     slug: Some("slack".to_owned()),
                     connection_id: Some("c1".to_owned()),
@@ -349,7 +354,7 @@ mod tests {
     fn what_has_no_token_is_not_sealed() {
         use crate::core::connection::{PackedDetails, Unavailable};
         let keys = keys();
-        let state = State::Unavailable { reason: Unavailable::Pending, trouble: Box::default() };
+        let state = ConnectionState::Unavailable { reason: Unavailable::Pending, trouble: Box::default() };
         let connection = Connection { state, details: PackedDetails::default() };
         let entry = Entry { connection, from: 0.0, until: 1.0 };
         assert_eq!(keys.seal(&name_of(&keys, "u1"), &entry), None);

@@ -20,7 +20,7 @@ use super::redis::RedisUnavailable;
 use super::scripts::{FencingToken, Found, GENERATION_LIFE, LOCK_RENEWAL, LockId, Release, Scripts, Write};
 use super::tasks::Tasks;
 use crate::core::clock::Clock;
-use crate::core::connection::{Connection, State};
+use crate::core::connection::{Connection, ConnectionState};
 use crate::core::error::Error;
 use crate::core::source::{Fetch, Fetched, Purpose, TokenSource};
 use crate::core::stats::FleetStats;
@@ -310,5 +310,7 @@ impl Drop for LockGuard {
 /// Whether the platform says that the connection has no token. An error says nothing about the connection: 401 and 403
 /// judge the keys of this member, and other members may have better ones.
 fn is_unavailable(result: &Result<Fetched, Error>) -> bool {
-    result.as_ref().is_ok_and(|fetched| matches!(fetched.connection.state, State::Unavailable { .. }))
+    result
+        .as_ref()
+        .is_ok_and(|fetched| matches!(fetched.connection.state, ConnectionState::Unavailable { .. }))
 }

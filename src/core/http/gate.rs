@@ -194,7 +194,7 @@ mod tests {
 
     /// Opens a connection after a while, and counts those that it began to open.
     #[derive(Clone, Debug)]
-    struct Connector {
+    struct SlowConnector {
         is_http2: bool,
         takes: Duration,
         begun: Arc<AtomicUsize>,
@@ -209,7 +209,7 @@ mod tests {
         }
     }
 
-    impl Service<()> for Connector {
+    impl Service<()> for SlowConnector {
         type Response = Opened;
         type Error = BoxError;
         type Future = BoxFuture<'static, Result<Opened, BoxError>>;
@@ -229,10 +229,10 @@ mod tests {
         }
     }
 
-    fn gated(is_http2: bool, takes: Duration) -> (Gated<Connector>, Arc<AtomicUsize>) {
+    fn gated(is_http2: bool, takes: Duration) -> (Gated<SlowConnector>, Arc<AtomicUsize>) {
         let begun = Arc::new(AtomicUsize::new(0));
         let gate = Gate::new(Duration::from_secs(3), Connections::default());
-        (gate.layer(Connector { is_http2, takes, begun: Arc::clone(&begun) }), begun)
+        (gate.layer(SlowConnector { is_http2, takes, begun: Arc::clone(&begun) }), begun)
     }
 
     #[tokio::test(start_paused = true)]

@@ -26,7 +26,7 @@ use reqwest::header::HeaderValue;
 pub use self::answer::Answer;
 pub use self::fault::{Fault, FaultKind};
 pub use self::pool::PoolChoice;
-pub use self::settings::Settings;
+pub use self::settings::TransportSettings;
 
 use self::pool::{Pool, Pools};
 use self::route::Route;
@@ -52,7 +52,7 @@ pub struct Transport {
 
 impl Transport {
     /// Opens nothing and builds nothing before the first request.
-    pub fn new(settings: Settings, authorization: HeaderValue) -> Self {
+    pub fn new(settings: TransportSettings, authorization: HeaderValue) -> Self {
         Self { pools: Pools::new(settings.max_connection_age), route: Route::new(settings, authorization) }
     }
 }

@@ -142,10 +142,10 @@ impl<C> Pools<C> {
 
 /// What is known of the connections of a pool.
 #[derive(Clone, Debug, Default)]
-pub struct Connections(Arc<Known>);
+pub struct Connections(Arc<ConnectionRecords>);
 
 #[derive(Debug, Default)]
-struct Known {
+struct ConnectionRecords {
     /// Those that have answered well, by their local address.
     served: Mutex<FxHashSet<SocketAddr>>,
     have_agreed_on_http2: AtomicBool,

@@ -10,12 +10,12 @@ use crate::core::resolver::Resolver;
 
 /// The resolver of one client, which asks for one name: the platform's, or its proxy's.
 #[derive(Clone, Debug)]
-pub struct Names {
+pub struct DnsResolver {
     resolver: Resolver,
     preferred: Arc<Mutex<Option<IpAddr>>>,
 }
 
-impl Names {
+impl DnsResolver {
     /// Prefers no address yet.
     pub fn new(resolver: Resolver) -> Self {
         Self { resolver, preferred: Arc::default() }
@@ -35,7 +35,7 @@ impl Names {
     }
 }
 
-impl Resolve for Names {
+impl Resolve for DnsResolver {
     fn resolve(&self, name: Name) -> Resolving {
         let names = self.clone();
         async move {
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn the_address_that_answered_last_comes_first_and_the_others_keep_their_order() {
-        let names = Names::new(Resolver::system());
+        let names = DnsResolver::new(Resolver::system());
         let found = [1, 2, 3].map(|last| IpAddr::from([127, 0, 0, last]));
         let order = || names.sorted(&found).iter().map(|address| address.ip()).collect::<Vec<_>>();
         assert_eq!(order(), found);

@@ -20,8 +20,8 @@ use super::gate::{self, Gate};
 use super::pool::{Connections, Pool, PoolChoice};
 use super::proxy::Proxy;
 use super::refusal::{Inquiry, Refusal};
-use super::resolver::Names;
-use super::settings::Settings;
+use super::resolver::DnsResolver;
+use super::settings::TransportSettings;
 use super::tls::Trust;
 use crate::core::resolver::Resolver;
 
@@ -49,13 +49,14 @@ pub struct Route {
     tls: OnceLock<ClientConfig>,
     inquiry: OnceLock<Inquiry>,
     resolver: Resolver,
-    names: Names,
+    names: DnsResolver,
 }
 
 impl Route {
     /// Builds nothing before the first request.
-    pub fn new(settings: Settings, authorization: HeaderValue) -> Self {
-        let Settings { origin, is_https, http2, connect_timeout, proxy, trust, identity, .. } = settings;
+    pub fn new(settings: TransportSettings, authorization: HeaderValue) -> Self {
+        let TransportSettings { origin, is_https, http2, connect_timeout, proxy, trust, identity, .. } =
+            settings;
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, authorization);
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
@@ -71,7 +72,7 @@ impl Route {
             tls: OnceLock::new(),
             inquiry: OnceLock::new(),
             has_http2_answered: AtomicBool::default(),
-            names: Names::new(Resolver::system()),
+            names: DnsResolver::new(Resolver::system()),
             resolver: Resolver::system(),
         }
     }

@@ -8,7 +8,7 @@ use super::tls::Trust;
 
 /// The options that concern connections, checked.
 #[derive(Debug)]
-pub struct Settings {
+pub struct TransportSettings {
     /// The platform's scheme, host and port, for messages.
     pub origin: String,
     pub is_https: bool,

@@ -30,30 +30,30 @@ pub fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Option<T> {
 pub struct Any {}
 
 #[derive(Deserialize)]
-pub struct Body<'a> {
+pub struct BodyJson<'a> {
     #[serde(borrow, default)]
     pub error: Detail<'a>,
     #[serde(borrow)]
-    pub connection: Option<Object<Connection<'a>>>,
+    pub connection: Option<Object<ConnectionJson<'a>>>,
     #[serde(borrow)]
-    pub connector: Option<Object<Connector<'a>>>,
+    pub connector: Option<Object<ConnectorJson<'a>>>,
     #[serde(borrow)]
-    pub authorization: Option<Object<Authorization<'a>>>,
+    pub authorization: Option<Object<AuthorizationJson<'a>>>,
 }
 
 #[derive(Deserialize)]
-pub struct Connection<'a> {
+pub struct ConnectionJson<'a> {
     pub enabled: Option<bool>,
     #[serde(borrow, default)]
     pub id: Detail<'a>,
     #[serde(borrow)]
-    pub connector: Option<Object<Connector<'a>>>,
+    pub connector: Option<Object<ConnectorJson<'a>>>,
     #[serde(borrow)]
-    pub authorization: Option<Object<Authorization<'a>>>,
+    pub authorization: Option<Object<AuthorizationJson<'a>>>,
 }
 
 #[derive(Default, Deserialize)]
-pub struct Connector<'a> {
+pub struct ConnectorJson<'a> {
     #[serde(borrow, default)]
     pub slug: Detail<'a>,
     #[serde(borrow, default)]
@@ -61,7 +61,7 @@ pub struct Connector<'a> {
 }
 
 #[derive(Deserialize)]
-pub struct Authorization<'a> {
+pub struct AuthorizationJson<'a> {
     pub status: Option<String>,
     pub access_token: Option<Secret>,
     pub credential: Option<Secret>,
@@ -80,7 +80,7 @@ pub struct Authorization<'a> {
     pub expires_in: Detail<'a>,
 }
 
-impl Authorization<'_> {
+impl AuthorizationJson<'_> {
     /// When the token ends: the earlier of what `expires_at` and `expires_in` say. Source: open.
     pub fn expiry(&self, now: EpochMillis) -> Option<EpochMillis> {
         let at = self.expires_at.text().and_then(|at| moment::read(&at));

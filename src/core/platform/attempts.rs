@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::core::error::{Error, Kind};
 use crate::core::http::{Fault, FaultKind, PoolChoice};
 use crate::core::platform::retry::{
-    Failure, Policy, Quota, RetryClass, Spent, is_transient_status, resend_delay,
+    FailedAttempt, RetryClass, RetryPolicy, RetryQuota, Spent, is_transient_status, resend_delay,
 };
 
 /// The attempts of one call.
@@ -55,8 +55,8 @@ impl Attempts {
     pub fn after(
         &mut self,
         failed: &AttemptError,
-        policy: &Policy,
-        quota: &Quota,
+        policy: &RetryPolicy,
+        quota: &RetryQuota,
         time_left: Duration,
     ) -> Option<Duration> {
         let AttemptError { error, kind, class } = failed;
@@ -83,7 +83,7 @@ impl Attempts {
             }
         }
         let failure =
-            Failure { class: *class, retry_after: error.retry_after, retries: self.retries, time_left };
+            FailedAttempt { class: *class, retry_after: error.retry_after, retries: self.retries, time_left };
         let delay = policy.delay(failure)?;
         self.spent = Some(quota.spend(*class)?);
         self.retries += 1;
@@ -92,7 +92,7 @@ impl Attempts {
 
     /// The platform has not failed, so the first retry of a stale connection costs neither quota nor backoff. It is one of the
     /// call's retries all the same, and one is granted where there are none.
-    fn take_free_retry(&mut self, policy: &Policy) -> bool {
+    fn take_free_retry(&mut self, policy: &RetryPolicy) -> bool {
         let is_free = !self.had_free_retry && self.retries < policy.max_retries.max(1);
         if is_free {
             self.had_free_retry = true;
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn what_was_not_processed_costs_no_retry_and_has_an_end() {
-        let (policy, quota) = (Policy { max_retries: 0, jitter: || 1.0 }, Quota::new(100));
+        let (policy, quota) = (RetryPolicy { max_retries: 0, jitter: || 1.0 }, RetryQuota::new(100));
         let mut attempts = Attempts::default();
         let mut next = || {
             let unprocessed = lost(FaultKind::Unprocessed(PoolChoice::Alone));
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn a_server_that_processes_nothing_is_asked_as_often_as_any_that_fails() {
-        let (policy, quota) = (Policy { max_retries: 2, jitter: || 0.0 }, Quota::new(1));
+        let (policy, quota) = (RetryPolicy { max_retries: 2, jitter: || 0.0 }, RetryQuota::new(1));
         let calls = (0..10).map(|_| {
             let mut attempts = Attempts::default();
             let unprocessed = || lost(FaultKind::Unprocessed(PoolChoice::Alone));
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_stale_connection_costs_one_free_retry_and_the_last_try_avoids_its_pool() {
-        let (policy, quota) = (Policy { max_retries: 2, jitter: || 1.0 }, Quota::new(100));
+        let (policy, quota) = (RetryPolicy { max_retries: 2, jitter: || 1.0 }, RetryQuota::new(100));
         let mut attempts = Attempts::default();
         let pool = std::num::NonZeroU32::MIN;
         let mut next = || {

@@ -19,13 +19,13 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep_until};
 
 use crate::core::clock::Clock;
-use crate::core::connection::{Connection, State};
+use crate::core::connection::{Connection, ConnectionState};
 use crate::core::error::Error;
 use crate::core::http::Exchange;
 use crate::core::platform::attempts::{AttemptError, Attempts};
 use crate::core::platform::catalog::Catalog;
 use crate::core::platform::endpoint::Endpoint;
-use crate::core::platform::retry::{Policy, Quota};
+use crate::core::platform::retry::{RetryPolicy, RetryQuota};
 use crate::core::source::{Fetch, Fetched, Queued, TokenSource};
 use crate::core::stats::Stats;
 use crate::core::tokens::key::Segment;
@@ -46,8 +46,8 @@ pub struct Platform<T> {
     endpoint: Endpoint,
     catalog: Option<Catalog>,
     attempt_timeout: Duration,
-    policy: Policy,
-    quota: Quota,
+    policy: RetryPolicy,
+    quota: RetryQuota,
     permits: Semaphore,
     stats: Arc<Stats>,
     clock: Clock,
@@ -70,8 +70,8 @@ impl<T: Exchange> Platform<T> {
             endpoint,
             catalog,
             attempt_timeout: limits.attempt_timeout,
-            policy: Policy { max_retries: limits.max_retries, jitter },
-            quota: Quota::new(limits.max_concurrency),
+            policy: RetryPolicy { max_retries: limits.max_retries, jitter },
+            quota: RetryQuota::new(limits.max_concurrency),
             permits: Semaphore::new(limits.max_concurrency),
             stats,
             clock,
@@ -127,7 +127,9 @@ impl<T: Exchange> Platform<T> {
     /// By the slug that the platform returned, since that is how the catalog names the connector (source: given); by the
     /// one that was asked for where there is none or it is no slug.
     fn with_connect_url(&self, mut connection: Connection, asked: Segment<'_>) -> Connection {
-        if let (State::Unavailable { trouble, .. }, Some(catalog)) = (&mut connection.state, &self.catalog) {
+        if let (ConnectionState::Unavailable { trouble, .. }, Some(catalog)) =
+            (&mut connection.state, &self.catalog)
+        {
             let returned = connection.details.unpack().slug;
             let returned = returned.and_then(|slug| Segment::new(slug, "slug").ok());
             trouble.connect_url = Some(catalog.connector_url(returned.unwrap_or(asked)));

@@ -35,7 +35,7 @@ pub fn is_transient_status(status: u16) -> bool {
 
 /// One fault, as far as the decision depends on it.
 #[derive(Clone, Copy, Debug)]
-pub struct Failure {
+pub struct FailedAttempt {
     pub class: RetryClass,
     pub retry_after: Option<Duration>,
     /// Retries that the call has had.
@@ -46,16 +46,16 @@ pub struct Failure {
 
 /// What the client may spend.
 #[derive(Clone, Copy, Debug)]
-pub struct Policy {
+pub struct RetryPolicy {
     pub max_retries: u32,
     /// Yields numbers from 0 up to 1.
     pub jitter: fn() -> f64,
 }
 
-impl Policy {
+impl RetryPolicy {
     /// How long to wait before the next request, or `None` to give up now. A wait that would pass the deadline is
     /// giving up: the caller learns the real reason at once instead of a timeout later.
-    pub fn delay(&self, failure: Failure) -> Option<Duration> {
+    pub fn delay(&self, failure: FailedAttempt) -> Option<Duration> {
         if failure.retries >= self.max_retries {
             return None;
         }
@@ -84,13 +84,13 @@ pub fn resend_delay(resends: u32, jitter: fn() -> f64) -> Option<Duration> {
 
 /// What one client may spend on retries before the platform answers again. Successes fill it up.
 #[derive(Debug)]
-pub struct Quota {
+pub struct RetryQuota {
     retries: Mutex<u32>,
     resends: Mutex<u32>,
     max_resends: u32,
 }
 
-impl Quota {
+impl RetryQuota {
     const CAPACITY: u32 = 500;
     const REFILL: u32 = 1;
 
@@ -146,12 +146,12 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn failure(class: RetryClass, retries: u32, retry_after: Option<Duration>) -> Failure {
-        Failure { class, retry_after, retries, time_left: 20 * SECOND }
+    fn failure(class: RetryClass, retries: u32, retry_after: Option<Duration>) -> FailedAttempt {
+        FailedAttempt { class, retry_after, retries, time_left: 20 * SECOND }
     }
 
-    fn policy(jitter: fn() -> f64) -> Policy {
-        Policy { max_retries: 10, jitter }
+    fn policy(jitter: fn() -> f64) -> RetryPolicy {
+        RetryPolicy { max_retries: 10, jitter }
     }
 
     #[test]
@@ -169,7 +169,7 @@ mod tests {
 
     #[test]
     fn retries_end_at_their_number() {
-        let policy = Policy { max_retries: 2, jitter: || 0.0 };
+        let policy = RetryPolicy { max_retries: 2, jitter: || 0.0 };
         assert!(policy.delay(failure(RetryClass::Transient, 1, None)).is_some());
         assert_eq!(policy.delay(failure(RetryClass::Transient, 2, None)), None);
     }
@@ -181,13 +181,14 @@ mod tests {
         assert_eq!(delay(3 * SECOND), Some(3 * SECOND));
         assert_eq!(delay(10 * SECOND), Some(10 * SECOND));
         assert_eq!(delay(11 * SECOND), None);
-        let late = Failure { time_left: 2 * SECOND, ..failure(RetryClass::Transient, 0, Some(3 * SECOND)) };
+        let late =
+            FailedAttempt { time_left: 2 * SECOND, ..failure(RetryClass::Transient, 0, Some(3 * SECOND)) };
         assert_eq!(policy.delay(late), None);
     }
 
     #[test]
     fn the_quota_bounds_retries_and_success_refills_it() {
-        let quota = Quota::new(100);
+        let quota = RetryQuota::new(100);
         let mut spent = 0;
         while quota.spend(RetryClass::Transient).is_some() {
             spent += 1;
@@ -200,7 +201,7 @@ mod tests {
         assert!(quota.spend(RetryClass::Transient).is_some());
         quota.succeed(last);
         assert!(quota.spend(RetryClass::Transient).is_none());
-        let cheap = Quota::new(100);
+        let cheap = RetryQuota::new(100);
         assert_eq!(std::iter::from_fn(|| cheap.spend(RetryClass::Throttled)).count(), 100);
         cheap.succeed(Some(Spent(5)));
         assert!(cheap.spend(RetryClass::Throttled).is_some());
@@ -208,7 +209,7 @@ mod tests {
 
     #[test]
     fn what_was_not_processed_is_sent_again_for_free_while_anything_is_processed() {
-        let quota = Quota::new(10);
+        let quota = RetryQuota::new(10);
         assert_eq!(std::iter::from_fn(|| quota.may_resend().then_some(())).count(), 20);
         quota.succeed(None);
         assert_eq!(std::iter::from_fn(|| quota.may_resend().then_some(())).count(), 3);
@@ -221,7 +222,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_delay_reaches_the_deadline(asked in any::<Option<u32>>(), left in any::<u32>(), retries in 0..12_u32) {
-            let failure = Failure {
+            let failure = FailedAttempt {
                 class: RetryClass::Throttled,
                 retry_after: asked.map(|millis| Duration::from_millis(millis.into())),
                 retries,

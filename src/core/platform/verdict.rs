@@ -5,7 +5,9 @@
 
 use std::borrow::Cow;
 
-use crate::core::connection::{Connection, Details, EpochMillis, PackedDetails, State, Trouble, Unavailable};
+use crate::core::connection::{
+    Connection, ConnectionState, Details, EpochMillis, PackedDetails, Trouble, Unavailable,
+};
 use crate::core::error::{Error, Kind};
 use crate::core::http::Answer;
 use crate::core::json::Object;
@@ -23,7 +25,10 @@ pub fn judge(answer: &Answer, origin: &str, path: &str, now: EpochMillis) -> Res
         status @ 200..=299 => judge_success(&answer.body, now)
             .map_err(|problem| with_answer(invalid(problem, status, origin, path), answer)),
         404 if answer::read::<answer::Any>(&answer.body).is_some() => Ok(Connection {
-            state: State::Unavailable { reason: Unavailable::NotProvisioned, trouble: Box::default() },
+            state: ConnectionState::Unavailable {
+                reason: Unavailable::NotProvisioned,
+                trouble: Box::default(),
+            },
             details: PackedDetails::default(),
         }),
         status => Err(with_answer(judge_failure(status, origin, path), answer)),
@@ -100,7 +105,7 @@ fn judge_failure(status: u16, origin: &str, path: &str) -> Error {
 /// The `Err` side completes the sentence "answered 200 with …".
 fn judge_success(body: &[u8], now: EpochMillis) -> Result<Connection, &'static str> {
     const FOREIGN: &str = "what is no answer of the platform";
-    let body: answer::Body<'_> = answer::read(body).ok_or(FOREIGN)?;
+    let body: answer::BodyJson<'_> = answer::read(body).ok_or(FOREIGN)?;
     if body.error.says_something() {
         return Err("an error in place of a connection");
     }
@@ -142,7 +147,7 @@ fn judge_success(body: &[u8], now: EpochMillis) -> Result<Connection, &'static s
                 return Err("an active connection whose token is unusable");
             }
             return Ok(Connection {
-                state: State::Active { access_token: token, expires_at },
+                state: ConnectionState::Active { access_token: token, expires_at },
                 details: details.pack(),
             });
         }
@@ -160,7 +165,7 @@ fn unavailable(
 ) -> Connection {
     let [error_code, error_message] = [error_code, error_message].map(|text| text.map(Cow::into_owned));
     let trouble = Box::new(Trouble { error_code, error_message, connect_url: None });
-    Connection { state: State::Unavailable { reason, trouble }, details: details.pack() }
+    Connection { state: ConnectionState::Unavailable { reason, trouble }, details: details.pack() }
 }
 
 #[cfg(test)]

@@ -17,9 +17,9 @@ use super::time::Clocks;
 use super::transport::Network;
 use super::wire::Wire;
 use super::world::World;
-use crate::core::client::{Begun, Client, Request};
-use crate::core::config::{CallLimits, Keys};
-use crate::core::connection::{Connection, State};
+use crate::core::client::{Begun, CallRequest, Client};
+use crate::core::config::{ApiKeys, CallLimits};
+use crate::core::connection::{Connection, ConnectionState};
 use crate::core::fleet::Environment;
 use crate::core::fleet::settings::{Options, Settings};
 use crate::core::http::pool::Pools;
@@ -88,7 +88,7 @@ impl Running {
         let plan = &world.plan.members[slot];
         let endpoint = Endpoint::new(Some(PLATFORM), false, &Paths::default()).unwrap();
         let name = format!("key-{}", plan.pair);
-        let keys = Keys {
+        let keys = ApiKeys {
             authorization: basic_authorization(&name, "secret").unwrap(),
             publishable: Secret::new(name),
             secret: Secret::new(secret_key(plan.pair)),
@@ -167,7 +167,7 @@ impl Running {
         }
         let (kind, id, slug) = owner(place);
         let token = rejected.map(|token| format!("token-{token}"));
-        let request = Request {
+        let request = CallRequest {
             kind,
             id,
             slug,
@@ -253,12 +253,12 @@ impl Running {
         }
         let given = match result {
             Ok(connection) => match &connection.state {
-                State::Active { access_token, .. } => {
+                ConnectionState::Active { access_token, .. } => {
                     let serial = connection.details.unpack().connection_id.and_then(|id| id.parse().ok());
                     let token = token_of(access_token.expose());
                     Given::Token(token.unwrap_or(usize::MAX), serial.unwrap_or(usize::MAX))
                 }
-                State::Unavailable { reason, .. } => Given::Unavailable(*reason),
+                ConnectionState::Unavailable { reason, .. } => Given::Unavailable(*reason),
             },
             Err(error) => Given::Failure(error.kind),
         };

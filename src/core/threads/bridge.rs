@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use shuttle::future::{JoinHandle, block_on, spawn};
 use shuttle::thread;
 
-use self::queue::{CallId, Completion, Queue, Wake};
+use self::queue::{CallId, Completion, ResultQueue, Wake};
 use crate::core::error::{Error, Kind};
 use crate::core::threads::rig::{Rig, explore};
 use crate::core::tokens::in_flight::CancelHandle;
@@ -55,14 +55,14 @@ impl EventLoop {
 struct Environment {
     rig: Arc<Rig>,
     event_loop: Arc<EventLoop>,
-    queue: Arc<Queue<String, Waker>>,
+    queue: Arc<ResultQueue<String, Waker>>,
     pending: Vec<(CallId, Box<dyn FnOnce()>)>,
     tasks: Vec<JoinHandle<()>>,
 }
 
 impl Environment {
     fn new(rig: &Arc<Rig>) -> Self {
-        let (event_loop, queue) = (Arc::new(EventLoop::default()), Arc::new(Queue::new()));
+        let (event_loop, queue) = (Arc::new(EventLoop::default()), Arc::new(ResultQueue::new()));
         queue.open(Waker(Arc::clone(&event_loop)));
         Self { rig: Arc::clone(rig), event_loop, queue, pending: Vec::new(), tasks: Vec::new() }
     }

@@ -9,7 +9,7 @@ use shuttle::scheduler::RandomScheduler;
 use shuttle::{Config, MaxSteps, Runner};
 use tokio::runtime::Builder;
 
-use crate::core::client::{Begun, Call, Client, Parts, Request};
+use crate::core::client::{Begun, Call, CallRequest, Client, ClientParts};
 use crate::core::clock::{Clock, Now};
 use crate::core::config::CallLimits;
 use crate::core::fleet::settings::Options;
@@ -122,7 +122,7 @@ impl Rig {
         validity: Arc<Validity>,
         stats: Stats,
     ) -> Arc<Self> {
-        let client = Client::new(Parts {
+        let client = Client::new(ClientParts {
             source: way,
             origin: "https://p.test".to_owned(),
             limits: CallLimits {
@@ -144,7 +144,7 @@ impl Rig {
     }
 
     fn begin_for(&self, id: &str, fresh: bool, rejected: Option<&str>) -> Begun {
-        let request = Request { kind: OwnerKind::User, id, slug: "s", timeout: None, fresh, rejected };
+        let request = CallRequest { kind: OwnerKind::User, id, slug: "s", timeout: None, fresh, rejected };
         self.client.begin(request).unwrap()
     }
 

@@ -6,7 +6,7 @@ use std::sync::atomic::AtomicUsize;
 use shuttle::future::{block_on, spawn};
 use shuttle::thread;
 
-use crate::core::client::{Begun, Request};
+use crate::core::client::{Begun, CallRequest};
 use crate::core::sync::Ordering;
 use crate::core::threads::rig::{Rig, explore, settle};
 use crate::core::threads::source::number_of;
@@ -134,7 +134,7 @@ fn close_waits_for_the_calls_in_flight_and_refuses_later_ones() {
         let caller = {
             let rig = Arc::clone(&rig);
             thread::spawn(move || {
-                let request = Request {
+                let request = CallRequest {
                     kind: OwnerKind::User,
                     id: "u",
                     slug: "s",

@@ -139,7 +139,7 @@ impl Cache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::connection::{PackedDetails, State};
+    use crate::core::connection::{ConnectionState, PackedDetails};
     use crate::core::secret::Secret;
     use crate::core::tokens::key::OwnerKind;
     use crate::core::tokens::validity::Version;
@@ -156,15 +156,16 @@ mod tests {
     }
 
     /// A cache with room for so many entries, which keeps whatever is put for a minute.
-    struct Rig(Cache, Validity);
+    struct CacheRig(Cache, Validity);
 
-    impl Rig {
+    impl CacheRig {
         fn new(max_entries: usize) -> Self {
             Self(Cache::new(CacheLimits { ttl: LIFE, max_entries }, || 0.0), Validity::default())
         }
 
         fn put(&mut self, id: &str) {
-            let state = State::Active { access_token: Secret::new("t".to_owned()), expires_at: None };
+            let state =
+                ConnectionState::Active { access_token: Secret::new("t".to_owned()), expires_at: None };
             let connection = Connection { state, details: PackedDetails::default() };
             let entry = CacheEntry::new(&connection, LIFE, Version::default(), START);
             self.0.put(key(id), entry, LIFE, Duration::ZERO, START);
@@ -182,7 +183,7 @@ mod tests {
             Now { wall: START.wall + 60_000.0, ..START },
             Now { wall: START.wall - 3.6e6, boot: START.boot + LIFE },
         ] {
-            let mut rig = Rig::new(10);
+            let mut rig = CacheRig::new(10);
             rig.put("u");
             assert!(rig.get("u", at(59.0)).is_some());
             assert!(rig.get("u", now).is_none(), "{now:?}");
@@ -192,9 +193,9 @@ mod tests {
 
     #[test]
     fn a_refresh_is_due_before_the_end_and_not_again_for_five_seconds() {
-        let mut rig = Rig::new(10);
+        let mut rig = CacheRig::new(10);
         rig.put("u");
-        let due = |rig: &mut Rig, seconds| rig.get("u", at(seconds)).map(|hit| hit.refresh_due);
+        let due = |rig: &mut CacheRig, seconds| rig.get("u", at(seconds)).map(|hit| hit.refresh_due);
         assert_eq!(due(&mut rig, 44.0), Some(false));
         assert_eq!(rig.get("u", at(44.0)).unwrap().valid_for, Duration::from_secs(1));
         assert_eq!(due(&mut rig, 45.0), Some(true));
@@ -206,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_million_keys_leave_as_many_entries_as_are_allowed_and_the_least_used_go_first() {
-        let mut rig = Rig::new(1_000);
+        let mut rig = CacheRig::new(1_000);
         rig.put("kept");
         for number in 0..1_000_000 {
             rig.put(&number.to_string());
@@ -221,7 +222,7 @@ mod tests {
 
     #[test]
     fn expired_entries_are_swept_and_the_rest_is_left_for_later() {
-        let mut rig = Rig::new(10);
+        let mut rig = CacheRig::new(10);
         rig.put("u");
         assert_eq!(rig.0.sweep(at(59.0)), Some(Duration::from_secs(1)));
         assert!(!rig.0.is_empty());

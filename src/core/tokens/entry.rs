@@ -4,7 +4,7 @@ use std::iter;
 use std::time::Duration;
 
 use crate::core::clock::{Moment, Now};
-use crate::core::connection::{Connection, DETAILS, Details, State};
+use crate::core::connection::{Connection, ConnectionState, DETAILS, Details};
 use crate::core::packed::Packed;
 use crate::core::secret::Secret;
 use crate::core::tokens::validity::{Validity, Version};
@@ -53,8 +53,8 @@ impl CacheEntry {
 
 fn pack(connection: &Connection) -> Packed {
     let expiry = match &connection.state {
-        State::Active { expires_at, .. } => expires_at.map(f64::to_le_bytes),
-        State::Unavailable { .. } => None,
+        ConnectionState::Active { expires_at, .. } => expires_at.map(f64::to_le_bytes),
+        ConnectionState::Unavailable { .. } => None,
     };
     let details = connection.details.unpack();
     let token = connection.token().unwrap_or_default().as_bytes();
@@ -69,7 +69,7 @@ fn unpack(packed: &Packed) -> Connection {
     let access_token = Secret::new(fields.text().unwrap_or_default().to_owned());
     let expires_at = fields.bytes().and_then(|bytes| bytes.try_into().ok()).map(f64::from_le_bytes);
     let details = Details::from_all([(); DETAILS].map(|()| fields.text()));
-    Connection { state: State::Active { access_token, expires_at }, details: details.pack() }
+    Connection { state: ConnectionState::Active { access_token, expires_at }, details: details.pack() }
 }
 
 #[cfg(test)]
@@ -80,7 +80,7 @@ mod tests {
     fn a_connection_is_unpacked_as_it_was() {
         for expires_at in [None, Some(1.7e12)] {
             let details = Details { slug: Some("slack"), display_label: Some("né"), ..Details::default() };
-            let state = State::Active { access_token: Secret::new("t".to_owned()), expires_at };
+            let state = ConnectionState::Active { access_token: Secret::new("t".to_owned()), expires_at };
             let connection = Connection { state, details: details.pack() };
             assert_eq!(unpack(&pack(&connection)), connection);
         }

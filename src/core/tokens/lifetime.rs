@@ -8,7 +8,7 @@ use serde::Deserialize;
 use zeroize::Zeroizing;
 
 use crate::core::clock::Now;
-use crate::core::connection::{Connection, EpochMillis, State};
+use crate::core::connection::{Connection, ConnectionState, EpochMillis};
 use crate::core::json::Object;
 
 /// A token is not kept to its very end, since whoever got it still has to use it: this much stays free, or a fifth
@@ -20,7 +20,7 @@ pub const REFRESH_FROM: f64 = 0.75;
 /// How long a connection may be kept: the shortest of the limit and the time to its end. `None` if there is no time
 /// left, or no token.
 pub fn lifetime(connection: &Connection, ttl: Duration, now: Now) -> Option<Duration> {
-    let State::Active { access_token, expires_at } = &connection.state else {
+    let ConnectionState::Active { access_token, expires_at } = &connection.state else {
         return None;
     };
     let end = [*expires_at, jwt_expiry(access_token.expose())].into_iter().flatten().reduce(f64::min);
@@ -55,7 +55,7 @@ mod tests {
 
     fn active(token: &str, seconds_left: Option<f64>) -> Connection {
         let expires_at = seconds_left.map(|seconds| NOW.wall + seconds * 1e3);
-        let state = State::Active { access_token: Secret::new(token.to_owned()), expires_at };
+        let state = ConnectionState::Active { access_token: Secret::new(token.to_owned()), expires_at };
         Connection { state, details: PackedDetails::default() }
     }
 
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn what_has_no_token_has_no_life() {
-        let state = State::Unavailable { reason: Unavailable::Pending, trouble: Box::default() };
+        let state = ConnectionState::Unavailable { reason: Unavailable::Pending, trouble: Box::default() };
         assert_eq!(seconds(60, &Connection { state, details: PackedDetails::default() }), None);
     }
 }

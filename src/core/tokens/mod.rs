@@ -61,7 +61,7 @@ pub enum Lookup {
 
 /// What a fetch has brought.
 #[derive(Clone, Copy, Debug)]
-pub struct Origin {
+pub struct FetchInfo {
     pub number: FetchNumber,
     /// How long others have cached it already.
     pub age: Duration,
@@ -143,8 +143,8 @@ impl Tokens {
 
     /// A fetch has brought a connection, which is cached unless the fetch was superseded. A connection without a token drops
     /// what is cached, whoever asked for it.
-    pub fn fetched(&mut self, key: &ConnectionKey, connection: &Connection, origin: Origin, now: Now) {
-        let Origin { number, age, most, version } = origin;
+    pub fn fetched(&mut self, key: &ConnectionKey, connection: &Connection, origin: FetchInfo, now: Now) {
+        let FetchInfo { number, age, most, version } = origin;
         let is_current = self.in_flight.end(key, number);
         if let Some(life) = lifetime(connection, most.min(REJECTION_RETENTION), now) {
             let entry = || CacheEntry::new(connection, life, version, now);

@@ -25,10 +25,10 @@ pub type FetchNumber = u64;
 
 /// The rejected tokens of the connections that had some of late.
 #[derive(Debug)]
-pub struct Replacements(LruCache<ConnectionKey, Vec<Rejection>>);
+pub struct Replacements(LruCache<ConnectionKey, Vec<RejectedToken>>);
 
 #[derive(Debug)]
-struct Rejection {
+struct RejectedToken {
     token: Secret,
     /// The last fetch that had begun when the token was rejected.
     after: FetchNumber,
@@ -87,7 +87,7 @@ impl Replacements {
             rejections.remove(0);
         }
         let token = Secret::new(token.to_owned());
-        rejections.push(Rejection {
+        rejections.push(RejectedToken {
             token,
             after: last,
             replacement: None,
@@ -182,16 +182,16 @@ impl Replacements {
         next
     }
 
-    fn find(&self, key: &ConnectionKey, token: &str, now: Now) -> Option<&Rejection> {
+    fn find(&self, key: &ConnectionKey, token: &str, now: Now) -> Option<&RejectedToken> {
         find(self.0.peek(key)?, token).filter(|rejection| !rejection.retention.is_over(now))
     }
 
-    fn of(&mut self, key: &ConnectionKey) -> impl Iterator<Item = &mut Rejection> {
+    fn of(&mut self, key: &ConnectionKey) -> impl Iterator<Item = &mut RejectedToken> {
         self.0.peek_mut(key).into_iter().flatten()
     }
 }
 
-impl Rejection {
+impl RejectedToken {
     /// What was fetched until now does not replace the token.
     fn begin_anew(&mut self, last: FetchNumber, now: Now) {
         (self.after, self.replacement) = (last, None);
@@ -201,21 +201,21 @@ impl Rejection {
     }
 }
 
-fn find<'a>(rejections: &'a [Rejection], token: &str) -> Option<&'a Rejection> {
+fn find<'a>(rejections: &'a [RejectedToken], token: &str) -> Option<&'a RejectedToken> {
     rejections.iter().find(|rejection| rejection.token.expose() == token)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::connection::{Connection, PackedDetails, State};
+    use crate::core::connection::{Connection, ConnectionState, PackedDetails};
     use crate::core::tokens::key::OwnerKind;
     use crate::core::tokens::validity::Version;
 
     const NOW: Now = Now { wall: 1.7e12, boot: Duration::from_secs(1_000) };
 
     fn entry(token: &str) -> CacheEntry {
-        let state = State::Active { access_token: Secret::new(token.to_owned()), expires_at: None };
+        let state = ConnectionState::Active { access_token: Secret::new(token.to_owned()), expires_at: None };
         let connection = Connection { state, details: PackedDetails::default() };
         CacheEntry::new(&connection, REJECTION_RETENTION, Version::default(), NOW)
     }

@@ -36,12 +36,12 @@ pub struct Version {
 /// What other processes invalidated, if anything is shared with any; and the count of what was discarded.
 #[derive(Debug, Default)]
 pub struct Validity {
-    shared: Option<Shared>,
+    shared: Option<Invalidations>,
     discards: Arc<SharedCounter>,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct Invalidations {
     invalidations: Box<[AtomicU32]>,
     invalidations_of_all: AtomicU32,
     /// The names that this process asked for since everything was invalidated, as bits.
@@ -63,7 +63,7 @@ impl Validity {
     }
 
     fn with_sizes(slots: usize, known_bits: usize) -> Self {
-        let shared = Shared {
+        let shared = Invalidations {
             invalidations: (0..slots).map(|_| AtomicU32::new(0)).collect(),
             invalidations_of_all: AtomicU32::new(0),
             known: (0..known_bits / 64).map(|_| AtomicU64::new(0)).collect(),
@@ -109,14 +109,14 @@ impl Validity {
 
     /// A heartbeat that was asked for at that moment.
     pub fn heartbeat(&self, asked: Boot) {
-        if let Some(Shared { heartbeat, .. }) = &self.shared {
+        if let Some(Invalidations { heartbeat, .. }) = &self.shared {
             heartbeat.store(u64::try_from(asked.as_micros()).unwrap_or(u64::MAX).max(1), Ordering::Release);
         }
     }
 
     /// Nothing is heard of the others any more.
     pub fn mark_disconnected(&self) {
-        if let Some(Shared { heartbeat, .. }) = &self.shared {
+        if let Some(Invalidations { heartbeat, .. }) = &self.shared {
             heartbeat.store(0, Ordering::Release);
             self.count_discard();
         }
@@ -134,7 +134,7 @@ impl Validity {
 
     /// Whatever was fetched until now was invalidated, or nobody knows what was.
     pub fn invalidate_all(&self) {
-        if let Some(Shared { invalidations_of_all, known, .. }) = &self.shared {
+        if let Some(Invalidations { invalidations_of_all, known, .. }) = &self.shared {
             known.iter().for_each(|word| word.store(0, Ordering::Release));
             invalidations_of_all.fetch_add(1, Ordering::AcqRel);
             self.count_discard();
@@ -142,13 +142,13 @@ impl Validity {
     }
 
     fn is_heard(&self, now: Boot) -> bool {
-        let Some(Shared { heartbeat, .. }) = &self.shared else { return true };
+        let Some(Invalidations { heartbeat, .. }) = &self.shared else { return true };
         let heartbeat = heartbeat.load(Ordering::Acquire);
         heartbeat != 0 && now.saturating_sub(Duration::from_micros(heartbeat)) < HEARTBEAT_LIFE
     }
 }
 
-impl Shared {
+impl Invalidations {
     fn slot(&self, prefix: NamePrefix) -> &AtomicU32 {
         &self.invalidations[prefix as usize % self.invalidations.len()]
     }

@@ -29,15 +29,17 @@ fn verdict(body: &str) -> Result<Connection, Error> {
 
 fn reason(body: &str) -> Unavailable {
     match verdict(body).unwrap().state {
-        State::Unavailable { reason, .. } => reason,
-        State::Active { .. } => panic!("active: {body}"),
+        ConnectionState::Unavailable { reason, .. } => reason,
+        ConnectionState::Active { .. } => panic!("active: {body}"),
     }
 }
 
 fn token(body: &str) -> (String, Option<EpochMillis>) {
     match verdict(body).unwrap().state {
-        State::Active { access_token, expires_at } => (access_token.expose().to_owned(), expires_at),
-        State::Unavailable { reason, .. } => panic!("{reason:?}: {body}"),
+        ConnectionState::Active { access_token, expires_at } => {
+            (access_token.expose().to_owned(), expires_at)
+        }
+        ConnectionState::Unavailable { reason, .. } => panic!("{reason:?}: {body}"),
     }
 }
 
@@ -93,7 +95,7 @@ fn a_detail_that_cannot_be_read_costs_that_detail_and_not_the_token() {
     let [body, _] = shapes(&format!(r#"{{"status":"active","access_token":"t","id":{deep}}}"#));
     assert_eq!(verdict(&body).unwrap().details.unpack().authorization_id, None);
     let [body, _] = shapes(r#"{"status":"error","error_code":"revoked","error_message":"\ud83d"}"#);
-    let State::Unavailable { trouble, .. } = verdict(&body).unwrap().state else {
+    let ConnectionState::Unavailable { trouble, .. } = verdict(&body).unwrap().state else {
         panic!("active");
     };
     let Trouble { error_code, error_message, .. } = *trouble;
@@ -121,13 +123,16 @@ fn every_state_of_the_platform_has_its_status() {
     }
     let unknown_owner =
         judge(&answer(404, r#" {"message":"not found"}"#), "https://p.test", PATH, NOW).unwrap();
-    assert!(matches!(unknown_owner.state, State::Unavailable { reason: Unavailable::NotProvisioned, .. }));
+    assert!(matches!(
+        unknown_owner.state,
+        ConnectionState::Unavailable { reason: Unavailable::NotProvisioned, .. }
+    ));
 }
 
 #[test]
 fn what_broke_is_passed_on() {
     let [body, _] = shapes(r#"{"status":"error","error_code":17,"error_message":"revoked"}"#);
-    let State::Unavailable { trouble, .. } = verdict(&body).unwrap().state else {
+    let ConnectionState::Unavailable { trouble, .. } = verdict(&body).unwrap().state else {
         panic!("active");
     };
     let Trouble { error_code, error_message, .. } = *trouble;
@@ -326,7 +331,7 @@ proptest! {
         let authorization =
             if authorization.is_null() { &connection["authorization"] } else { authorization };
         match verdict(&body.to_string()) {
-            Ok(Connection { state: State::Active { access_token, expires_at }, .. }) => {
+            Ok(Connection { state: ConnectionState::Active { access_token, expires_at }, .. }) => {
                 let token = access_token.expose();
                 prop_assert_eq!(&connection["enabled"], &Value::Bool(true));
                 prop_assert_eq!(&authorization["status"], "active");
@@ -338,7 +343,7 @@ proptest! {
                 prop_assert!(!is_blank(token) && !token.chars().any(char::is_control));
                 prop_assert!(expires_at.is_none_or(|at| at.abs() <= MAX_DATE));
             }
-            Ok(Connection { state: State::Unavailable { reason, .. }, .. }) => {
+            Ok(Connection { state: ConnectionState::Unavailable { reason, .. }, .. }) => {
                 let is_enabled = connection["enabled"].as_bool();
                 prop_assert_eq!(is_enabled, Some(reason != Unavailable::NotEnabled));
                 prop_assert_ne!(reason, Unavailable::NotProvisioned);

@@ -15,7 +15,7 @@ use crate::core::tokens::cache::Cache;
 use crate::core::tokens::validity::Validity;
 
 /// What a client is made of.
-pub struct Parts {
+pub struct ClientParts {
     /// Where connections are fetched from.
     pub source: Arc<dyn TokenSource>,
     /// What messages call the platform.
@@ -35,7 +35,7 @@ pub struct Parts {
 }
 
 /// The state of a client.
-pub struct Shared {
+pub struct ClientState {
     pub origin: String,
     pub limits: CallLimits,
     pub stats: Arc<Stats>,
@@ -43,21 +43,21 @@ pub struct Shared {
     pub spawn: Spawn,
     tokens: Mutex<Tokens>,
     pub discards: Arc<SharedCounter>,
-    open: Mutex<Option<Arc<Open>>>,
+    open: Mutex<Option<Arc<OpenGuard>>>,
     pub closing: watch::Sender<bool>,
     pub ended: watch::Receiver<()>,
 }
 
 /// Held by an open client and by each of its calls; dropped once the client is closed and the last call has ended.
-pub struct Open {
+pub struct OpenGuard {
     pub source: Arc<dyn TokenSource>,
     _ends: watch::Sender<()>,
 }
 
-impl Shared {
+impl ClientState {
     /// Open, and without a call.
-    pub fn new(parts: Parts) -> Self {
-        let Parts { source, origin, limits, validity, stats, clock, jitter, spawn } = parts;
+    pub fn new(parts: ClientParts) -> Self {
+        let ClientParts { source, origin, limits, validity, stats, clock, jitter, spawn } = parts;
         let (ends, ended) = watch::channel(());
         let discards = validity.discards();
         let cache = limits.cache.map(|limits| Cache::new(limits, jitter));
@@ -69,14 +69,14 @@ impl Shared {
             spawn,
             tokens: Mutex::new(Tokens::new(cache, validity)),
             discards,
-            open: Mutex::new(Some(Arc::new(Open { source, _ends: ends }))),
+            open: Mutex::new(Some(Arc::new(OpenGuard { source, _ends: ends }))),
             closing: watch::Sender::new(false),
             ended,
         }
     }
 
     /// What an open client holds; `None` once it is closed.
-    pub fn open(&self) -> MutexGuard<'_, Option<Arc<Open>>> {
+    pub fn open(&self) -> MutexGuard<'_, Option<Arc<OpenGuard>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
