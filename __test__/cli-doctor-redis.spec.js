@@ -97,6 +97,22 @@ test('is content with the rights that the docs name', async () => {
   expect([code, lines]).toEqual([0, [expect.stringMatching(/^ok /)]])
 })
 
+test('logs in at Sentinels by a login of their own, and says which variable is missing', async () => {
+  const watched = await startRedis()
+  const lines = [`requirepass ${PASSWORD}`]
+  const sentinel = await startRedis({ sentinelOf: watched.port, lines })
+  const url = `redis-sentinel://127.0.0.1:${sentinel.port}?master=main`
+
+  const known = await doctor({ XKIT_REDIS_URL: url, XKIT_REDIS_SENTINEL_PASSWORD: PASSWORD })
+  expect([known.code, known.lines]).toEqual([0, [expect.stringMatching(/^ok .* is reached/)]])
+
+  const unknown = await doctor({ XKIT_REDIS_URL: url })
+  expect([unknown.code, unknown.lines]).toEqual([
+    1,
+    [expect.stringContaining('XKIT_REDIS_SENTINEL_PASSWORD')],
+  ])
+})
+
 test('speaks TLS by the authorities that Node is told of', async () => {
   const authority = createAuthority()
   const url = await server([], { identity: authority.issue({ hosts: ['127.0.0.1'] }) })

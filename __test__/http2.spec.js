@@ -404,6 +404,20 @@ describe('HTTP/1.1', () => {
   })
 })
 
+test('pings go out while a request waits: two at most until the attempt ends, as strict servers allow, and none when idle', async () => {
+  const IDLE = 0
+  const WAITING = 1
+  const onRequest = (reply, { connection }) => connection === IDLE && reply.answer(TOKEN)
+  const server = await startFrameServer({ identity, onRequest })
+  await newClient(server).getAccessToken('idle', 'slack')
+
+  const { code } = await rejection(newClient(server, { maxRetries: 0 }).getAccessToken('waiting', 'slack'))
+
+  expect(code).toBe('ERR_XKIT_TIMEOUT')
+  const pinged = server.pings.entries.map(({ connection }) => connection)
+  expect([[WAITING], [WAITING, WAITING]]).toContainEqual(pinged)
+})
+
 describe('a frozen connection', () => {
   /** A client with a warm connection to a server, through a forwarder that can freeze it. */
   async function warm(options) {

@@ -104,6 +104,7 @@ function words(...numbers) {
 async function startFrameServer({ identity, onRequest, http1 }) {
   const requests = new Log()
   const http1Requests = new Log()
+  const pings = new Log()
   const http1Server = http.createServer((request, response) => {
     http1(request, response, http1Requests.add({ path: request.url }))
   })
@@ -130,7 +131,10 @@ async function startFrameServer({ identity, onRequest, http1 }) {
         pending = pending.subarray(end)
         skip = 0
         if (type === FRAME.settings && !(flags & FLAG.ack)) socket.write(frame(FRAME.settings, FLAG.ack, 0))
-        if (type === FRAME.ping && !(flags & FLAG.ack)) socket.write(frame(FRAME.ping, FLAG.ack, 0, payload))
+        if (type === FRAME.ping && !(flags & FLAG.ack)) {
+          pings.add({ connection })
+          socket.write(frame(FRAME.ping, FLAG.ack, 0, payload))
+        }
         if (type !== FRAME.headers) continue
         const turn = { connection, request: requests.count, requestOfConnection: requestOfConnection++ }
         requests.add({ stream, connection })
@@ -139,7 +143,7 @@ async function startFrameServer({ identity, onRequest, http1 }) {
     })
   })
   const rig = await listen(server)
-  return Object.assign(rig, { baseUrl: `https://127.0.0.1:${rig.port}`, requests, http1Requests })
+  return Object.assign(rig, { baseUrl: `https://127.0.0.1:${rig.port}`, requests, http1Requests, pings })
 }
 
 function replyTo(socket, stream) {
