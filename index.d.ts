@@ -63,7 +63,8 @@ export interface XkitClientOptions {
    */
   http2?: boolean | undefined
   /**
-   * By slug, the hosts that `fetch` may send a token to: `{ github: ['api.github.com'] }`, with a port or without one. Then
+   * By slug, the hosts that `fetch` may send a token to: `{ github: ['api.github.com'] }`, with a port or without one, each
+   * by its whole name (no `*`). Then
    * `fetch` refuses every other host before it asks for a token, also for a slug that is not named here, takes `http:` for
    * loopback alone, and gives a redirect to another host as it is, in place of following it. For URLs that somebody else
    * writes, such as a model.
@@ -518,7 +519,7 @@ export class XkitClient<Slug extends string = string> {
 /**
  * `XkitClient.getAccessToken` on a default client, built from the environment (`XKIT_PUBLISHABLE_KEY`,
  * `XKIT_SECRET_KEY`, `XKIT_BASE_URL`, `XKIT_CATALOG_URL`, `XKIT_USER_PATH`, `XKIT_GROUP_PATH`, `XKIT_CONTEXT_PATH`,
- * a proxy) at the first call. What the constructor would throw is a
+ * `XKIT_HTTP2`, a proxy) at the first call. What the constructor would throw is a
  * rejection here, and the next call tries again.
  */
 export function getAccessToken(owner: ConnectionOwner, slug: string, options?: CallOptions): Promise<string>

@@ -792,6 +792,7 @@ describe('where a token may go:', () => {
     [{ hosts: { slack: [''] } }, 'ERR_INVALID_ARG_VALUE'],
     [{ hosts: { slack: [`https://${HOST}`] } }, 'ERR_INVALID_ARG_VALUE'],
     [{ hosts: { slack: [`${HOST}/path`] } }, 'ERR_INVALID_ARG_VALUE'],
+    [{ hosts: { slack: [`*.${HOST}`] } }, 'ERR_INVALID_ARG_VALUE'],
     [{ hosts: { slack: [`user@${HOST}`] } }, 'ERR_INVALID_ARG_VALUE'],
     [{ hosts: { slack: [`${HOST}:99999`] } }, 'ERR_INVALID_ARG_VALUE'],
   ])('a client does not take %j', async (options, code) => {

@@ -206,7 +206,7 @@ function readHosts(name, hosts) {
 }
 
 function readHost(name, host) {
-  const isHost = /^(?:[^\s/?#@\\:[\]]+|\[[\da-f:.]+\])(?::\d+)?$/i.test(requireText(name, host))
+  const isHost = /^(?:[^\s*/?#@\\:[\]]+|\[[\da-f:.]+\])(?::\d+)?$/i.test(requireText(name, host))
   if (!isHost || !URL.canParse(`https://${host}`)) {
     throw invalidValue(`${name} must name hosts such as 'api.example.com', with a port or without one`)
   }
