@@ -1,8 +1,9 @@
-// Owns what a wrong argument looks like: Node's own codes, and messages that never repeat the value.
+// Owns reading values from outside the package: reads that never throw, and checks that throw Node's own errors. No message
+// repeats a value.
 'use strict'
 
 const MAX_ID_BYTES = 1024
-// The longest delay a Node timer can hold; anything above fires at once.
+// The longest delay of a Node timer: with a longer one, it fires at once.
 const MAX_TIMER_MS = 2 ** 31 - 1
 
 function invalidType(message) {
@@ -13,12 +14,33 @@ function invalidValue(message) {
   return Object.assign(new TypeError(message), { code: 'ERR_INVALID_ARG_VALUE' })
 }
 
-// A revoked proxy throws even here.
+const isObject = value => typeof value === 'object' && value !== null
+
+/** A field of an object; `undefined` for any other value, and where reading the field throws. */
+function get(value, name) {
+  if (!isObject(value)) return undefined
+  try {
+    return value[name]
+  } catch {
+    return undefined
+  }
+}
+
 function isArray(value) {
   try {
     return Array.isArray(value)
   } catch {
+    // It is a revoked proxy.
     return false
+  }
+}
+
+/** The first entries of an array; none for any other value. */
+function listed(value, maximum) {
+  try {
+    return Array.isArray(value) ? value.slice(0, maximum) : []
+  } catch {
+    return []
   }
 }
 
@@ -28,14 +50,14 @@ function kindOf(value) {
 }
 
 function requireObject(name, value) {
-  if (typeof value !== 'object' || value === null || isArray(value)) {
+  if (!isObject(value) || isArray(value)) {
     throw invalidType(`${name} must be an object, but is ${kindOf(value)}`)
   }
 }
 
 /**
- * The own fields of `value` that are not undefined, all of them or only those that are `allowed`, on an object without a prototype, so that neither a
- * polluted `Object.prototype` nor an inherited field can act as an option.
+ * The own fields of `value` that are not undefined; throws for a field that is not in `allowed`, if given. The result has no
+ * prototype: neither a polluted `Object.prototype` nor an inherited field can act as an option.
  */
 function ownFields(name, value, allowed) {
   requireObject(name, value)
@@ -57,38 +79,34 @@ function ownFields(name, value, allowed) {
   return fields
 }
 
-function requireString(name, value) {
-  if (typeof value !== 'string') throw invalidType(`${name} must be a string, but is ${kindOf(value)}`)
-  return value
+function requireType(type) {
+  return (name, value) => {
+    if (typeof value !== type) throw invalidType(`${name} must be a ${type}, but is ${kindOf(value)}`)
+    return value
+  }
 }
 
-/** For an id, which is often a number where it comes from. */
+const requireString = requireType('string')
+const requireBoolean = requireType('boolean')
+const requireNumber = requireType('number')
+
+/** For an id: in many databases it is a number. */
 function refuseNumber(name, value) {
   if (typeof value === 'number' || typeof value === 'bigint') {
     throw invalidType(`${name} must be a string, but is ${kindOf(value)}: pass String(id)`)
   }
 }
 
-/** A string that survives the way to UTF-8: a lone surrogate would become another character. */
+/** A string that UTF-8 can represent: a lone surrogate would become another character. */
 function requireText(name, value) {
   if (!requireString(name, value).isWellFormed()) throw invalidValue(`${name} must be well-formed Unicode`)
   return value
 }
 
-function requireBoolean(name, value) {
-  if (typeof value !== 'boolean') throw invalidType(`${name} must be a boolean, but is ${kindOf(value)}`)
-  return value
-}
-
-function requireNumber(name, value) {
-  if (typeof value !== 'number') throw invalidType(`${name} must be a number, but is ${kindOf(value)}`)
-  return value
-}
-
-function requireInteger(name, value, least, most) {
+function requireInteger(name, value, minimum, maximum) {
   requireNumber(name, value)
-  if (!Number.isSafeInteger(value) || value < least || value > most) {
-    throw invalidValue(`${name} must be an integer from ${least} to ${most}`)
+  if (!Number.isSafeInteger(value) || value < minimum || value > maximum) {
+    throw invalidValue(`${name} must be an integer from ${minimum} to ${maximum}`)
   }
   return value
 }
@@ -107,7 +125,7 @@ function requireOneOf(name, value, allowed) {
   return value
 }
 
-/** An owner's id or a slug: what one path segment can carry, and what the client would send. */
+/** An owner's id or a slug, which has to fit into one path segment. */
 function requireId(name, value) {
   refuseNumber(name, value)
   requireString(name, value)
@@ -123,10 +141,13 @@ function requireId(name, value) {
 
 module.exports = {
   MAX_TIMER_MS,
+  get,
   invalidType,
   invalidValue,
   isArray,
+  isObject,
   kindOf,
+  listed,
   ownFields,
   refuseNumber,
   requireBoolean,

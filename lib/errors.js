@@ -2,7 +2,10 @@
 'use strict'
 
 const {
+  get,
   invalidValue,
+  isObject,
+  listed,
   requireBoolean,
   requireInteger,
   requireNumber,
@@ -137,12 +140,9 @@ for (const [name, Class] of Object.entries(CLASSES)) {
  */
 function isInstance(value) {
   const brand = BRANDS.get(this)
-  if (brand === undefined) return Function.prototype[Symbol.hasInstance].call(this, value)
-  try {
-    return typeof value === 'object' && value !== null && value[brand] === true
-  } catch {
-    return false
-  }
+  return brand === undefined
+    ? Function.prototype[Symbol.hasInstance].call(this, value)
+    : get(value, brand) === true
 }
 
 // The others inherit it.
@@ -152,52 +152,24 @@ function isXkitError(value) {
   return value instanceof XkitError || isFailure(value)
 }
 
-/** Where SDKs keep what a function that they were given failed with. */
-const LINKS = [
-  ...[
-    'cause',
-    'original',
-    'originalError',
-    'detail',
-    'error',
-    'errors',
-    'innerError',
-    'inner',
-    'reason',
-    'raw',
-  ],
-  ...['networkError', 'graphQLErrors', 'response', 'data', 'body', 'source', 'info'],
-]
+/** The fields in which SDKs keep the error of a function that they called. */
+const LINKS = (
+  'cause original originalError detail error errors innerError inner reason raw networkError graphQLErrors ' +
+  'response data body source info'
+).split(' ')
 const MAX_VISITED = 200
 
-/** The error of this package that `error` is or holds, the outermost one; `undefined` where there is none. */
+/** The outermost error of this package that `error` is or holds; `undefined` if there is none. */
 function xkitErrorOf(error) {
-  // The loop also visits what it adds, and nothing twice.
-  const found = new Set([error])
-  for (const value of found) {
+  // The loop also visits the values that it adds, each of them once.
+  const visited = new Set([error])
+  for (const value of visited) {
     if (isXkitError(value)) return value
-    for (const held of heldBy(value)) {
-      if (typeof held === 'object' && held !== null && found.size < MAX_VISITED) found.add(held)
+    for (const held of [...listed(value, MAX_VISITED), ...LINKS.map(name => get(value, name))]) {
+      if (isObject(held) && visited.size < MAX_VISITED) visited.add(held)
     }
   }
   return undefined
-}
-
-function heldBy(value) {
-  if (typeof value !== 'object' || value === null) return []
-  try {
-    if (Array.isArray(value)) return value.slice(0, MAX_VISITED)
-  } catch {
-    // A revoked proxy.
-    return []
-  }
-  return LINKS.map(name => {
-    try {
-      return value[name]
-    } catch {
-      return undefined
-    }
-  })
 }
 
 // The native side's own words for a defect, for the case that it has none to give.

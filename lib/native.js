@@ -1,4 +1,4 @@
-// Owns the way to the native side: the one loader of the addon, and the one place that says why it cannot be loaded.
+// Owns loading the addon, and the errors that say why it cannot be loaded.
 'use strict'
 
 const { existsSync } = require('node:fs')
@@ -18,10 +18,10 @@ const TARGETS = [
   'win32-x64-msvc',
 ]
 
-/** How the names of binaries end. On Linux, to try both takes less time than to find out which C library there is. */
+/** The ends of targets. On Linux, trying both takes less time than finding out which C library Node uses. */
 const ENDINGS = { __proto__: null, linux: ['-gnu', '-musl'], win32: ['-msvc'] }
 
-/** The `code`, or else the `name`, of what Node and Deno throw where they are told to load no addon. */
+/** The `code`, or else the `name`, of the errors of Node and Deno where a flag or a permission forbids addons. */
 const REFUSALS = ['ERR_DLOPEN_DISABLED', 'ERR_ACCESS_DENIED', 'NotCapable']
 
 const REINSTALL = 'delete node_modules and package-lock.json and run npm install on this one'
@@ -34,7 +34,7 @@ function load() {
   const causes = new Map()
   for (const ending of ENDINGS[platform] ?? ['']) {
     const target = `${platform}-${arch}${ending}`
-    const { binding, error } = requireTarget(target)
+    const { binding, error } = loadTarget(target)
     if (binding !== undefined) return binding
     causes.set(target, error)
   }
@@ -51,69 +51,45 @@ function loadNamed(file) {
   }
 }
 
-/** An addon that was built here wins. `existsSync` spares a failed `require`, and may be a mock that finds nothing. */
-function requireTarget(target) {
-  if (existsSync(`${__dirname}/../xkit-node.${target}.node`)) return requireBuilt(target)
-  const installed = requirePackage(target)
-  if (installed.error?.code !== 'MODULE_NOT_FOUND') return installed
-  const built = requireBuilt(target)
-  return built.error?.code === 'MODULE_NOT_FOUND' ? installed : built
-}
-
-// In the next two, each call is literal and inside of `try`: that is what @vercel/nft and bundlers can follow, and where they
-// forgive a package that is not installed.
-
-function requirePackage(target) {
-  try {
-    switch (target) {
-      case 'darwin-arm64':
-        return { binding: require('xkit-node-darwin-arm64') }
-      case 'darwin-x64':
-        return { binding: require('xkit-node-darwin-x64') }
-      case 'linux-arm64-gnu':
-        return { binding: require('xkit-node-linux-arm64-gnu') }
-      case 'linux-arm64-musl':
-        return { binding: require('xkit-node-linux-arm64-musl') }
-      case 'linux-x64-gnu':
-        return { binding: require('xkit-node-linux-x64-gnu') }
-      case 'linux-x64-musl':
-        return { binding: require('xkit-node-linux-x64-musl') }
-      case 'win32-arm64-msvc':
-        return { binding: require('xkit-node-win32-arm64-msvc') }
-      case 'win32-x64-msvc':
-        return { binding: require('xkit-node-win32-x64-msvc') }
-      default:
-        return {}
-    }
-  } catch (error) {
-    return { error }
+/** An addon that was built here takes precedence. `existsSync` is faster than a `require` that fails, but may be a mock. */
+function loadTarget(target) {
+  const errors = []
+  for (const isBuilt of existsSync(`${__dirname}/../xkit-node.${target}.node`) ? [true] : [false, true]) {
+    const binding = requireAddon(target, isBuilt, errors)
+    if (binding !== undefined) return { binding }
   }
+  return { error: errors.find(({ code }) => code !== 'MODULE_NOT_FOUND') ?? errors[0] }
 }
 
-function requireBuilt(target) {
+/**
+ * Each `require` is literal, so that @vercel/nft and bundlers can follow it, and directly inside of `try`, where bundlers allow a
+ * package that is not installed.
+ */
+function requireAddon(target, isBuilt, errors) {
   try {
     switch (target) {
       case 'darwin-arm64':
-        return { binding: require('../xkit-node.darwin-arm64.node') }
+        return isBuilt ? require('../xkit-node.darwin-arm64.node') : require('xkit-node-darwin-arm64')
       case 'darwin-x64':
-        return { binding: require('../xkit-node.darwin-x64.node') }
+        return isBuilt ? require('../xkit-node.darwin-x64.node') : require('xkit-node-darwin-x64')
       case 'linux-arm64-gnu':
-        return { binding: require('../xkit-node.linux-arm64-gnu.node') }
+        return isBuilt ? require('../xkit-node.linux-arm64-gnu.node') : require('xkit-node-linux-arm64-gnu')
       case 'linux-arm64-musl':
-        return { binding: require('../xkit-node.linux-arm64-musl.node') }
+        return isBuilt ? require('../xkit-node.linux-arm64-musl.node') : require('xkit-node-linux-arm64-musl')
       case 'linux-x64-gnu':
-        return { binding: require('../xkit-node.linux-x64-gnu.node') }
+        return isBuilt ? require('../xkit-node.linux-x64-gnu.node') : require('xkit-node-linux-x64-gnu')
       case 'linux-x64-musl':
-        return { binding: require('../xkit-node.linux-x64-musl.node') }
+        return isBuilt ? require('../xkit-node.linux-x64-musl.node') : require('xkit-node-linux-x64-musl')
       case 'win32-arm64-msvc':
-        return { binding: require('../xkit-node.win32-arm64-msvc.node') }
+        return isBuilt ? require('../xkit-node.win32-arm64-msvc.node') : require('xkit-node-win32-arm64-msvc')
       case 'win32-x64-msvc':
-        return { binding: require('../xkit-node.win32-x64-msvc.node') }
+        return isBuilt ? require('../xkit-node.win32-x64-msvc.node') : require('xkit-node-win32-x64-msvc')
       default:
-        return {}
+        return undefined
     }
   } catch (error) {
-    return { error }
+    errors.push(error)
+    return undefined
   }
 }
 
@@ -147,7 +123,7 @@ function loadError(code, message, cause) {
   return Object.assign(new Error(message, cause && { cause }), { code })
 }
 
-/** The `target` ends the name of the platform package; the `title` is for people. */
+/** The `target` is the end of the platform package's name; the `title` is for messages. */
 function currentPlatform() {
   const { platform, arch } = process
   const title = `${platform} ${arch}`
@@ -160,9 +136,9 @@ function currentPlatform() {
 
 /** Undefined where Node was built for musl. */
 function glibcVersion() {
-  // A runtime that is not Node may have no report; those are built for glibc first of all.
+  // Other runtimes may have no report; they are mostly built for glibc.
   if (process.report?.getReport === undefined) return '(version unknown)'
-  // The report would otherwise look up the names of peers on the network.
+  // Otherwise the report looks up the names of all peers on the network.
   process.report.excludeNetwork = true
   return process.report.getReport().header.glibcVersionRuntime
 }

@@ -6,7 +6,9 @@ const {
   MAX_TIMER_MS,
   invalidType,
   invalidValue,
+  get,
   isArray,
+  isObject,
   kindOf,
   ownFields,
   requireBoolean,
@@ -149,7 +151,7 @@ function readFields(name, value, readers) {
 function readCache(name, cache) {
   if (cache === false) return undefined
   if (cache === true) return Object.create(null)
-  if (typeof cache !== 'object' || cache === null) {
+  if (!isObject(cache)) {
     throw invalidType(
       `${name} must be true, false, or an object such as { ttlMs: 60000 }, but is ${kindOf(cache)}`,
     )
@@ -243,12 +245,10 @@ function bufferOf(bytes) {
 
 // Not by `instanceof`: a signal may come from another realm, as it does in jest.
 function requireSignal(name, value) {
-  try {
-    if (typeof value.aborted === 'boolean' && typeof value.addEventListener === 'function') return value
-  } catch {
-    // Null, or a proxy that lets nobody look.
-  }
-  throw invalidType(`${name} must be an AbortSignal`)
+  const isSignal =
+    typeof get(value, 'aborted') === 'boolean' && typeof get(value, 'addEventListener') === 'function'
+  if (!isSignal) throw invalidType(`${name} must be an AbortSignal`)
+  return value
 }
 
 module.exports = {

@@ -1,9 +1,10 @@
-// Owns what names an owner: a user, a group or a context, each with its own space of ids.
+// Owns reading an owner: a user, a group or a context, each with its own space of ids.
 'use strict'
 
 const {
   invalidType,
   invalidValue,
+  isObject,
   kindOf,
   ownFields,
   refuseNumber,
@@ -13,11 +14,11 @@ const {
 
 const OWNER_KINDS = ['user', 'group', 'context']
 
-/** `'u1'`, `{ user: 'u1' }`, `{ group: 'acme' }` or `{ context: 'c1' }` as `{ kind, id }`, with any id. */
+/** `'u1'`, `{ user: 'u1' }`, `{ group: 'acme' }` or `{ context: 'c1' }` as `{ kind, id }`. The id is not checked. */
 function namedOwner(name, owner) {
   if (typeof owner === 'string') return { kind: 'user', id: owner }
   refuseNumber(name, owner)
-  if (typeof owner !== 'object' || owner === null) {
+  if (!isObject(owner)) {
     const forms = "a user's id as a string, or { user: id }, { group: id } or { context: id }"
     throw invalidType(`${name} must be ${forms}, but is ${kindOf(owner)}`)
   }
@@ -35,7 +36,7 @@ function namedOwner(name, owner) {
   return { kind, id: fields[kind] }
 }
 
-/** The ordinary form, which is read for each cached token: without a copy. Undefined for every other form. */
+/** Reads the usual form without a copy, since every cached hit reads one; `undefined` for any other form. */
 function plainOwner(owner) {
   try {
     const [kind, ...others] = Object.keys(owner)
@@ -47,7 +48,7 @@ function plainOwner(owner) {
   }
 }
 
-/** The owner of a call, with any id: what is served from a lease had a good one. */
+/** The owner of a call. The native client checks the id, and needs no check for a lease. */
 const readOwner = owner => namedOwner('owner', owner)
 
 /** The group of a call, by its id. */
@@ -56,7 +57,7 @@ function readGroup(groupId) {
   return { kind: 'group', id: requireText('groupId', groupId) }
 }
 
-/** As `namedOwner`, with an id that can be one. */
+/** As `namedOwner`, with a valid id. */
 function parseOwner(name, owner) {
   const { kind, id } = namedOwner(name, owner)
   return { kind, id: requireId(typeof owner === 'string' ? name : `${name}.${kind}`, id) }

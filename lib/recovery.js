@@ -2,11 +2,11 @@
 'use strict'
 
 const { inspect } = require('node:util')
-const { invalidType, ownFields } = require('./checks.js')
+const { get, invalidType, ownFields } = require('./checks.js')
 const { copyError, isXkitError } = require('./errors.js')
 const { USE_OPTIONS } = require('./options.js')
 const { isRejection } = require('./rejection/index.js')
-const { get, isError } = require('./rejection/parts.js')
+const { isError } = require('./rejection/parts.js')
 
 const TRIAL = { __proto__: null, isRepeatable: true, judge: isRejection }
 const MAX_SHOWN = 300

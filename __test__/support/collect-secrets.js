@@ -87,7 +87,11 @@ function observeModule(path, isNoted) {
 
 // Whatever fails in the package is made by one of these two.
 observeModule('../../lib/errors.js')
-observeModule('../../lib/checks.js')
+// It also reads fields, which may hold errors of others.
+observeModule(
+  '../../lib/checks.js',
+  value => util.types.isNativeError(value) && /^ERR_INVALID_ARG/.test(value.code),
+)
 observeModule('../../lib/connection.js', connection => {
   if (Object.hasOwn(connection, 'accessToken')) announceToken(connection.accessToken)
   return true

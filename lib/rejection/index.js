@@ -2,10 +2,11 @@
 // example of each). It names no service and no SDK, and answers no where a value cannot be read.
 'use strict'
 
+const { get, isObject } = require('../checks.js')
 const parts = require('./parts.js')
 const words = require('./words.js')
 
-const { NUMBERS, Reading, STATUSES, get, isForeign, isNothing, isObject, named } = parts
+const { NUMBERS, Reading, STATUSES, isForeign, isNothing, named } = parts
 
 const UNAUTHORIZED = 401
 const FORBIDDEN = 403

@@ -2,9 +2,9 @@
 // value does when it is read gets out, and the work is bounded.
 'use strict'
 
+const { get, isObject, listed } = require('../checks.js')
 const { isXkitError } = require('../errors.js')
 
-const NONE = []
 const MAX_ENTRIES = 20
 const MAX_BODIES = 16
 const MAX_TEXT = 2000
@@ -116,12 +116,16 @@ function nodesOf(body) {
 
 /** The errors that a result lists, where it has no data. */
 function entriesOf(body) {
-  return isNothing(get(body, 'data')) ? ENTRIES.flatMap(name => listed(get(body, name))) : NONE
+  return isNothing(get(body, 'data')) ? ENTRIES.flatMap(name => listed(get(body, name), MAX_ENTRIES)) : []
 }
 
 /** The errors that the body of a failure lists, in any of its places. */
 function allEntriesOf(body) {
-  return [...listed(body), ...entriesOf(body), ...listed(get(get(body, 'error'), 'errors'))]
+  return [
+    ...listed(body, MAX_ENTRIES),
+    ...entriesOf(body),
+    ...listed(get(get(body, 'error'), 'errors'), MAX_ENTRIES),
+  ]
 }
 
 /** Whether nothing but errors came: then these are about the request, and not about a part of what it did. */
@@ -173,7 +177,7 @@ function isFromElsewhere(answer, request) {
   const firsts = [get(answer, 'requestUrl'), get(request, 'url'), get(config, 'url')]
   const first = firsts.map(url => originOf(url, get(config, 'baseURL'))).find(Boolean)
   if (first !== undefined && last !== undefined) return first !== last
-  return get(answer, 'redirected') === true || listed(get(answer, 'redirects')).length > 0
+  return get(answer, 'redirected') === true || listed(get(answer, 'redirects'), 1).length > 0
 }
 
 function originOf(url, base) {
@@ -188,17 +192,6 @@ function toStatus(value) {
   const status = typeof value === 'string' && /^\d{3}$/.test(value) ? Number(value) : value
   return Number.isInteger(status) && status >= 100 && status < 600 ? status : undefined
 }
-
-function get(value, name) {
-  if (typeof value !== 'object' || value === null) return undefined
-  try {
-    return value[name]
-  } catch {
-    return undefined
-  }
-}
-
-const isObject = value => typeof value === 'object' && value !== null
 
 const isNothing = value => value === undefined || value === null
 
@@ -218,14 +211,6 @@ function isForeign(value) {
   }
 }
 
-function listed(value) {
-  try {
-    return Array.isArray(value) ? value.slice(0, MAX_ENTRIES) : NONE
-  } catch {
-    return NONE
-  }
-}
-
 module.exports = {
   ANSWER_STATUSES,
   ERROR_FIELDS,
@@ -235,7 +220,6 @@ module.exports = {
   STATUSES,
   challengeOf,
   entriesOf,
-  get,
   hasOnly,
   isAboutRequest,
   isAnswer,
@@ -243,7 +227,6 @@ module.exports = {
   isForeign,
   isFromElsewhere,
   isNothing,
-  isObject,
   isStream,
   isWhollyErrors,
   named,
