@@ -1,5 +1,5 @@
-// Owns the test for a rejected token: named rules that go by the shape of what was returned or thrown (README.md has an
-// example of each). It names no service and no SDK, and answers no where a value cannot be read.
+// Owns the test for a rejected token: named rules that go by the shape of the returned or thrown value (README.md has an
+// example of each). No rule names a service or an SDK, and a value that cannot be read is no rejection.
 'use strict'
 
 const { get, isObject } = require('../checks.js')
@@ -11,7 +11,7 @@ const { NUMBERS, Reading, STATUSES, isForeign, isNothing, named } = parts
 const UNAUTHORIZED = 401
 const FORBIDDEN = 403
 const OPEN_STATUSES = [400, UNAUTHORIZED, FORBIDDEN]
-/** Besides 401, which says enough, the statuses with which services reject a token in the body. */
+/** Besides 401, which suffices by itself, the statuses with which services reject a token in the body. */
 const BODY_STATUSES = [200, 400, FORBIDDEN]
 /** UNAUTHENTICATED, as gRPC numbers it. */
 const UNAUTHENTICATED = 16
@@ -19,11 +19,11 @@ const LOGIN_REFUSED = 535
 const TOKEN_LOGIN = /^AUTH (?:XOAUTH2|OAUTHBEARER)\b/
 const TURNED_OFF = /\bdisabled\b/i
 const DEAD_TOKEN = { type: 'OAuthException', code: 190 }
-/** A word of `{ ok: false, error }` only: elsewhere it may be about another account than the token's. */
+/** Counts in `{ ok: false, error }` only: elsewhere it may concern another account than the token's. */
 const OWNER_IS_GONE = 'account_inactive'
 
 const CAUSES = named('cause networkError originalError raw')
-/** All that a result has which is either data or an error. */
+/** The fields of a result that is either data or an error. */
 const PAIR = named('data error response request')
 const CODES = named('code errorCode error_code type errorType error_type serverResponseCode textCode')
 const WORDS = [...CODES, ...named('error err status reason .tag message')]
@@ -34,18 +34,18 @@ const TEXTS = [
   ...named('errorMessage error_message Message Detail'),
 ]
 
-/** Whether a service rejected the token, by what a use of it returned or threw; `request.url` is where the token went. */
+/** Whether a service rejected the token, judging by the value that its use returned or threw. The token went to `request.url`. */
 function isRejection(value, isThrown, request) {
   const judge = isThrown ? isThrownRejection : isReturnedRejection
   return safely(() => judge(value, new Reading(request)))
 }
 
-/** Whether the JSON of an answer with this status, which is no 401, rejects the token. */
+/** Whether the JSON of an answer rejects the token, for any status but 401. */
 function isRejectedBody(status, body) {
   return safely(() => isRejectingBody(status, body, new Reading()))
 }
 
-// A revoked proxy, for one, throws wherever it is touched.
+// A revoked proxy, for example, throws on every access.
 function safely(judge) {
   try {
     return judge()
@@ -60,7 +60,7 @@ function isReturnedRejection(value, reading) {
   return isObject(value) && (isRejectedAnswer(value, reading) || isRejectedResult(value, reading))
 }
 
-/** An HTTP client's answer: a 401, or one whose body rejects the token. */
+/** An HTTP client's answer that is a 401, or whose body rejects the token. */
 function isRejectedAnswer(value, reading) {
   if (!isObject(get(value, 'headers'))) return false
   const statuses = [get(value, 'status'), get(value, 'statusCode')]
@@ -79,16 +79,16 @@ function isRejectingBody(status, body, reading) {
   return isThrownRejection({ status, body }, reading)
 }
 
-/** A value without its answer: a body, or a result that is an error and nothing else. */
+/** A body without its answer, or a result that consists of an error alone. */
 function isRejectedResult(value, reading) {
-  // Nearly all results have none of these, so they cost three lookups.
+  // Nearly every result has none of these, and costs three lookups.
   if (!('error' in value || 'errors' in value || 'graphQLErrors' in value)) return false
   const error = get(value, 'error')
   if (typeof error === 'string' && get(value, 'ok') === false) return hasWord([value], undefined, reading)
   if (!isNothing(get(value, 'data')) || !isErrorAlone(value, error)) return false
   const failure = reading.failure(value, false)
   if (!isOpen(failure)) return false
-  // Beside a status, an object is the body of that answer.
+  // Beside a status, an `error` object is the body of the answer.
   const isCause = isForeign(error) && (failure.status === undefined || parts.isError(error))
   return (isCause && isThrownRejection(error, reading)) || areRejections([failure], reading)
 }
@@ -128,7 +128,7 @@ function areRejections(failures, reading) {
   return messages.some(words.messageSignalsRejection) && !hasOtherReason(open, reading)
 }
 
-/** Whether a status leaves it open that the token is rejected. Others say that it is something else. */
+/** Whether the status allows that the token was rejected. Any other status has another reason. */
 function isOpen({ status }) {
   return status === undefined || status < 300 || OPEN_STATUSES.includes(status)
 }
@@ -143,7 +143,7 @@ function isRejectedFailure(failure, reading) {
   )
 }
 
-/** A 401 in a status of the failure or of its answer; in a code or a body, where no other status stands beside it. */
+/** A 401 as a status of the failure or of its answer; or as a code or in a body, if there is no other status. */
 function hasUnauthorizedStatus({ value, answers, bodies, httpStatus }) {
   const has = names => each => names.some(name => isUnauthorizedStatus(get(each, name)))
   if (has(STATUSES)(value) || answers.some(has(parts.ANSWER_STATUSES))) return true
@@ -152,7 +152,7 @@ function hasUnauthorizedStatus({ value, answers, bodies, httpStatus }) {
   return has(NUMBERS)(value) || nodes.some(has([...STATUSES, ...NUMBERS]))
 }
 
-/** gRPC: other services use the number 16 too, so the fields beside it count. */
+/** gRPC. Other services use the number 16 too, so other fields have to confirm it. */
 function isUnauthenticatedCall(value, reading) {
   if (get(value, 'code') !== UNAUTHENTICATED) return false
   const details = get(value, 'details')
@@ -160,14 +160,14 @@ function isUnauthenticatedCall(value, reading) {
   return isCall || words.isUnauthenticatedText(reading.text(get(value, 'message')))
 }
 
-/** SMTP refuses a login by a token. A retry is safe, since no mail is sent before; a login that is disabled stays so. */
+/** SMTP refuses a login by token. A retry is safe, since no mail is sent before the login; a disabled login stays disabled. */
 function isRefusedLogin(value, reading) {
   const command = reading.text(get(value, 'command'))
   const isRefused = get(value, 'responseCode') === LOGIN_REFUSED && TOKEN_LOGIN.test(command)
   return isRefused && !TURNED_OFF.test(reading.text(get(value, 'response')))
 }
 
-/** An error that is named after the rejection. A class is named after a 401 also where it is thrown for a 403. */
+/** An error whose name is a rejection. Clients also throw a class that is named after the 401 for a 403. */
 function isNamedRejection({ value, status }) {
   const name = get(value, 'name')
   const strength = words.strengthOf(name)
@@ -175,7 +175,7 @@ function isNamedRejection({ value, status }) {
   return words.isClassName(name) ? status !== FORBIDDEN : strength === 'strong'
 }
 
-/** A word as the failure's own code, or in an error body beside a status that leaves it open. */
+/** A word as the failure's own code, or in an error body whose status allows a rejection. */
 function hasRejectingWord({ value, bodies, status, isThrown }, reading) {
   return [value, ...bodies].some(body => {
     if (typeof body === 'string') return words.strengthOf(body) === 'strong'
@@ -186,7 +186,7 @@ function hasRejectingWord({ value, bodies, status, isThrown }, reading) {
   })
 }
 
-/** An entry of a list of errors: a 401 in it or in what it holds of the answer, or a word. */
+/** An entry of a list of errors that holds a 401 or a word, itself or in its part of the answer. */
 function isRejectedEntry(entry, answerStatus, reading) {
   if (!parts.isAboutRequest(entry)) return false
   if (typeof entry === 'string') return words.strengthOf(entry) === 'strong'
@@ -199,10 +199,10 @@ function isRejectedEntry(entry, answerStatus, reading) {
   return hasWord([entry, extensions], status, reading)
 }
 
-/** Whether one of the objects that describe the same error has a code that rejects the token. */
+/** Whether one of the objects that describe one error has a code that rejects the token. */
 function hasWord(nodes, status, reading) {
   return nodes.some(node => {
-    // A code about a field of the request is not about the token that came with it.
+    // Its code concerns a field of the request, and not the token that came with it.
     if (typeof get(node, 'param') === 'string' || typeof get(node, 'field') === 'string') return false
     if (get(node, 'ok') === false && get(node, 'error') === OWNER_IS_GONE) return true
     if (isDeadTokenPair(node) || isFlagged(node, status) || isNumbered(node, status, reading)) return true
@@ -210,7 +210,7 @@ function hasWord(nodes, status, reading) {
   })
 }
 
-/** A weak word counts where a status says more than 403 does, or where a text beside it names the token. */
+/** A weak word counts if the status is an error other than 403, or if a text of the same error names the token. */
 function isStrongEnough(strength, nodes, status, reading) {
   if (strength !== 'weak') return strength === 'strong'
   if (status >= 400 && status !== FORBIDDEN) return true
@@ -225,31 +225,30 @@ const isFlagged = (node, status) =>
   FLAGS.some(name => get(node, name) === true) &&
   CODES.some(name => !isNothing(get(node, name)))
 
-/** `{ code: 4001, message: 'Invalid access token: …' }`: the number tells only its own service. */
+/** `{ code: 4001, message: 'Invalid access token: …' }`: only the service itself knows what its number means. */
 const isNumbered = (node, status, reading) =>
   BODY_STATUSES.includes(status) &&
   Number.isInteger(Number(get(node, 'code') ?? Number.NaN)) &&
   words.isInvalidTokenSentence(reading.text(get(node, 'message')))
 
-/** Whether something else than the token was rejected: another origin answered, or a text names another reason. */
+/** Whether the failures have another reason than the token: another origin answered, or a text names the reason. */
 function hasOtherReason(failures, reading) {
-  const names = text => words.namesOtherReason(reading.text(text))
   return failures.some(({ value, answers, bodies }) => {
-    if ([value, ...answers].some(answer => words.isScopeChallenge(reading.text(parts.challengeOf(answer)))))
-      return true
-    if (
-      [value, ...answers].some(answer =>
-        parts.isFromElsewhere(answer, reading.request ?? get(value, 'request')),
-      )
-    )
-      return true
-    return [value, ...bodies].some(body => {
-      if (typeof body === 'string') return names(body)
-      const entries = parts.allEntriesOf(body)
-      const nodes = [...parts.nodesOf(body), ...entries, ...entries.map(entry => get(entry, 'extensions'))]
-      return nodes.some(node => TEXTS.some(name => names(get(node, name))))
-    })
+    const request = reading.request ?? get(value, 'request')
+    const isOther = answer =>
+      words.isScopeChallenge(reading.text(parts.challengeOf(answer))) ||
+      parts.isFromElsewhere(answer, request)
+    const texts = [value, ...bodies].flatMap(textsOf)
+    return [value, ...answers].some(isOther) || texts.some(text => words.namesOtherReason(reading.text(text)))
   })
+}
+
+/** The texts in which a body describes its errors. */
+function textsOf(body) {
+  if (typeof body === 'string') return [body]
+  const entries = parts.allEntriesOf(body)
+  const nodes = [...parts.nodesOf(body), ...entries, ...entries.map(entry => get(entry, 'extensions'))]
+  return nodes.flatMap(node => TEXTS.map(name => get(node, name)))
 }
 
 function isUnauthorizedStatus(value) {

@@ -1,5 +1,5 @@
-// Owns where an answer or a failure has its parts (status, answers, bodies, entries), and reading them: nothing that a
-// value does when it is read gets out, and the work is bounded.
+// Owns finding the parts of an answer or a failure (status, answers, bodies, entries). Reading them is bounded, and never
+// throws.
 'use strict'
 
 const { get, isObject, listed } = require('../checks.js')
@@ -12,7 +12,7 @@ const MAX_TEXTS = 256 * 1024
 const MAX_JSON = 64 * 1024
 const CHALLENGE = 'www-authenticate'
 
-const named = text => text.trim().split(/\s+/)
+const named = text => text.split(' ')
 
 const STATUSES = named('status statusCode httpStatusCode httpStatus')
 const NUMBERS = named('code errorCode error_code')
@@ -21,23 +21,42 @@ const ANSWERS = named('response res responseInfo rawResponse output $metadata')
 const BODIES = named('body data error result _data bodyText')
 const ENTRIES = named('errors graphQLErrors')
 
-/** The fields of what HTTP clients give for an answer. */
-const ANSWER_FIELDS = named(`
-  status statusCode statusText statusMessage ok type headers rawHeaders trailers data body rawBody bodyText bodyAsText
-  parsedBody text _data opaque context config request req res response options method httpVersion cookies url requestUrl
-  redirected redirects redirectUrls isFromCache ip retryCount size timing timings duration elapsed elapsedTime
-  responseTime error result requestUrls retries socketErrorRetries parsedHeaders blobBody readableStreamBody`)
-/** The fields of a result that is wholly errors. */
+/** The fields of the answers that HTTP clients return. */
+const ANSWER_FIELDS = [
+  ...named(
+    'status statusCode statusText statusMessage ok type headers rawHeaders trailers data body rawBody',
+  ),
+  ...named(
+    'bodyText bodyAsText parsedBody text _data opaque context config request req res response options',
+  ),
+  ...named(
+    'method httpVersion cookies url requestUrl redirected redirects redirectUrls isFromCache ip retryCount',
+  ),
+  ...named('size timing timings duration elapsed elapsedTime responseTime error result requestUrls retries'),
+  ...named('socketErrorRetries parsedHeaders blobBody readableStreamBody'),
+]
+/** The fields of a result that consists of errors alone. */
 const RESULT_FIELDS = [...ANSWER_FIELDS, ...ENTRIES, ...named('extensions success requestId request_id')]
-/** The fields with which services describe an error of a request. An entry that has others is about something else. */
-const ERROR_FIELDS = named(`
-  ${[...STATUSES, ...NUMBERS].join(' ')} type errorType error_type name __typename .tag error err ok success reason
-  category domain location locationType severity retryable message title detail details description error_description
-  error_uri errorMessage error_message userMessage developerMessage debugMessage extensions locations path links meta
-  source fields field param help help_url extendedHelp documentation_url moreInfo info phrase instance errorInfo
-  context_info debugInfo traceId requestId request_id timestamp data http`)
+/** The fields with which services describe the error of a request. An entry with others describes something else. */
+const ERROR_FIELDS = [
+  ...STATUSES,
+  ...NUMBERS,
+  ...named(
+    'type errorType error_type name __typename .tag error err ok success reason category domain location',
+  ),
+  ...named(
+    'locationType severity retryable message title detail details description error_description error_uri',
+  ),
+  ...named(
+    'errorMessage error_message userMessage developerMessage debugMessage extensions locations path links',
+  ),
+  ...named(
+    'meta source fields field param help help_url extendedHelp documentation_url moreInfo info phrase',
+  ),
+  ...named('instance errorInfo context_info debugInfo traceId requestId request_id timestamp data http'),
+]
 
-/** One judgement's reading: each text counts against a budget for all. */
+/** The reading for one judgement, with one budget for all texts. */
 class Reading {
   #textsLeft = MAX_TEXTS
   #jsonLeft = MAX_JSON
@@ -47,7 +66,7 @@ class Reading {
     this.request = request
   }
 
-  /** The beginning of a text; empty for anything else, and beyond the budget. */
+  /** The beginning of a text; empty for any other value, and once the budget is spent. */
   text(value) {
     if (typeof value !== 'string') return ''
     const text = value.slice(0, Math.min(MAX_TEXT, this.#textsLeft)).trim()
@@ -55,7 +74,7 @@ class Reading {
     return text
   }
 
-  /** The value of a JSON text; `undefined` for anything else, and beyond the budget. */
+  /** The value of a JSON text; `undefined` for any other value, and once the budget is spent. */
   json(text) {
     if (typeof text !== 'string' || text.length > MAX_JSON || !/^\s*[{[]/.test(text)) return undefined
     this.#parsed ??= new Map()
@@ -73,14 +92,14 @@ class Reading {
     }
   }
 
-  /** A thrown value, or a layer of one, taken apart. */
+  /** The parts of a thrown value, or of a layer of one. */
   failure(value, isThrown = true) {
     const answers = answersOf(value)
     const [httpStatus, status] = [httpStatusOf(value, answers), statusOf(value, answers)]
     return { value, answers, bodies: this.#bodiesOf(value, answers), httpStatus, status, isThrown }
   }
 
-  /** The bodies that a failure or its answers carry: objects, or texts. */
+  /** The bodies of a failure and of its answers, as objects or texts. */
   #bodiesOf(value, answers) {
     const found = [value, ...answers].flatMap(holder => BODIES.map(name => get(holder, name)))
     const read = found.map(body => this.json(body) ?? body)
@@ -95,31 +114,31 @@ function answersOf(value) {
   return ANSWERS.map(name => get(value, name)).filter(isObject)
 }
 
-/** The HTTP status that a failure names, outside of its codes. */
+/** The HTTP status of a failure, without its codes. */
 function httpStatusOf(value, answers = answersOf(value)) {
   const own = STATUSES.map(name => get(value, name))
   const answered = answers.flatMap(answer => ANSWER_STATUSES.map(name => get(answer, name)))
   return [...own, ...answered].map(toStatus).find(status => status !== undefined)
 }
 
-/** The HTTP status, also from a code where that is an error status: other codes may number anything. */
+/** The HTTP status, or a code that is an error status. Smaller codes may number anything. */
 function statusOf(value, answers) {
   const status = httpStatusOf(value, answers)
   return status ?? NUMBERS.map(name => toStatus(get(value, name))).find(code => code >= 400)
 }
 
-/** The objects of a body that describe it: itself, and its error. */
+/** The objects in which a body describes its error: the body itself, and its `error`. */
 function nodesOf(body) {
   const error = get(body, 'error')
   return [body, error, get(error, 'error')].filter(isObject)
 }
 
-/** The errors that a result lists, where it has no data. */
+/** The listed errors of a result without data. */
 function entriesOf(body) {
   return isNothing(get(body, 'data')) ? ENTRIES.flatMap(name => listed(get(body, name), MAX_ENTRIES)) : []
 }
 
-/** The errors that the body of a failure lists, in any of its places. */
+/** The errors that the body of a failure lists, in any place. */
 function allEntriesOf(body) {
   return [
     ...listed(body, MAX_ENTRIES),
@@ -128,22 +147,22 @@ function allEntriesOf(body) {
   ]
 }
 
-/** Whether nothing but errors came: then these are about the request, and not about a part of what it did. */
+/** Whether a body consists of errors alone, which then concern the whole request and not a part of it. */
 function isWhollyErrors(body) {
   const success = get(body, 'success') ?? false
   return success === false && hasOnly(body, RESULT_FIELDS)
 }
 
-/** Whether an entry is about the request, as far as its fields tell. */
+/** Whether an entry concerns the request, judging by its fields. */
 function isAboutRequest(entry) {
   return typeof entry === 'string' || isError(entry) || hasOnly(entry, ERROR_FIELDS)
 }
 
-/** Whether an HTTP client made this object for an answer; a record that holds somebody else's status is none. */
+/** Whether an HTTP client made this object for an answer. A record of another request's answer has other fields too. */
 function isAnswer(value) {
   if (!isObject(get(value, 'headers'))) return false
   if (typeof get(value, 'json') === 'function' || isStream(value)) return true
-  // Interceptors add fields of their own.
+  // Interceptors may have added fields.
   const isOfClient = isObject(get(value, 'config')) && isObject(get(value, 'request'))
   return isOfClient || hasOnly(value, ANSWER_FIELDS)
 }
@@ -167,8 +186,8 @@ function challengeOf(answer) {
 }
 
 /**
- * Whether a redirect to another origin led to an answer: clients drop the token there. `request` is the first request,
- * where it is known; without it, every redirect counts as one to another origin.
+ * Whether an answer came from another origin after a redirect, to which clients do not send the token. `request` is the first
+ * request, if known; otherwise every redirect counts as one to another origin.
  */
 function isFromElsewhere(answer, request) {
   const sent = get(answer, 'request')
@@ -195,14 +214,14 @@ function toStatus(value) {
 
 const isNothing = value => value === undefined || value === null
 
-/** A body that nobody has read yet. */
+/** A body that is still to be read. */
 const isStream = value =>
   typeof get(value, 'getReader') === 'function' || typeof get(value, 'pipe') === 'function'
 
-/** By its shape, since there is an Error in each realm. */
+/** By its shape, since each realm has an Error class of its own. */
 const isError = value => typeof get(value, 'message') === 'string' && typeof get(value, 'stack') === 'string'
 
-/** An object of somebody else: an error of this package is about the platform, not about a service. */
+/** An object that may describe a service's answer. An error of this package describes the platform's. */
 function isForeign(value) {
   try {
     return isObject(value) && !isXkitError(value)
