@@ -304,7 +304,7 @@ pub struct BindingError {
 impl From<Error> for BindingError {
     fn from(error: Error) -> Self {
         Self {
-            class_name: error.kind.class().name(),
+            class_name: error.kind.class_name(),
             code: error.kind.code(),
             message: error.message.into_owned(),
             retryable: error.retryable,
@@ -319,15 +319,15 @@ impl From<Error> for BindingError {
 
 impl BindingConnection {
     fn new(connection: &Connection) -> Self {
-        let details = connection.details.unpack();
-        let own = |detail: Option<&str>| detail.map(str::to_owned);
+        let details = &connection.details;
+        let own = |detail: &Option<Box<str>>| detail.as_deref().map(str::to_owned);
         let common = Self {
-            slug: own(details.slug),
-            connection_id: own(details.connection_id),
-            connector_name: own(details.connector_name),
-            authorization_id: own(details.authorization_id),
-            authorization_status: own(details.authorization_status),
-            display_label: own(details.display_label),
+            slug: own(&details.slug),
+            connection_id: own(&details.connection_id),
+            connector_name: own(&details.connector_name),
+            authorization_id: own(&details.authorization_id),
+            authorization_status: own(&details.authorization_status),
+            display_label: own(&details.display_label),
             ..Self::default()
         };
         match &connection.state {
@@ -339,8 +339,8 @@ impl BindingConnection {
             },
             ConnectionState::Unavailable { reason, trouble } => Self {
                 status: reason.status(),
-                error_code: trouble.error_code.clone(),
-                error_message: trouble.error_message.clone(),
+                error_code: own(&trouble.error_code),
+                error_message: own(&trouble.error_message),
                 connect_url: trouble.connect_url.clone(),
                 ..common
             },

@@ -12,7 +12,6 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
 use std::slice;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +25,7 @@ pub use self::state::ClientParts;
 use self::state::{ClientState, OpenGuard};
 use crate::core::connection::Connection;
 use crate::core::error::Error;
+use crate::core::secret::Secret;
 use crate::core::source::Purpose;
 use crate::core::stats::Stats;
 use crate::core::sync::SharedCounter;
@@ -123,7 +123,8 @@ impl Client {
             stats.coalesced.add();
         }
         let shared = Arc::clone(&self.shared);
-        Ok(Begun::Call(Call::new(shared, open, waiter, key, timeout, deadline, coalesced, rejected)))
+        let rejected = rejected.map(|token| Secret::new(token.to_owned()));
+        Ok(Begun::Call(Call { shared, open, waiter, key, timeout, deadline, coalesced, rejected }))
     }
 
     fn serve(
@@ -226,11 +227,5 @@ fn both(
     match (first, second) {
         (Some(first), Some(second)) => Some(join(first, second).map(drop).boxed()),
         (first, second) => first.or(second),
-    }
-}
-
-impl fmt::Debug for Known {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_struct("Known").field("valid_for", &self.valid_for).finish_non_exhaustive()
     }
 }

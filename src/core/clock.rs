@@ -1,7 +1,6 @@
 //! What time it is, by the two clocks that together tell whether a token has ended: the wall clock, which people and
 //! networks set, and one that only runs on, also while the machine is suspended.
 
-use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -63,12 +62,6 @@ impl Clock {
     /// Now.
     pub fn now(&self) -> Now {
         (self.0)()
-    }
-}
-
-impl fmt::Debug for Clock {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Clock")
     }
 }
 

@@ -1,10 +1,7 @@
-//! A connection of an owner to a third-party service, as the platform told of it.
-
-use std::fmt;
+//! A connection of an owner to a third-party service, as the platform described it.
 
 use serde::{Deserialize, Serialize};
 
-use crate::core::packed::Packed;
 use crate::core::secret::Secret;
 
 /// Milliseconds since the Unix epoch.
@@ -15,8 +12,8 @@ pub type EpochMillis = f64;
 pub struct Connection {
     /// Which of the two, with what belongs to it.
     pub state: ConnectionState,
-    /// What the platform told besides.
-    pub details: PackedDetails,
+    /// What else the platform returned.
+    pub details: Details,
 }
 
 impl Connection {
@@ -52,9 +49,9 @@ pub enum ConnectionState {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Trouble {
     /// The platform's code for what broke.
-    pub error_code: Option<String>,
+    pub error_code: Option<Box<str>>,
     /// The platform's words for what broke.
-    pub error_message: Option<String>,
+    pub error_message: Option<Box<str>>,
     /// Where the owner sets the connection up or repairs it, if the catalog is known.
     pub connect_url: Option<String>,
 }
@@ -82,98 +79,31 @@ impl Unavailable {
             Self::NeedsReauthorization => "needs_reauthorization",
         }
     }
+
+    /// The code of the error for a caller who wants a token.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::NotProvisioned => "ERR_XKIT_NOT_PROVISIONED",
+            Self::NotEnabled => "ERR_XKIT_NOT_ENABLED",
+            Self::Pending => "ERR_XKIT_PENDING",
+            Self::NeedsReauthorization => "ERR_XKIT_NEEDS_REAUTHORIZATION",
+        }
+    }
 }
 
-/// What else the platform told, each where it did.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Details<T> {
+/// What else the platform returned of a connection.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Details {
     /// The connector's slug as the platform returned it.
-    pub slug: Option<T>,
+    pub slug: Option<Box<str>>,
     /// The connection's id.
-    pub connection_id: Option<T>,
+    pub connection_id: Option<Box<str>>,
     /// The connector's name for people.
-    pub connector_name: Option<T>,
+    pub connector_name: Option<Box<str>>,
     /// The authorization's id.
-    pub authorization_id: Option<T>,
+    pub authorization_id: Option<Box<str>>,
     /// The platform's own word for the authorization's state.
-    pub authorization_status: Option<T>,
+    pub authorization_status: Option<Box<str>>,
     /// The account's name for people.
-    pub display_label: Option<T>,
-}
-
-/// Details in one buffer.
-#[derive(Clone, PartialEq)]
-pub struct PackedDetails(Packed);
-
-/// How many there are.
-pub const DETAILS: usize = 6;
-
-impl<T> Details<T> {
-    /// All of them, in the order of `from_all`.
-    pub fn all(&self) -> [&Option<T>; DETAILS] {
-        let Self {
-            slug,
-            connection_id,
-            connector_name,
-            authorization_id,
-            authorization_status,
-            display_label,
-        } = self;
-        [slug, connection_id, connector_name, authorization_id, authorization_status, display_label]
-    }
-
-    /// As `all` gave them.
-    pub fn from_all(all: [Option<T>; DETAILS]) -> Self {
-        let [slug, connection_id, connector_name, authorization_id, authorization_status, display_label] =
-            all;
-        Self { slug, connection_id, connector_name, authorization_id, authorization_status, display_label }
-    }
-}
-
-impl<T: AsRef<str>> Details<T> {
-    /// Packs them.
-    pub fn pack(&self) -> PackedDetails {
-        let fields =
-            self.all().into_iter().map(|detail| detail.as_ref().map(|text| text.as_ref().as_bytes()));
-        PackedDetails(Packed::new(fields))
-    }
-}
-
-impl PackedDetails {
-    /// Reads them.
-    pub fn unpack(&self) -> Details<&str> {
-        let mut fields = self.0.fields();
-        Details::from_all([(); DETAILS].map(|()| fields.text()))
-    }
-}
-
-impl Default for PackedDetails {
-    fn default() -> Self {
-        Details::<&str>::default().pack()
-    }
-}
-
-impl fmt::Debug for PackedDetails {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.unpack().fmt(formatter)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_packed_is_unpacked_as_it_was() {
-        let details = Details {
-            slug: Some("slack"),
-            connection_id: None,
-            connector_name: Some(""),
-            authorization_id: Some("7"),
-            authorization_status: None,
-            display_label: Some("né"),
-        };
-        assert_eq!(details.pack().unpack(), details);
-        assert_eq!(Details::<&str>::default().pack().unpack(), Details::default());
-    }
+    pub display_label: Option<Box<str>>,
 }

@@ -9,34 +9,6 @@ use std::time::Duration;
 
 use crate::core::connection::{Connection, ConnectionState, Unavailable};
 
-/// The classes that the facade has for errors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ErrorClass {
-    /// A wrong argument.
-    Type,
-    /// What is none of the others.
-    Xkit,
-    /// The platform answered that there is no token.
-    Unavailable,
-    /// The platform, or what answers in its place, answered otherwise than it should.
-    Api,
-    /// There was no answer.
-    Network,
-}
-
-impl ErrorClass {
-    /// Its name in JavaScript.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Type => "TypeError",
-            Self::Xkit => "XkitError",
-            Self::Unavailable => "ConnectionUnavailableError",
-            Self::Api => "XkitApiError",
-            Self::Network => "XkitNetworkError",
-        }
-    }
-}
-
 /// The kinds of failure. Each has one stable code and one class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -81,46 +53,34 @@ pub enum Kind {
 impl Kind {
     /// The stable code that users match on.
     pub fn code(self) -> &'static str {
-        match self {
-            Self::InvalidArgument => "ERR_INVALID_ARG_VALUE",
-            Self::Unavailable(Unavailable::NotProvisioned) => "ERR_XKIT_NOT_PROVISIONED",
-            Self::Unavailable(Unavailable::NotEnabled) => "ERR_XKIT_NOT_ENABLED",
-            Self::Unavailable(Unavailable::Pending) => "ERR_XKIT_PENDING",
-            Self::Unavailable(Unavailable::NeedsReauthorization) => "ERR_XKIT_NEEDS_REAUTHORIZATION",
-            Self::MissingCredentials => "ERR_XKIT_MISSING_CREDENTIALS",
-            Self::InvalidApiKey => "ERR_XKIT_INVALID_API_KEY",
-            Self::Forbidden => "ERR_XKIT_FORBIDDEN",
-            Self::RateLimited => "ERR_XKIT_RATE_LIMITED",
-            Self::Server => "ERR_XKIT_SERVER",
-            Self::Http => "ERR_XKIT_HTTP",
-            Self::Redirect => "ERR_XKIT_REDIRECT",
-            Self::InvalidResponse => "ERR_XKIT_INVALID_RESPONSE",
-            Self::ResponseTooLarge => "ERR_XKIT_RESPONSE_TOO_LARGE",
-            Self::Timeout => "ERR_XKIT_TIMEOUT",
-            Self::Connect => "ERR_XKIT_CONNECT",
-            Self::Tls => "ERR_XKIT_TLS",
-            Self::Proxy => "ERR_XKIT_PROXY",
-            Self::Overloaded => "ERR_XKIT_OVERLOADED",
-            Self::Closed => "ERR_XKIT_CLOSED",
-            Self::Internal => "ERR_XKIT_INTERNAL",
-        }
+        self.names().0
     }
 
-    /// The class that users catch.
-    pub fn class(self) -> ErrorClass {
+    /// The name of the class that users catch.
+    pub fn class_name(self) -> &'static str {
+        self.names().1
+    }
+
+    fn names(self) -> (&'static str, &'static str) {
         match self {
-            Self::InvalidArgument => ErrorClass::Type,
-            Self::Unavailable(_) => ErrorClass::Unavailable,
-            Self::InvalidApiKey
-            | Self::Forbidden
-            | Self::RateLimited
-            | Self::Server
-            | Self::Http
-            | Self::Redirect
-            | Self::InvalidResponse
-            | Self::ResponseTooLarge => ErrorClass::Api,
-            Self::Timeout | Self::Connect | Self::Tls | Self::Proxy => ErrorClass::Network,
-            Self::MissingCredentials | Self::Overloaded | Self::Closed | Self::Internal => ErrorClass::Xkit,
+            Self::InvalidArgument => ("ERR_INVALID_ARG_VALUE", "TypeError"),
+            Self::Unavailable(reason) => (reason.code(), "ConnectionUnavailableError"),
+            Self::MissingCredentials => ("ERR_XKIT_MISSING_CREDENTIALS", "XkitError"),
+            Self::Overloaded => ("ERR_XKIT_OVERLOADED", "XkitError"),
+            Self::Closed => ("ERR_XKIT_CLOSED", "XkitError"),
+            Self::Internal => ("ERR_XKIT_INTERNAL", "XkitError"),
+            Self::InvalidApiKey => ("ERR_XKIT_INVALID_API_KEY", "XkitApiError"),
+            Self::Forbidden => ("ERR_XKIT_FORBIDDEN", "XkitApiError"),
+            Self::RateLimited => ("ERR_XKIT_RATE_LIMITED", "XkitApiError"),
+            Self::Server => ("ERR_XKIT_SERVER", "XkitApiError"),
+            Self::Http => ("ERR_XKIT_HTTP", "XkitApiError"),
+            Self::Redirect => ("ERR_XKIT_REDIRECT", "XkitApiError"),
+            Self::InvalidResponse => ("ERR_XKIT_INVALID_RESPONSE", "XkitApiError"),
+            Self::ResponseTooLarge => ("ERR_XKIT_RESPONSE_TOO_LARGE", "XkitApiError"),
+            Self::Timeout => ("ERR_XKIT_TIMEOUT", "XkitNetworkError"),
+            Self::Connect => ("ERR_XKIT_CONNECT", "XkitNetworkError"),
+            Self::Tls => ("ERR_XKIT_TLS", "XkitNetworkError"),
+            Self::Proxy => ("ERR_XKIT_PROXY", "XkitNetworkError"),
         }
     }
 }
@@ -247,13 +207,13 @@ impl Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::connection::{PackedDetails, Trouble};
+    use crate::core::connection::{Details, Trouble};
 
     fn told(reason: Unavailable, connect_url: Option<&str>) -> Option<Error> {
         let connect_url = connect_url.map(str::to_owned);
         let trouble = Box::new(Trouble { connect_url, ..Trouble::default() });
         let state = ConnectionState::Unavailable { reason, trouble };
-        Error::unavailable(&Connection { state, details: PackedDetails::default() }, "slack")
+        Error::unavailable(&Connection { state, details: Details::default() }, "slack")
     }
 
     #[test]
@@ -272,7 +232,7 @@ mod tests {
         ] {
             let error = told(reason, Some("https://acme.test/connectors/slack")).unwrap();
             assert_eq!((error.kind.code(), error.retryable), (code, retryable));
-            assert_eq!(error.kind.class().name(), "ConnectionUnavailableError");
+            assert_eq!(error.kind.class_name(), "ConnectionUnavailableError");
             assert!(error.message.starts_with("No access token for slack: "), "{}", error.message);
             assert!(error.message.contains(words), "{}", error.message);
             assert!(error.message.ends_with(" at https://acme.test/connectors/slack"), "{}", error.message);

@@ -2,7 +2,7 @@
 //!
 //! `client` takes a call on → `tokens`: what we know → `source`: where a connection is fetched from, which is `platform`: how
 //! we ask → `http`: how bytes travel, or `fleet` around it: how processes share. Below them are leaves that import none of
-//! these: `connection`, `error`, `secret`, `stats`, `certificate`, `clock`, `resolver`, `connector`, `json`, `packed`, `spawn`, `sync`, `text`.
+//! these: `connection`, `error`, `secret`, `stats`, `certificate`, `clock`, `resolver`, `connector`, `json`, `spawn`, `sync`, `text`.
 #![forbid(unsafe_code)]
 
 mod certificate;
@@ -15,7 +15,6 @@ pub mod error;
 pub mod fleet;
 pub mod http;
 mod json;
-mod packed;
 pub mod platform;
 mod resolver;
 pub mod secret;
@@ -32,7 +31,6 @@ mod text;
 mod threads;
 pub mod tokens;
 
-use std::fmt;
 use std::future::ready;
 use std::sync::Arc;
 use std::time::Duration;
@@ -127,7 +125,7 @@ struct Assembly<T> {
     spawn: Spawn,
 }
 
-fn assemble<T: Exchange + fmt::Debug>(assembly: Assembly<T>) -> Result<Client, Error> {
+fn assemble<T: Exchange>(assembly: Assembly<T>) -> Result<Client, Error> {
     let Assembly { endpoint, catalog, limits, attempts, connect_timeout, .. } = assembly;
     let Assembly { transport, keys, fleet, stats, clock, jitter, spawn, .. } = assembly;
     let origin = endpoint.origin();

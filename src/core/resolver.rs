@@ -97,12 +97,6 @@ impl NameLookups {
     }
 }
 
-impl fmt::Debug for Resolver {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Resolver")
-    }
-}
-
 /// Removes a lookup from those under way, however it ends.
 struct UnderWayGuard {
     lookups: Arc<NameLookups>,

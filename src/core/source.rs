@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 
 use crate::core::connection::Connection;
 use crate::core::error::Error;
-use crate::core::stats::Stats;
+use crate::core::stats::CountGuard;
 use crate::core::tokens::in_flight::SharedFetchState;
 use crate::core::tokens::key::ConnectionKey;
 use crate::core::tokens::validity::Version;
@@ -40,8 +40,8 @@ pub struct Fetch {
     pub purpose: Purpose,
     /// What its waiters and the source tell each other.
     pub state: Arc<SharedFetchState>,
-    /// Given back as soon as the fetch has a permit to send a request, or needs none.
-    pub queued: Queued,
+    /// Counts the fetch as queued. Dropped as soon as the fetch has a permit to send a request, or needs none.
+    pub queued: CountGuard,
 }
 
 /// Why a connection is fetched.
@@ -70,23 +70,5 @@ impl From<Connection> for Fetched {
     /// Fetched just now.
     fn from(connection: Connection) -> Self {
         Self { connection, age: Duration::ZERO, left: Duration::MAX }
-    }
-}
-
-/// Counts a fetch as queued for as long as it lives.
-#[derive(Debug)]
-pub struct Queued(Arc<Stats>);
-
-impl Queued {
-    /// At the end of the queue.
-    pub fn new(stats: &Arc<Stats>) -> Self {
-        stats.queued.add();
-        Self(Arc::clone(stats))
-    }
-}
-
-impl Drop for Queued {
-    fn drop(&mut self) {
-        self.0.queued.take();
     }
 }

@@ -20,8 +20,8 @@ pub struct Stats {
     pub rejections: Counter,
     /// Calls that got another token in place of a rejected one.
     pub repairs: Counter,
-    pub in_flight: Counter,
-    pub queued: Counter,
+    pub in_flight: Arc<Counter>,
+    pub queued: Arc<Counter>,
     /// Of the second level of the cache, where there is one.
     pub fleet: Option<Arc<FleetStats>>,
 }
@@ -117,17 +117,17 @@ impl Counter {
     }
 
     /// Counts one for as long as the guard lives, on every path out.
-    pub fn hold(&self) -> Held<'_> {
+    pub fn hold(self: &Arc<Self>) -> CountGuard {
         self.add();
-        Held(self)
+        CountGuard(Arc::clone(self))
     }
 }
 
 /// Takes its count back when dropped.
 #[derive(Debug)]
-pub struct Held<'a>(&'a Counter);
+pub struct CountGuard(Arc<Counter>);
 
-impl Drop for Held<'_> {
+impl Drop for CountGuard {
     fn drop(&mut self) {
         self.0.take();
     }

@@ -16,14 +16,16 @@ use crate::core::tokens::key::ConnectionKey;
 
 /// A call in flight.
 pub struct Call {
-    shared: Arc<ClientState>,
-    waiter: Waiter,
-    key: ConnectionKey,
-    timeout: Duration,
-    deadline: Instant,
-    coalesced: bool,
-    rejected: Option<Secret>,
-    _open: Arc<OpenGuard>,
+    pub(super) shared: Arc<ClientState>,
+    /// Keeps the source until the call has ended, also if the client is closed meanwhile.
+    pub(super) open: Arc<OpenGuard>,
+    pub(super) waiter: Waiter,
+    pub(super) key: ConnectionKey,
+    pub(super) timeout: Duration,
+    pub(super) deadline: Instant,
+    pub(super) coalesced: bool,
+    /// The token that a service rejected.
+    pub(super) rejected: Option<Secret>,
 }
 
 /// How a call ended.
@@ -42,21 +44,6 @@ pub struct Outcome {
 }
 
 impl Call {
-    #[allow(clippy::too_many_arguments, reason = "each is a field")]
-    pub fn new(
-        shared: Arc<ClientState>,
-        open: Arc<OpenGuard>,
-        waiter: Waiter,
-        key: ConnectionKey,
-        timeout: Duration,
-        deadline: Instant,
-        coalesced: bool,
-        rejected: Option<&str>,
-    ) -> Self {
-        let rejected = rejected.map(|token| Secret::new(token.to_owned()));
-        Self { shared, waiter, key, timeout, deadline, coalesced, rejected, _open: open }
-    }
-
     /// A handle that takes the call off the waiters of its fetch at once.
     pub fn cancel_handle(&self) -> CancelHandle {
         self.waiter.guard.cancel_handle()
@@ -76,7 +63,7 @@ impl Call {
 
     /// Runs the call to its end. Dropping the future of the last call of a fetch cancels the request.
     pub async fn run(self) -> Outcome {
-        let Self { shared, waiter, key, timeout, deadline, coalesced, rejected, _open } = self;
+        let Self { shared, waiter, key, timeout, deadline, coalesced, rejected, open: _open } = self;
         let Waiter { result, guard } = waiter;
         let state = guard.state();
         let result = {

@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::core::client::state::{ClientState, OpenGuard};
 use crate::core::client::sweep;
 use crate::core::error::Error;
-use crate::core::source::{Fetch, Fetched, Purpose, Queued};
+use crate::core::source::{Fetch, Fetched, Purpose};
 use crate::core::tokens::in_flight::{FetchResult, SharedFetch, SharedFetchState, Waiter};
 use crate::core::tokens::key::ConnectionKey;
 use crate::core::tokens::validity::Version;
@@ -57,7 +57,7 @@ fn fetch(
     state: &Arc<SharedFetchState>,
     purpose: Purpose,
 ) -> SharedFetch {
-    let queued = Queued::new(&shared.stats);
+    let queued = shared.stats.queued.hold();
     let source = Arc::clone(&open.source);
     let (key, state) = (key.clone(), Arc::clone(state));
     let mut guard = InFlightGuard { shared: Arc::clone(shared), key: key.clone(), number, has_ended: false };

@@ -22,7 +22,7 @@ use crate::core::spawn;
 use crate::core::tokens::cache;
 
 /// A client of a platform that is reached by the transport.
-fn client_of<T: Exchange + fmt::Debug>(
+fn client_of<T: Exchange>(
     transport: T,
     (max_retries, max_concurrency): (u32, usize),
     cache: Option<cache::CacheLimits>,
@@ -75,7 +75,7 @@ const TOKEN: &str =
 fn answer(status: u16, retry_after: Option<u64>) -> Result<Answer, Fault> {
     Ok(Answer {
         status,
-        body: Body::Received(TOKEN.into()),
+        body: Body::new(TOKEN.into()),
         retry_after: retry_after.map(Duration::from_secs),
         request_id: None,
     })
@@ -283,7 +283,7 @@ impl Exchange for Tap {
         let number = if self.0.is_constant.load(Ordering::Relaxed) { 1 } else { number };
         let body = TOKEN.replace("\"t\"", &format!("\"token-{number}\""));
         let body = if self.0.is_foreign.load(Ordering::Relaxed) { "<html>".to_owned() } else { body };
-        Ok(Answer { status, body: Body::Received(body.into()), retry_after: None, request_id: None })
+        Ok(Answer { status, body: Body::new(body.into()), retry_after: None, request_id: None })
     }
 }
 

@@ -23,7 +23,6 @@ const WINDOW: u32 = 10;
 const TOO_MANY: u32 = 5;
 
 /// A Redis with a breaker around it, closed at first.
-#[derive(Debug)]
 pub struct Breaker {
     redis: Arc<Redis>,
     is_open: watch::Sender<bool>,

@@ -71,7 +71,6 @@ impl fmt::Debug for Channel {
 }
 
 /// What a channel is made of.
-#[derive(Debug)]
 pub struct Parts {
     /// Where it is.
     pub redis: Arc<Redis>,

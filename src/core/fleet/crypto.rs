@@ -94,12 +94,12 @@ impl fmt::Debug for Keys {
 
 /// An entry as JSON, before it is sealed: an object, so that later formats can say more.
 #[derive(Serialize, Deserialize)]
-struct StoredEntry<Token, Text> {
+struct StoredEntry<Token, Details> {
     from: EpochMillis,
     until: EpochMillis,
     token: Token,
     expires_at: Option<EpochMillis>,
-    details: Details<Text>,
+    details: Details,
 }
 
 impl Keys {
@@ -171,7 +171,7 @@ impl Keys {
             return None;
         };
         let token = access_token.expose();
-        let details = entry.connection.details.unpack();
+        let details = &entry.connection.details;
         let stored =
             StoredEntry { from: entry.from, until: entry.until, token, expires_at: *expires_at, details };
         let mut text = to_json(&stored)?;
@@ -193,10 +193,10 @@ impl Keys {
         let aad = Aad::from([&name.0[..], head].concat());
         let mut text = Zeroizing::new(text.to_vec());
         let text = self.entry_key(name)?.open_in_place(nonce, aad, &mut text).ok()?;
-        let Object(stored) = serde_json::from_slice::<Object<StoredEntry<Secret, String>>>(text).ok()?;
+        let Object(stored) = serde_json::from_slice::<Object<StoredEntry<Secret, Details>>>(text).ok()?;
         let StoredEntry { from, until, token, expires_at, details } = stored;
         let state = ConnectionState::Active { access_token: token, expires_at };
-        Some(Entry { from, until, connection: Connection { state, details: details.pack() } })
+        Some(Entry { from, until, connection: Connection { state, details } })
     }
 }
 
@@ -249,14 +249,13 @@ mod tests {
                     expires_at: Some(3e12),
                 },
                 details: Details {
-                    slug: Some("slack".to_owned()),
-                    connection_id: Some("c1".to_owned()),
-                    connector_name: Some("Slack".to_owned()),
-                    authorization_id: Some("7".to_owned()),
-                    authorization_status: Some("active".to_owned()),
-                    display_label: Some("me@acme.test".to_owned()),
-                }
-                .pack(),
+                    slug: Some("slack".into()),
+                    connection_id: Some("c1".into()),
+                    connector_name: Some("Slack".into()),
+                    authorization_id: Some("7".into()),
+                    authorization_status: Some("active".into()),
+                    display_label: Some("me@acme.test".into()),
+                },
             },
             from: 1.7e12,
             until: 1.7e12 + 60_000.5,
@@ -352,10 +351,10 @@ mod tests {
 
     #[test]
     fn what_has_no_token_is_not_sealed() {
-        use crate::core::connection::{PackedDetails, Unavailable};
+        use crate::core::connection::{Details, Unavailable};
         let keys = keys();
         let state = ConnectionState::Unavailable { reason: Unavailable::Pending, trouble: Box::default() };
-        let connection = Connection { state, details: PackedDetails::default() };
+        let connection = Connection { state, details: Details::default() };
         let entry = Entry { connection, from: 0.0, until: 1.0 };
         assert_eq!(keys.seal(&name_of(&keys, "u1"), &entry), None);
     }

@@ -1,7 +1,6 @@
 //! Owns one fetch through Redis: read what another member has fetched, or take the lock, fetch, and write.
 
 use std::convert::Infallible;
-use std::fmt;
 use std::mem;
 use std::pin::pin;
 use std::sync::Arc;
@@ -50,12 +49,6 @@ pub struct Fetcher {
     pub patience: Duration,
     pub ttl: Duration,
     pub membership: Membership,
-}
-
-impl fmt::Debug for Fetcher {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Fetcher")
-    }
 }
 
 /// What a member finds in Redis.

@@ -31,7 +31,6 @@ pub mod scripts;
 pub mod settings;
 mod tasks;
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -103,18 +102,11 @@ pub struct Fleet<S> {
 }
 
 /// What a member does for as long as it is one.
-#[derive(Debug)]
 struct Background {
     channel: Arc<Channel>,
     outbox: Arc<Outbox>,
     is_started: AtomicBool,
     tasks: Tasks,
-}
-
-impl<S> fmt::Debug for Fleet<S> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Fleet")
-    }
 }
 
 impl<S: TokenSource> Fleet<S> {

@@ -32,7 +32,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// The outbox, and what it is flushed to.
-#[derive(Debug)]
 pub struct Outbox {
     pub keys: Arc<Keys>,
     pub breaker: Arc<Breaker>,

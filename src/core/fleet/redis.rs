@@ -2,7 +2,6 @@
 //! at the first failure. Answers in time or not at all, since a call can do without.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,12 +33,6 @@ pub struct Redis {
     /// Only a member of a cluster may send this client to another address.
     is_cluster: bool,
     state: Mutex<State>,
-}
-
-impl fmt::Debug for Redis {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Redis")
-    }
 }
 
 struct State {

@@ -77,7 +77,6 @@ pub struct Write<'a> {
 }
 
 /// The fleet's keys and its channel.
-#[derive(Debug)]
 pub struct Scripts {
     breaker: Arc<Breaker>,
     prefix: String,

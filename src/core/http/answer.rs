@@ -1,9 +1,7 @@
 //! Owns the answer: its status, its body where one is needed, and the headers that count; and their limits.
 
-use std::ops::Deref;
 use std::time::{Duration, SystemTime};
 
-use bytes::Bytes;
 use reqwest::{Response, Version};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
@@ -32,45 +30,8 @@ pub struct Answer {
     pub request_id: Option<String>,
 }
 
-/// A body: most come in one piece and are kept as they came, others are joined.
-#[derive(Debug)]
-pub enum Body {
-    Received(Bytes),
-    Joined(Zeroizing<Vec<u8>>),
-}
-
-impl Body {
-    /// Adds a piece; `expected` is the length of the whole, as far as it is known.
-    pub fn push(&mut self, piece: Bytes, expected: usize) {
-        match self {
-            Self::Received(first) if first.is_empty() => *first = piece,
-            Self::Received(first) => {
-                let mut joined = Zeroizing::new(Vec::with_capacity(expected.max(first.len() + piece.len())));
-                joined.extend_from_slice(first);
-                joined.extend_from_slice(&piece);
-                *self = Self::Joined(joined);
-            }
-            Self::Joined(joined) => joined.extend_from_slice(&piece),
-        }
-    }
-}
-
-impl Default for Body {
-    fn default() -> Self {
-        Self::Received(Bytes::new())
-    }
-}
-
-impl Deref for Body {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        match self {
-            Self::Received(piece) => piece,
-            Self::Joined(pieces) => pieces,
-        }
-    }
-}
+/// A body, which may hold a token: wiped when it is dropped.
+pub type Body = Zeroizing<Vec<u8>>;
 
 /// Reads `Retry-After`: seconds, or a date judged by the response's own `Date` (`now` where there is none). Garbage
 /// and repeated headers count as absent; a number too large to hold is the largest.
@@ -99,12 +60,12 @@ pub async fn read_body(mut response: Response) -> Result<Option<Body>, reqwest::
     if expected > MAX_BODY_BYTES as u64 {
         return Ok(None);
     }
-    let mut body = Body::default();
+    let mut body = Body::new(Vec::with_capacity(expected as usize));
     while let Some(chunk) = response.chunk().await? {
         if body.len() + chunk.len() > MAX_BODY_BYTES {
             return Ok(None);
         }
-        body.push(chunk, expected as usize);
+        body.extend_from_slice(&chunk);
     }
     Ok(Some(body))
 }
@@ -135,16 +96,6 @@ mod tests {
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
-
-    #[test]
-    fn a_body_is_whole_however_many_pieces_it_comes_in() {
-        let mut body = Body::default();
-        assert_eq!(*body, *b"");
-        for (piece, whole) in [("", ""), ("to", "to"), ("k", "tok"), ("en", "token")] {
-            body.push(piece.into(), 3);
-            assert_eq!(*body, *whole.as_bytes());
-        }
-    }
 
     #[test]
     fn retry_after_is_read_in_both_forms() {

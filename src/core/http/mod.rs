@@ -44,7 +44,6 @@ pub trait Exchange: Send + Sync + 'static {
 }
 
 /// Sends requests to the platform.
-#[derive(Debug)]
 pub struct Transport {
     pools: Pools,
     route: Route,

@@ -27,7 +27,6 @@ const UNSUPPORTED: [&str; 5] = ["NTLM", "Negotiate", "Kerberos", "Digest", "Bear
 const BASIC: &str = "Basic";
 
 /// Asks the proxy why it refused a tunnel.
-#[derive(Debug)]
 pub struct Inquiry {
     proxy: Proxy,
     /// For a proxy behind TLS.

@@ -9,7 +9,7 @@ use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use crate::core::resolver::Resolver;
 
 /// The resolver of one client, which asks for one name: the platform's, or its proxy's.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct DnsResolver {
     resolver: Resolver,
     preferred: Arc<Mutex<Option<IpAddr>>>,

@@ -36,7 +36,6 @@ const PING_INTERVAL: Duration = Duration::from_secs(3);
 const PING_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What the requests of a client have in common.
-#[derive(Debug)]
 pub struct Route {
     peer: Peer,
     is_https: bool,

@@ -4,8 +4,6 @@
 //! What a verdict hangs on is typed: a wrong type there is no answer of the platform. A detail that cannot be read costs that
 //! detail and nothing else.
 
-use std::borrow::Cow;
-
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -94,15 +92,10 @@ impl AuthorizationJson<'_> {
 #[serde(transparent)]
 pub struct Detail<'a>(#[serde(borrow)] Option<&'a RawValue>);
 
-impl<'a> Detail<'a> {
+impl Detail<'_> {
     /// A text or a number as text; anything else counts as absent.
-    pub fn text(&self) -> Option<Cow<'a, str>> {
-        let json = self.0?.get();
-        // A text without escapes, as most are.
-        if let Ok(text) = serde_json::from_str(json) {
-            return Some(Cow::Borrowed(text));
-        }
-        match serde_json::from_str(json).ok()? {
+    pub fn text(&self) -> Option<Box<str>> {
+        match serde_json::from_str(self.0?.get()).ok()? {
             Value::String(text) => Some(text.into()),
             Value::Number(number) => Some(number.to_string().into()),
             _ => None,

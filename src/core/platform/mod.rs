@@ -26,7 +26,7 @@ use crate::core::platform::attempts::{AttemptError, Attempts};
 use crate::core::platform::catalog::Catalog;
 use crate::core::platform::endpoint::Endpoint;
 use crate::core::platform::retry::{RetryPolicy, RetryQuota};
-use crate::core::source::{Fetch, Fetched, Queued, TokenSource};
+use crate::core::source::{Fetch, Fetched, TokenSource};
 use crate::core::stats::Stats;
 use crate::core::tokens::key::Segment;
 
@@ -39,7 +39,6 @@ pub struct AttemptLimits {
 }
 
 /// The source that stands behind all others: the Platform API itself.
-#[derive(Debug)]
 pub struct Platform<T> {
     transport: T,
     origin: String,
@@ -120,7 +119,7 @@ impl<T: Exchange> Platform<T> {
                 sleep_until(until).await;
             }
             self.stats.retries.add();
-            queued = Some(Queued::new(&self.stats));
+            queued = Some(self.stats.queued.hold());
         }
     }
 
@@ -130,7 +129,7 @@ impl<T: Exchange> Platform<T> {
         if let (ConnectionState::Unavailable { trouble, .. }, Some(catalog)) =
             (&mut connection.state, &self.catalog)
         {
-            let returned = connection.details.unpack().slug;
+            let returned = connection.details.slug.as_deref();
             let returned = returned.and_then(|slug| Segment::new(slug, "slug").ok());
             trouble.connect_url = Some(catalog.connector_url(returned.unwrap_or(asked)));
         }

@@ -3,16 +3,13 @@
 //! Only a well-formed answer may become one of the four unavailable states: whatever else comes, from whatever
 //! stands in the platform's place, is an error.
 
-use std::borrow::Cow;
-
-use crate::core::connection::{
-    Connection, ConnectionState, Details, EpochMillis, PackedDetails, Trouble, Unavailable,
-};
+use crate::core::connection::{Connection, ConnectionState, Details, EpochMillis, Trouble, Unavailable};
 use crate::core::error::{Error, Kind};
 use crate::core::http::Answer;
 use crate::core::json::Object;
 use crate::core::platform::answer;
 use crate::core::platform::retry::is_transient_status;
+use crate::core::secret::Secret;
 use crate::core::text::is_blank;
 
 /// Judges one answer. `origin` is what messages call the platform, `path` the template of the path that was asked for; `now`
@@ -24,13 +21,9 @@ pub fn judge(answer: &Answer, origin: &str, path: &str, now: EpochMillis) -> Res
         206 => Err(with_answer(invalid("a part of an answer", 206, origin, path), answer)),
         status @ 200..=299 => judge_success(&answer.body, now)
             .map_err(|problem| with_answer(invalid(problem, status, origin, path), answer)),
-        404 if answer::read::<answer::Any>(&answer.body).is_some() => Ok(Connection {
-            state: ConnectionState::Unavailable {
-                reason: Unavailable::NotProvisioned,
-                trouble: Box::default(),
-            },
-            details: PackedDetails::default(),
-        }),
+        404 if answer::read::<answer::Any>(&answer.body).is_some() => {
+            Ok(unavailable(Unavailable::NotProvisioned, Details::default(), Trouble::default()))
+        }
         status => Err(with_answer(judge_failure(status, origin, path), answer)),
     }
 }
@@ -63,43 +56,27 @@ fn redirect(status: u16) -> &'static str {
 }
 
 fn judge_failure(status: u16, origin: &str, path: &str) -> Error {
-    match status {
-        300..=399 => Error::new(Kind::Redirect, format!("{origin} answered {status}, {}", redirect(status))),
-        401 => Error::new(
+    let (kind, problem) = match status {
+        300..=399 => (Kind::Redirect, format!(", {}", redirect(status))),
+        401 => (
             Kind::InvalidApiKey,
-            format!("{origin} answered 401: the publishable key and the secret key do not fit; check both"),
+            ": the publishable key and the secret key do not fit; check both".to_owned(),
         ),
-        403 => Error::new(
-            Kind::Forbidden,
-            format!(
-                "{origin} answered 403: these keys may not read connections; check which keys are in use"
-            ),
-        ),
-        429 => Error::new(
-            Kind::RateLimited,
-            format!("{origin} answered 429: too many requests; call again later"),
-        )
-        .retryable(),
-        500..=599 => {
-            let error = Error::new(
-                Kind::Server,
-                format!(
-                    "{origin} answered {status}: the platform has a problem; the connection itself may be fine"
-                ),
-            );
-            if is_transient_status(status) { error.retryable() } else { error }
+        403 => {
+            (Kind::Forbidden, ": these keys may not read connections; check which keys are in use".to_owned())
         }
-        404 => Error::new(
+        404 => (
             Kind::Http,
-            format!(
-                "{origin} answered 404 without a body of the platform: check baseUrl and paths (the path was {path})"
-            ),
+            format!(" without a body of the platform: check baseUrl and paths (the path was {path})"),
         ),
-        _ => {
-            let error = Error::new(Kind::Http, format!("{origin} answered {status}, which was not expected"));
-            if is_transient_status(status) { error.retryable() } else { error }
+        429 => (Kind::RateLimited, ": too many requests; call again later".to_owned()),
+        500..=599 => {
+            (Kind::Server, ": the platform has a problem; the connection itself may be fine".to_owned())
         }
-    }
+        _ => (Kind::Http, ", which was not expected".to_owned()),
+    };
+    let error = Error::new(kind, format!("{origin} answered {status}{problem}"));
+    if is_transient_status(status) { error.retryable() } else { error }
 }
 
 /// The `Err` side completes the sentence "answered 200 with …".
@@ -124,48 +101,45 @@ fn judge_success(body: &[u8], now: EpochMillis) -> Result<Connection, &'static s
         return if enabled {
             Err("an enabled connection without its authorization")
         } else {
-            Ok(unavailable(Unavailable::NotEnabled, &details, None, None))
+            Ok(unavailable(Unavailable::NotEnabled, details, Trouble::default()))
         };
     };
     details.authorization_id = authorization.id.text();
     details.display_label = authorization.display_label.text();
     let status = authorization.status.as_deref();
-    details.authorization_status = status.map(Cow::Borrowed);
+    details.authorization_status = status.map(Box::from);
 
     let reason = match status {
         _ if !enabled => Unavailable::NotEnabled,
         None | Some("") => return Err("an enabled connection whose authorization has no status"),
         Some("active") => {
             let expires_at = authorization.expiry(now);
-            let token =
-                [authorization.access_token, authorization.credential, authorization.access_credential]
-                    .into_iter()
-                    .flatten()
-                    .find(|token| !token.expose().is_empty())
-                    .ok_or("an active connection without a token")?;
-            if is_blank(token.expose()) || token.expose().chars().any(char::is_control) {
-                return Err("an active connection whose token is unusable");
-            }
-            return Ok(Connection {
-                state: ConnectionState::Active { access_token: token, expires_at },
-                details: details.pack(),
-            });
+            let access_token = usable_token(authorization)?;
+            return Ok(Connection { state: ConnectionState::Active { access_token, expires_at }, details });
         }
         Some("awaiting_callback" | "retrieving_tokens") => Unavailable::Pending,
         Some(_) => Unavailable::NeedsReauthorization,
     };
-    Ok(unavailable(reason, &details, authorization.error_code.text(), authorization.error_message.text()))
+    let (error_code, error_message) = (authorization.error_code.text(), authorization.error_message.text());
+    let trouble = Trouble { error_code, error_message, connect_url: None };
+    Ok(unavailable(reason, details, trouble))
 }
 
-fn unavailable(
-    reason: Unavailable,
-    details: &Details<Cow<'_, str>>,
-    error_code: Option<Cow<'_, str>>,
-    error_message: Option<Cow<'_, str>>,
-) -> Connection {
-    let [error_code, error_message] = [error_code, error_message].map(|text| text.map(Cow::into_owned));
-    let trouble = Box::new(Trouble { error_code, error_message, connect_url: None });
-    Connection { state: ConnectionState::Unavailable { reason, trouble }, details: details.pack() }
+/// The token, under any of the names that the platform has for it.
+fn usable_token(authorization: answer::AuthorizationJson<'_>) -> Result<Secret, &'static str> {
+    let token = [authorization.access_token, authorization.credential, authorization.access_credential]
+        .into_iter()
+        .flatten()
+        .find(|token| !token.expose().is_empty())
+        .ok_or("an active connection without a token")?;
+    if is_blank(token.expose()) || token.expose().chars().any(char::is_control) {
+        return Err("an active connection whose token is unusable");
+    }
+    Ok(token)
+}
+
+fn unavailable(reason: Unavailable, details: Details, trouble: Trouble) -> Connection {
+    Connection { state: ConnectionState::Unavailable { reason, trouble: Box::new(trouble) }, details }
 }
 
 #[cfg(test)]

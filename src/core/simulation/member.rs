@@ -254,7 +254,7 @@ impl Running {
         let given = match result {
             Ok(connection) => match &connection.state {
                 ConnectionState::Active { access_token, .. } => {
-                    let serial = connection.details.unpack().connection_id.and_then(|id| id.parse().ok());
+                    let serial = connection.details.connection_id.as_deref().and_then(|id| id.parse().ok());
                     let token = token_of(access_token.expose());
                     Given::Token(token.unwrap_or(usize::MAX), serial.unwrap_or(usize::MAX))
                 }

@@ -182,5 +182,5 @@ pub fn token_of(text: &str) -> Option<TokenId> {
 }
 
 fn answer(status: u16, body: &str) -> Answer {
-    Answer { status, body: Body::Received(body.to_owned().into()), retry_after: None, request_id: None }
+    Answer { status, body: Body::new(body.to_owned().into()), retry_after: None, request_id: None }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use crate::core::connection::{Connection, ConnectionState, PackedDetails};
+use crate::core::connection::{Connection, ConnectionState, Details};
 use crate::core::error::Error;
 use crate::core::secret::Secret;
 use crate::core::source::{Fetch, Fetched, TokenSource};
@@ -94,7 +94,7 @@ impl TokenSource for Arc<Source> {
             shuttle::future::yield_now().await;
             let access_token = Secret::new(format!("token-{token}"));
             let state = ConnectionState::Active { access_token, expires_at: None };
-            Ok(Fetched::from(Connection { state, details: PackedDetails::default() }))
+            Ok(Fetched::from(Connection { state, details: Details::default() }))
         }
         .boxed()
     }

@@ -29,14 +29,12 @@ pub struct CacheLimits {
 }
 
 /// Evicts the least recently used entry when it is full.
-#[derive(Debug)]
 pub struct Cache {
     entries: LruCache<ConnectionKey, Refreshable>,
     limits: CacheLimits,
     jitter: fn() -> f64,
 }
 
-#[derive(Debug)]
 struct Refreshable {
     entry: CacheEntry,
     refresh: Moment,
@@ -139,7 +137,7 @@ impl Cache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::connection::{ConnectionState, PackedDetails};
+    use crate::core::connection::{ConnectionState, Details};
     use crate::core::secret::Secret;
     use crate::core::tokens::key::OwnerKind;
     use crate::core::tokens::validity::Version;
@@ -166,7 +164,7 @@ mod tests {
         fn put(&mut self, id: &str) {
             let state =
                 ConnectionState::Active { access_token: Secret::new("t".to_owned()), expires_at: None };
-            let connection = Connection { state, details: PackedDetails::default() };
+            let connection = Connection { state, details: Details::default() };
             let entry = CacheEntry::new(&connection, LIFE, Version::default(), START);
             self.0.put(key(id), entry, LIFE, Duration::ZERO, START);
         }

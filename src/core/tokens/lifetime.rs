@@ -48,7 +48,7 @@ fn jwt_expiry(token: &str) -> Option<EpochMillis> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::connection::{PackedDetails, Unavailable};
+    use crate::core::connection::{Details, Unavailable};
     use crate::core::secret::Secret;
 
     const NOW: Now = Now { wall: 1.7e12, boot: Duration::from_secs(1_000) };
@@ -56,7 +56,7 @@ mod tests {
     fn active(token: &str, seconds_left: Option<f64>) -> Connection {
         let expires_at = seconds_left.map(|seconds| NOW.wall + seconds * 1e3);
         let state = ConnectionState::Active { access_token: Secret::new(token.to_owned()), expires_at };
-        Connection { state, details: PackedDetails::default() }
+        Connection { state, details: Details::default() }
     }
 
     fn seconds(ttl: u64, connection: &Connection) -> Option<u64> {
@@ -90,6 +90,6 @@ mod tests {
     #[test]
     fn what_has_no_token_has_no_life() {
         let state = ConnectionState::Unavailable { reason: Unavailable::Pending, trouble: Box::default() };
-        assert_eq!(seconds(60, &Connection { state, details: PackedDetails::default() }), None);
+        assert_eq!(seconds(60, &Connection { state, details: Details::default() }), None);
     }
 }

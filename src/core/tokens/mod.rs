@@ -7,6 +7,7 @@ mod entry;
 pub mod in_flight;
 pub mod key;
 pub mod lifetime;
+mod packed;
 mod replacement;
 pub mod validity;
 
@@ -28,7 +29,6 @@ use crate::core::connection::Connection;
 use crate::core::error::Error;
 
 /// The state.
-#[derive(Debug)]
 pub struct Tokens {
     in_flight: InFlight,
     cache: Option<Cache>,

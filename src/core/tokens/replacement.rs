@@ -24,10 +24,8 @@ const MAX_TOKENS: usize = 16;
 pub type FetchNumber = u64;
 
 /// The rejected tokens of the connections that had some of late.
-#[derive(Debug)]
 pub struct Replacements(LruCache<ConnectionKey, Vec<RejectedToken>>);
 
-#[derive(Debug)]
 struct RejectedToken {
     token: Secret,
     /// The last fetch that had begun when the token was rejected.
@@ -208,7 +206,7 @@ fn find<'a>(rejections: &'a [RejectedToken], token: &str) -> Option<&'a Rejected
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::connection::{Connection, ConnectionState, PackedDetails};
+    use crate::core::connection::{Connection, ConnectionState, Details};
     use crate::core::tokens::key::OwnerKind;
     use crate::core::tokens::validity::Version;
 
@@ -216,7 +214,7 @@ mod tests {
 
     fn entry(token: &str) -> CacheEntry {
         let state = ConnectionState::Active { access_token: Secret::new(token.to_owned()), expires_at: None };
-        let connection = Connection { state, details: PackedDetails::default() };
+        let connection = Connection { state, details: Details::default() };
         CacheEntry::new(&connection, REJECTION_RETENTION, Version::default(), NOW)
     }
 

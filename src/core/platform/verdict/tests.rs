@@ -17,7 +17,7 @@ const NOW: EpochMillis = 1_700_000_000_000.0;
 fn answer(status: u16, body: &str) -> Answer {
     Answer {
         status,
-        body: Body::Received(body.to_owned().into()),
+        body: Body::new(body.to_owned().into()),
         retry_after: Some(Duration::from_secs(7)),
         request_id: Some("req-1".to_owned()),
     }
@@ -69,15 +69,15 @@ fn details_come_from_either_shape_and_ids_may_be_numbers() {
     let nested = r#"{"connection":{"enabled":true,"id":"12","connector":{"slug":"slack","name":"Sl\u0061ck"},
         "authorization":{"id":"a1","status":"active","access_token":"t","display_label":"me"}}}"#;
     let expected = Details {
-        slug: Some("slack".to_owned()),
-        connection_id: Some("12".to_owned()),
-        connector_name: Some("Slack".to_owned()),
-        authorization_id: Some("a1".to_owned()),
-        authorization_status: Some("active".to_owned()),
-        display_label: Some("me".to_owned()),
+        slug: Some("slack".into()),
+        connection_id: Some("12".into()),
+        connector_name: Some("Slack".into()),
+        authorization_id: Some("a1".into()),
+        authorization_status: Some("active".into()),
+        display_label: Some("me".into()),
     };
     for body in [flat, nested] {
-        assert_eq!(verdict(body).unwrap().details, expected.pack());
+        assert_eq!(verdict(body).unwrap().details, expected);
     }
 }
 
@@ -86,14 +86,14 @@ fn a_detail_that_cannot_be_read_costs_that_detail_and_not_the_token() {
     let body = r#"{"connection":{"enabled":true,"id":"\ud83d"},"connector":{"slug":"slack","name":"half \ud83d"},
         "authorization":{"id":{},"status":"active","access_token":"t","display_label":"\ude00 me"}}"#;
     let expected = Details {
-        slug: Some("slack".to_owned()),
-        authorization_status: Some("active".to_owned()),
+        slug: Some("slack".into()),
+        authorization_status: Some("active".into()),
         ..Details::default()
     };
-    assert_eq!((token(body).0, verdict(body).unwrap().details), ("t".to_owned(), expected.pack()));
+    assert_eq!((token(body).0, verdict(body).unwrap().details), ("t".to_owned(), expected));
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     let [body, _] = shapes(&format!(r#"{{"status":"active","access_token":"t","id":{deep}}}"#));
-    assert_eq!(verdict(&body).unwrap().details.unpack().authorization_id, None);
+    assert_eq!(verdict(&body).unwrap().details.authorization_id, None);
     let [body, _] = shapes(r#"{"status":"error","error_code":"revoked","error_message":"\ud83d"}"#);
     let ConnectionState::Unavailable { trouble, .. } = verdict(&body).unwrap().state else {
         panic!("active");
@@ -181,7 +181,7 @@ fn what_is_no_answer_of_the_platform_is_an_error_and_is_not_repeated() {
         assert!(!error.message.contains("secret") && !error.retryable);
     }
     let invalid_utf8 = Answer {
-        body: Body::Received(b"{\"connection\":{\"enabled\":false},\"x\":\"\xff\"}"[..].into()),
+        body: Body::new(b"{\"connection\":{\"enabled\":false},\"x\":\"\xff\"}"[..].into()),
         ..answer(200, "")
     };
     assert!(judge(&invalid_utf8, "https://p.test", PATH, NOW).is_err());
@@ -321,7 +321,7 @@ proptest! {
 
     #[test]
     fn no_bytes_make_the_parser_panic(status in any::<u16>(), body in any::<Vec<u8>>()) {
-        let answer = Answer { body: Body::Received(body.into()), ..answer(status, "") };
+        let answer = Answer { body: Body::new(body), ..answer(status, "") };
         let _ = judge(&answer, "https://p.test", PATH, NOW);
     }
 

@@ -1,8 +1,6 @@
 //! Packs optional fields into one buffer, since a client keeps many connections and reads few of them. A field begins with
 //! its length plus one, 7 bits a byte; an absent field is a 0.
 
-use std::fmt;
-
 use zeroize::Zeroizing;
 
 /// Bits of a length in one byte; the bit above them says whether another byte follows.
@@ -32,12 +30,6 @@ impl Packed {
     #[cfg(test)]
     pub fn len(&self) -> usize {
         self.0.len()
-    }
-}
-
-impl fmt::Debug for Packed {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("[packed]")
     }
 }
 
