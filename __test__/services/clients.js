@@ -86,7 +86,7 @@ module.exports = [
     sdk: 'got',
     ...told,
     call: async token => {
-      const { got } = await import('got')
+      const { default: got } = await import('got')
       return got(URL, { headers: bearer(token), retry: { limit: 0 } }).json()
     },
   },

@@ -64,6 +64,31 @@ const RECIPES = {
     assert.equal(xkitErrorOf(error) instanceof ConnectionUnavailableError, true)
   },
 
+  async inngest(world) {
+    const { serve } = require('inngest/edge')
+    process.env.INNGEST_DEV = '1'
+    const { inngest, postStandup } = await load('inngest')
+    const handle = serve({ client: inngest, functions: [postStandup] })
+    /** Runs the function as Inngest's server does, by a request to the application. */
+    const call = async userId => {
+      const event = { name: 'standup/due', data: { userId }, id: '1', ts: 1 }
+      const ctx = { run_id: 'run', attempt: 0, stack: { stack: [], current: 0 } }
+      const body = JSON.stringify({ version: 1, event, events: [event], steps: {}, ctx })
+      const headers = { host: 'localhost', 'content-type': 'application/json' }
+      const url = 'http://localhost/api/inngest?fnId=acme-post-standup&stepId=step'
+      return handle(new Request(url, { method: 'POST', headers, body }))
+    }
+    const run = async userId => {
+      const response = await call(userId)
+      if (response.headers.has('x-inngest-no-retry')) throw response
+      return response.json()
+    }
+    await jobs(world, 'inngest', run, ({ headers }) => headers.get('x-inngest-no-retry') === 'true')
+    const seen = startStale(world, 'inngest', 'slack', json(200, { ok: true }))
+    assert.deepEqual(await run('inngest'), { ok: true })
+    assert.equal(seen.length, 2)
+  },
+
   async azure(world) {
     const { me } = await load('azure')
     const seen = startStale(world, 'azure', 'microsoft', json(200, { id: '1' }))

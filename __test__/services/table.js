@@ -5,6 +5,7 @@ const { register } = require('node:module')
 const path = require('node:path')
 const { pathToFileURL } = require('node:url')
 const { inspect } = require('node:util')
+const { isNewest, newest, versionOf } = require('./modules.js')
 const { XkitClient } = require('../..')
 const { startEmulator } = require('../../emulator')
 const descriptions = require('./descriptions.js')
@@ -17,13 +18,10 @@ const PAGE = path.join(__dirname, '..', '..', 'docs', 'services.md')
 const END = '\n<!-- end of the table -->'
 const beginOf = name => `<!-- ${name}: npm run test:services -->\n`
 const isWriting = process.argv.includes('--write')
-const chosen = process.argv.slice(2).filter(argument => argument !== '--write')
-
-const versionOf = sdk => {
-  if (sdk === 'fetch') return 'Node'
-  const manifest = path.join(__dirname, 'node_modules', sdk, 'package.json')
-  return JSON.parse(readFileSync(manifest, 'utf8')).version
-}
+const words = process.argv.slice(2).filter(argument => !argument.startsWith('--'))
+const chosen = words.length > 0 ? words : newest
+/** The tables of the page by their names, where all of their rows are run. */
+const [TABLE, PLUGS] = isNewest ? ['newest', 'newest plugs'] : ['table', 'plugs']
 
 async function main() {
   const emulator = await startEmulator()
@@ -91,7 +89,7 @@ async function main() {
     }
   }
   const isChosen = sdk => chosen.length === 0 || chosen.includes(sdk)
-  const plugs = await runPlugs(emulator, xkit, versionOf, isChosen)
+  const plugs = await runPlugs(emulator, xkit, isChosen)
   const answer = next => {
     answers = next
   }
@@ -155,7 +153,7 @@ main().then(({ rows, plugs, failed }) => {
   console.log(plugTable)
   for (const fault of plugs.faults) console.error('WRONG', ...fault)
   if (wrong.length + plugs.faults.length + failed.length > 0) process.exit(1)
-  if (chosen.length === 0 && ![isKept('table', table), isKept('plugs', plugTable)].every(Boolean)) {
+  if (words.length === 0 && ![isKept(TABLE, table), isKept(PLUGS, plugTable)].every(Boolean)) {
     console.error('A table in docs/services.md is another one: node __test__/services/run.js --write')
     process.exit(1)
   }
