@@ -1,3 +1,5 @@
+//! Tests of the invalidations that Redis has not been told of yet.
+
 use super::*;
 use crate::core::tokens::key::OwnerKind;
 
