@@ -281,6 +281,6 @@ test('the environment has no say beside it, and neither may the keys', async () 
     )
   }
   expect(() => new XkitClient({ credentials: NEW })).toThrow(
-    'options.credentials must be a function that gives { publishableKey, secretKey }, but is of type object',
+    'options.credentials must be a function that returns { publishableKey, secretKey }, but is of type object',
   )
 })

@@ -1,4 +1,4 @@
-// Owns reading options: checks each of them once, and lets the environment stand in for those that were not given.
+// Owns reading options: checks each one once, and replaces missing ones by variables of the environment.
 'use strict'
 
 const { types } = require('node:util')
@@ -25,10 +25,10 @@ const {
 
 const MAX_COMMAND_MS = 60_000
 const MAX_ENTRIES = 10_000_000
-// As many bytes as the keys have that are derived from it.
+// The length of the keys that are derived from it.
 const MIN_ENCRYPTION_KEY_BYTES = 32
 
-// A reader takes the name of an option, for messages, and its value; it returns what native code takes, or throws.
+// A reader takes the name of an option, for messages, and its value. It returns the value for native code, or throws.
 
 const integer = (least, most) => (name, value) => requireInteger(name, value, least, most)
 const object = readers => (name, value) => readFields(name, value, readers)
@@ -50,7 +50,7 @@ const CACHE = {
 const CLIENT = {
   publishableKey: requireText,
   secretKey: requireText,
-  credentials: requireCredentials,
+  credentials: requireFunction('returns { publishableKey, secretKey }'),
   baseUrl: requireText,
   allowHttp: requireBoolean,
   http2: requireBoolean,
@@ -74,69 +74,61 @@ const CALL = {
   timeoutMs: milliseconds,
   fresh: requireBoolean,
 }
-
+/** For `withAccessToken`. */
+const USE = { ...CALL, isRejected: requireFunction('judges an outcome') }
 const CLOSE = { timeoutMs: integer(0, MAX_TIMER_MS) }
-const WAIT = { signal: CALL.signal, timeoutMs: CALL.timeoutMs }
+const WAIT = { signal: requireSignal, timeoutMs: milliseconds }
 
 const CALL_OPTIONS = Object.keys(CALL)
-/** Those of `withAccessToken`. */
-const USE_OPTIONS = [...CALL_OPTIONS, 'isRejected']
+const USE_OPTIONS = Object.keys(USE)
 
-// The variable that stands in for an option that is not given.
+const optionsReader =
+  readers =>
+  (options = {}) =>
+    readFields('options', options, readers)
 
-const VARIABLES = {
-  publishableKey: 'XKIT_PUBLISHABLE_KEY',
-  secretKey: 'XKIT_SECRET_KEY',
-  baseUrl: 'XKIT_BASE_URL',
-  catalogUrl: 'XKIT_CATALOG_URL',
-}
+const readCallOptions = optionsReader(CALL)
+const readUseOptions = optionsReader(USE)
+const readCloseOptions = optionsReader(CLOSE)
+const readWaitOptions = optionsReader(WAIT)
+
+// By the name of an option, the variable that replaces it if it is missing.
+
+const KEY_VARIABLES = { publishableKey: 'XKIT_PUBLISHABLE_KEY', secretKey: 'XKIT_SECRET_KEY' }
+const URL_VARIABLES = { baseUrl: 'XKIT_BASE_URL', catalogUrl: 'XKIT_CATALOG_URL' }
 const REDIS_VARIABLE = 'XKIT_REDIS_URL'
 
-const KEYS = ['publishableKey', 'secretKey']
-
-/** Returns what native code takes: the options, and in `variables` the variable of each that was not given. */
+/** The options for native code. `variables` has the name of each missing option, with its variable: messages name it. */
 function readClientOptions(options = {}) {
   const native = readFields('options', options, CLIENT)
-  const variables = { __proto__: null, ...VARIABLES }
-  if ('credentials' in native) {
-    for (const key of KEYS) {
-      if (key in native) throw invalidValue(`options.${key} cannot be given beside options.credentials`)
-      delete variables[key]
-    }
-  }
   native.paths ??= Object.create(null)
-  native.variables = {
-    __proto__: null,
-    ...fill(native, variables),
-    ...fill(native.paths, PATH_VARIABLES, 'paths.'),
+  native.variables = Object.create(null)
+  if ('credentials' in native) {
+    for (const key of Object.keys(KEY_VARIABLES)) {
+      if (key in native) throw invalidValue(`options.${key} cannot be given beside options.credentials`)
+    }
+  } else {
+    addVariables(native, KEY_VARIABLES, native.variables)
   }
+  addVariables(native, URL_VARIABLES, native.variables)
+  addVariables(native.paths, PATH_VARIABLES, native.variables, 'paths.')
   if (!('proxy' in native)) {
     native.proxy = environmentProxy()
     if (native.proxy !== undefined) native.variables.proxy = native.proxy.variable
   }
   native.http2 ??= environmentHttp2()
-  if (native.cache !== undefined) fillRedis('options.cache', native.cache, native.variables)
+  if (native.cache !== undefined) addRedis('options.cache', native.cache, native.variables)
   native.nodeRoots = nodeRoots()
   return native
 }
 
-/** Gives the options that the environment stands in for, each with its variable. */
-function fill(fields, variables, prefix = '') {
-  const missing = Object.entries(variables).filter(([name]) => !(name in fields))
-  for (const [name, source] of missing) fields[name] = variable(source)
-  return Object.fromEntries(missing.map(([name, source]) => [prefix + name, source]))
-}
-
-function readCallOptions(options = {}) {
-  return readFields('options', options, CALL)
-}
-
-function readCloseOptions(options = {}) {
-  return readFields('options', options, CLOSE)
-}
-
-function readWaitOptions(options = {}) {
-  return readFields('options', options, WAIT)
+/** Sets each missing field from its variable, and notes the variable in `used`. */
+function addVariables(fields, variables, used, prefix = '') {
+  for (const [name, source] of Object.entries(variables)) {
+    if (name in fields) continue
+    fields[name] = variable(source)
+    used[prefix + name] = source
+  }
 }
 
 /** Returns an object without a prototype, since native code reads inherited fields too. */
@@ -157,7 +149,7 @@ function readCache(name, cache) {
     )
   }
   const native = readFields(name, cache, CACHE)
-  // A fleet that silently is none would ask the platform from every process.
+  // Otherwise a missing variable would turn the fleet off without a word.
   if (Object.hasOwn(cache, 'redis') && cache.redis === undefined) {
     throw invalidType(
       `${name}.redis is undefined: is the variable set that it comes from? Without a Redis, leave it out`,
@@ -166,15 +158,15 @@ function readCache(name, cache) {
   return native
 }
 
-/** Gives a cache the Redis of the environment where it has none of its own, and the Redis its encryption key. */
-function fillRedis(name, cache, variables) {
+/** Adds the Redis of the environment to a cache without one, and moves the encryption key to its Redis. */
+function addRedis(name, cache, variables) {
   const url = 'redis' in cache ? undefined : variable(REDIS_VARIABLE)
   if (url !== undefined) {
     cache.redis = { __proto__: null, url }
     variables['cache.redis'] = REDIS_VARIABLE
   }
   if (!('encryptionKey' in cache)) return
-  if (!('redis' in cache)) throw invalidValue(`${name}.encryptionKey is of use with ${name}.redis only`)
+  if (!('redis' in cache)) throw invalidValue(`${name}.encryptionKey is used with ${name}.redis only`)
   cache.redis.encryptionKey = cache.encryptionKey
   delete cache.encryptionKey
 }
@@ -186,18 +178,19 @@ function readRedis(name, redis) {
   return native
 }
 
-/** Returns Base64, since a key may be any bytes. A string stands for its UTF-8. */
+/** Returns Base64, since a key may consist of any bytes. A string is encoded as UTF-8. */
 function readEncryptionKey(name, key) {
-  if (typeof key === 'string') requireText(name, key)
-  else if (!types.isUint8Array(key)) throw invalidType(`${name} must be a string or a Buffer`)
-  const bytes = typeof key === 'string' ? Buffer.from(key) : bufferOf(key)
+  const bytes =
+    typeof key === 'string'
+      ? Buffer.from(requireText(name, key))
+      : bufferOf(name, key, 'a string or a Buffer')
   if (bytes.length < MIN_ENCRYPTION_KEY_BYTES) {
-    throw invalidValue(`${name} must be at least ${MIN_ENCRYPTION_KEY_BYTES} bytes long, of random`)
+    throw invalidValue(`${name} must be at least ${MIN_ENCRYPTION_KEY_BYTES} random bytes`)
   }
   return bytes.toString('base64')
 }
 
-/** By slug, in the form in which a URL has them. */
+/** Returns the hosts by slug, each in the form that `URL` gives it. */
 function readHosts(name, hosts) {
   const bySlug = Object.create(null)
   for (const [slug, list] of Object.entries(ownFields(name, hosts))) {
@@ -216,11 +209,11 @@ function readHost(name, host) {
   return new URL(`https://${host}`).hostname + port
 }
 
-function requireCredentials(name, value) {
-  if (typeof value === 'function') return value
-  throw invalidType(
-    `${name} must be a function that gives { publishableKey, secretKey }, but is ${kindOf(value)}`,
-  )
+function requireFunction(task) {
+  return (name, value) => {
+    if (typeof value === 'function') return value
+    throw invalidType(`${name} must be a function that ${task}, but is ${kindOf(value)}`)
+  }
 }
 
 function readProxy(name, proxy) {
@@ -234,12 +227,13 @@ function readCertificates(name, ca) {
 }
 
 function readPem(name, pem) {
-  if (typeof pem === 'string') return requireText(name, pem)
-  if (!types.isUint8Array(pem)) throw invalidType(`${name} must be PEM, as a string or a Buffer`)
-  return bufferOf(pem).toString('latin1')
+  return typeof pem === 'string'
+    ? requireText(name, pem)
+    : bufferOf(name, pem, 'PEM, as a string or a Buffer').toString('latin1')
 }
 
-function bufferOf(bytes) {
+function bufferOf(name, bytes, forms) {
+  if (!types.isUint8Array(bytes)) throw invalidType(`${name} must be ${forms}`)
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
@@ -257,5 +251,6 @@ module.exports = {
   readCallOptions,
   readClientOptions,
   readCloseOptions,
+  readUseOptions,
   readWaitOptions,
 }

@@ -1,10 +1,10 @@
-// Owns the second try after a rejected token: when it is worth another call, and what its failure says.
+// Owns the second try after a rejected token: when it is made, and the error of one that fails.
 'use strict'
 
 const { inspect } = require('node:util')
-const { get, invalidType, ownFields } = require('./checks.js')
+const { get, invalidType } = require('./checks.js')
 const { copyError, isXkitError } = require('./errors.js')
-const { USE_OPTIONS } = require('./options.js')
+const { readUseOptions } = require('./options.js')
 const { isRejection } = require('./rejection/index.js')
 const { isError } = require('./rejection/parts.js')
 
@@ -16,8 +16,8 @@ class Recovery {
   #invalidate
 
   /**
-   * `getToken(owner, slug, options, rejectedToken)` gives a token; with a rejected one another, or that again if the platform
-   * has no other.
+   * `getToken(owner, slug, options, rejectedToken)` resolves with a token: with another one than `rejectedToken`, unless the
+   * platform has no other.
    */
   constructor({ getToken, invalidate }) {
     this.#getToken = getToken
@@ -25,21 +25,22 @@ class Recovery {
   }
 
   /**
-   * Resolves with what `use(accessToken)` gives. If that is a rejection of the token, calls it once more, with a new one.
-   * Without `isRepeatable` it only drops the rejected token, for the sake of the next call. `judge` says what a rejection
-   * is, by what was returned or thrown and by which of both; the caller's `isRejected` replaces it.
+   * Settles as `use(accessToken)` does. If its outcome is a rejection of the token, calls `use` a second time, with a new token;
+   * without `isRepeatable`, only invalidates the rejected one. `judge(value, isThrown)` recognises a rejection, unless the
+   * caller's `isRejected` replaces it.
    */
   // Every promise is awaited here, so that the stack of an error names the caller.
   async run(owner, slug, use, options, { isRepeatable, judge } = TRIAL) {
-    const { isRejected, signal, timeoutMs, fresh } = readOptions(use, options)
-    // Without options a cached token costs next to nothing.
-    const limits = options === undefined ? undefined : { __proto__: null, signal, timeoutMs, fresh }
-    const token = await this.#getToken(owner, slug, limits)
+    if (typeof use !== 'function') throw invalidType('use must be a function that takes an access token')
+    const { isRejected, signal, timeoutMs, fresh } = readUseOptions(options)
+    // Only a call without options can be served from a lease.
+    const callOptions = options === undefined ? undefined : { __proto__: null, signal, timeoutMs, fresh }
+    const token = await this.#getToken(owner, slug, callOptions)
     const first = await attempt(use, token)
     const verdict = isRejected === undefined ? judge(first.value, first.isThrown) : isRejected(first.value)
-    // A plain answer costs no turn of the microtask queue.
-    const isRefused = typeof verdict === 'boolean' ? verdict : await verdict
-    if (!isRefused) return settle(first)
+    // Awaiting a boolean would cost a turn of the microtask queue.
+    const isTokenRejected = typeof verdict === 'boolean' ? verdict : await verdict
+    if (!isTokenRejected) return settle(first)
     if (!isRepeatable) {
       this.#invalidate(owner, slug, token)
       return settle(first)
@@ -49,7 +50,7 @@ class Recovery {
       replacement = await this.#getToken(owner, slug, { __proto__: null, signal, timeoutMs }, token)
     } catch (error) {
       if (error === signal?.reason || !isXkitError(error)) throw error
-      // The client was closed meanwhile: then the first outcome is the last.
+      // The client was closed meanwhile, so that the first outcome is the last.
       if (error.code === 'ERR_XKIT_CLOSED') return settle(first)
       throw withCause(error, first.value, token)
     }
@@ -57,15 +58,6 @@ class Recovery {
     discard(first.value)
     return await use(replacement)
   }
-}
-
-function readOptions(use, options) {
-  if (typeof use !== 'function') throw invalidType('use must be a function that takes an access token')
-  const fields = options === undefined ? Object.create(null) : ownFields('options', options, USE_OPTIONS)
-  if ('isRejected' in fields && typeof fields.isRejected !== 'function') {
-    throw invalidType('options.isRejected must be a function')
-  }
-  return fields
 }
 
 async function attempt(use, token) {
@@ -81,27 +73,27 @@ function settle({ value, isThrown }) {
   return value
 }
 
-/** Gives the connection back that an unread body would hold: nobody will read the first answer any more. */
+/** Releases the connection of the first answer, which an unread body would occupy. */
 function discard(rejection) {
   try {
     const body = rejection.body ?? rejection.response?.body
-    // Some streams of Node are destroyed with an error, which without a listener ends the process.
+    // Some streams emit an error when they are destroyed, which ends the process if nothing listens.
     body?.on?.('error', () => {})
     const cancelled = body?.cancel?.() ?? body?.destroy?.()
     cancelled?.catch?.(() => {})
   } catch {
-    // It is being read, or no stream: then there is nothing to give back.
+    // The body is being read, or is no stream.
   }
 }
 
 /**
- * The failure of a re-fetch as this caller's own error, with the rejection as its cause where it has none that says more.
- * A rejection often holds the request with its `Authorization`: it is there to be read, and is not printed.
+ * The failure to get a new token, as an error of this caller. Its cause is the rejection, unless it has one already. A rejection
+ * often holds the request with its `Authorization`: it can be read, but is not printed.
  */
 function withCause(error, rejection, token) {
   const own = copyError(error, error.cause)
   if (error.cause !== undefined) return own
-  // Loggers and `inspect` run no getter.
+  // Neither loggers nor `inspect` call a getter.
   Object.defineProperty(own, 'cause', { __proto__: null, get: () => rejection, configurable: true })
   const print = (_depth, options) => {
     const shown = copyError(own)
@@ -113,7 +105,7 @@ function withCause(error, rejection, token) {
 
 const hidden = value => ({ __proto__: null, value, configurable: true, writable: true })
 
-/** A rejection by its name and message, or by its status. */
+/** An error with the name and message of a rejection, or with its status, in place of the rejection itself. */
 function censored(rejection, token) {
   const text = isError(rejection)
     ? `${String(get(rejection, 'name'))}: ${get(rejection, 'message')}`
