@@ -336,7 +336,8 @@ describe('threads', () => {
       const constructed = threads()
       await client.getAccessToken('u1', 'slack')
       const called = threads()
-      for (let count = 0; count < 5; count++) await new XkitClient({ ...keys, baseUrl }).getAccessToken('u1', 'slack')
+      for (let count = 0; count < 5; count++)
+        await new XkitClient({ ...keys, baseUrl }).getAccessToken('u1', 'slack')
       console.log(JSON.stringify([required, constructed, called, threads()].map(count => count - before)))
     }
 

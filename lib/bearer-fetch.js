@@ -1,14 +1,13 @@
-// Owns `fetch` with a bearer token: where it may go, which request is sent, whether that can be sent a second time, and
-// which answers are looked into for a rejection.
+// Owns `fetch` with a bearer token: where the token may go, whether a request can be sent a second time, and which answers are
+// read for a rejection.
 'use strict'
 
-// Not the global ones, which tests replace by a fake.
-const { clearTimeout, setTimeout } = require('node:timers')
 const { invalidValue, requireObject, requireString } = require('./checks.js')
 const { toError } = require('./errors.js')
+const { after } = require('./limits.js')
 const { BODY_STATUSES, isRejectedBody, isRejection } = require('./rejection/index.js')
 
-/** Options that other methods or the constructor take: `fetch` refuses them, since it would ignore them. */
+/** Options of other methods or of the constructor. `fetch` refuses them, rather than ignore them. */
 const FOREIGN = [
   ...['timeoutMs', 'fresh', 'isRejected', 'attemptTimeoutMs', 'connectTimeoutMs', 'maxRetries', 'hosts'],
   'allowHttp',
@@ -25,12 +24,12 @@ const BODY_HEADERS = ['content-type', 'content-length', 'content-encoding', 'con
 
 const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json\b/i
 const MAX_BODY = 64 * 1024
-/** A refusal comes with its headers, or right behind them. */
+/** Services send the body of a refusal right after its headers. */
 const PATIENCE_MS = 1000
 
 /**
- * The global `fetch` as a use of a token, with what recovery has to know of the request. `limits` are the client's `hosts`
- * and `allowHttp`.
+ * The arguments of `Recovery.run` for a request with the global `fetch`. `limits` has the options `hosts` and `allowHttp` of the
+ * client.
  */
 function bearerFetch(slug, input, init, limits) {
   const own = readInit(init)
@@ -55,7 +54,7 @@ function bearerFetch(slug, input, init, limits) {
   }
 }
 
-/** The fields of `init`, those of a Request or of another class too; nothing that lies on `Object.prototype`. */
+/** The fields of `init`, with the getters of its class (a Request, for example) but nothing of `Object.prototype`. */
 function readInit(init) {
   if (init === undefined || init === null) return { __proto__: null }
   requireObject('init', init)
@@ -63,7 +62,7 @@ function readInit(init) {
   for (const name of FOREIGN) {
     if (fields[name] !== undefined) throw invalidValue(`init.${name} is no option of fetch`)
   }
-  // The last of the chain is the root of all objects, of whatever realm.
+  // The last prototype of the chain is the `Object.prototype` of some realm.
   for (let at = parentOf(init); at !== null && parentOf(at) !== null; at = parentOf(at)) {
     for (const [name, { get }] of Object.entries(Object.getOwnPropertyDescriptors(at))) {
       if (get !== undefined && !(name in fields)) fields[name] = init[name]
@@ -72,12 +71,12 @@ function readInit(init) {
   return fields
 }
 
-// Not by `instanceof`: there is a Request in each realm, and one in undici.
+// Not by `instanceof`: each realm has a Request of its own, and so has undici.
 function isRequest(input) {
   return typeof input === 'object' && input !== null && typeof input.headers?.get === 'function'
 }
 
-/** Whether reading the body uses it up. A Request has its body as a stream, whatever it was made from. */
+/** Whether a body can be read only once. The body of a Request is always a stream. */
 function isOneShot(body) {
   if (typeof body !== 'object' || body === null) return false
   return typeof body.getReader === 'function' || typeof body[Symbol.asyncIterator] === 'function'
@@ -112,7 +111,7 @@ function checkDestination({ protocol, hostname, port }, slug, { hosts, allowHttp
 
 /** A resolver may map `localhost` to another machine. */
 async function requireLoopback(hostname) {
-  // Part of Node itself, so that it needs no file; few calls need it.
+  // Few calls need this module, which is part of Node itself and reads no file.
   const dns = require('node:dns')
   const found = await dns.promises.lookup(hostname, { all: true }).catch(() => [])
   if (!found.every(({ address }) => LOOPBACK.test(address))) {
@@ -121,8 +120,8 @@ async function requireLoopback(hostname) {
 }
 
 /**
- * `fetch` that follows a redirect only where `check` allows it, and otherwise resolves with the redirect itself. As `fetch`
- * does, it drops the token where the origin changes.
+ * `fetch` that follows a redirect only if `check` allows its URL, and otherwise resolves with the redirect itself. Like `fetch`, it
+ * removes the token when the origin changes.
  */
 async function fetchWithin(input, init, check) {
   const request = isRequest(input) ? readInit(input) : undefined
@@ -138,7 +137,7 @@ async function fetchWithin(input, init, check) {
   return response
 }
 
-/** The request to which an answer redirects; nothing for one that must not be followed, or that is none. */
+/** The request to which an answer redirects; `undefined` for any other answer, and for a redirect that must not be followed. */
 function redirected({ url: from, init }, { status, headers }, check) {
   const location = REDIRECTS.includes(status) ? headers.get('location') : null
   if (location === null) return undefined
@@ -167,7 +166,7 @@ function authorized(init, slug, token) {
   try {
     headers.set('authorization', `Bearer ${token}`)
   } catch {
-    // Its own error may quote the header.
+    // The error of `Headers` may quote the token.
     throw toError({
       className: 'XkitApiError',
       message: `The access token for ${slug} holds characters that no header can carry: ask for it with getAccessToken`,
@@ -179,9 +178,7 @@ function authorized(init, slug, token) {
   return headers
 }
 
-// Answers that reject the token.
-
-/** Whether the answer rejects the token. What is not a small JSON answer is neither read nor waited for. */
+/** Whether an answer rejects the token. The body of any but a small JSON answer is neither read nor awaited. */
 function judge(response, isThrown, url) {
   if (isThrown) return false
   try {
@@ -189,7 +186,7 @@ function judge(response, isThrown, url) {
     if (isRejection(response, false, { url })) return true
     return isSmallJson(response) && isRejectedInBody(response)
   } catch {
-    // Somebody's own `fetch` may answer with less than a Response.
+    // A replaced global `fetch` may resolve with less than a Response.
     return false
   }
 }
@@ -199,27 +196,28 @@ function isSmallJson(response) {
   const type = response.headers.get('content-type')
   return JSON_TYPE.test(type) && !(response.headers.get('content-length') > MAX_BODY)
 }
+
 async function isRejectedInBody(response) {
   try {
     return isRejectedBody(response.status, JSON.parse(await beginningOf(response)))
   } catch {
-    // The caller reads an error, or JSON that is not whole.
+    // The body failed, which the caller will see, or is no whole JSON.
     return false
   }
 }
 
 /**
- * The text of the first chunk, from a clone. More is read only of a body whose length is known to be small: another
- * one may be a stream, which is neither to be held back nor to be kept in memory. What is late is not waited for.
+ * The text of the first chunk, from a clone, if it comes in time. Reads on only if the length of the body is known to be small:
+ * another body may be a stream, which must be neither delayed nor kept in memory.
  */
 async function beginningOf(response) {
   const isSmall = response.headers.has('content-length')
   const reader = response.clone().body.getReader()
   const chunks = []
   let length = 0
-  let timer
+  let cancel
   const late = new Promise(resolve => {
-    timer = setTimeout(resolve, PATIENCE_MS, { done: true })
+    cancel = after(PATIENCE_MS, () => resolve({ done: true }))
   })
   try {
     do {
@@ -229,8 +227,8 @@ async function beginningOf(response) {
       length += value.byteLength
     } while (isSmall && length < MAX_BODY)
   } finally {
-    clearTimeout(timer)
-    // Not awaited: it ends when the caller has read or cancelled the other half.
+    cancel()
+    // Not awaited: this ends when the caller has read or cancelled the original.
     reader.cancel().catch(() => {})
   }
   return length > MAX_BODY ? '' : Buffer.concat(chunks).toString()

@@ -1,7 +1,7 @@
-// Owns the shape of a connection as users see it.
+// Owns the connection as users see it, with a token that no copy and no output holds.
 'use strict'
 
-// What Node would show of hidden fields otherwise, and of what their getters give.
+// Without this, `inspect` can be told to show hidden fields and the values of getters.
 const INSPECT = Symbol.for('nodejs.util.inspect.custom')
 const INSPECTED = {
   value() {
@@ -10,8 +10,8 @@ const INSPECTED = {
 }
 
 /**
- * The fields that the native side reports. The token is readable and not enumerable, and behind a getter: whatever
- * copies the connection, writes it as JSON or prints it takes no token along.
+ * The connection that native code reports. The token is readable through a getter that is not enumerable, so that a copy, JSON and
+ * printed output do not hold it.
  */
 function toConnection(native) {
   const { accessToken, expiresAtMs, ...connection } = native

@@ -1,32 +1,24 @@
-// Owns what others may see of a call: the tracing channel `xkit-node:call`, and a line per call for NODE_DEBUG=xkit.
+// Owns the diagnostics of calls: the tracing channel `xkit-node:call`, and a line per call for NODE_DEBUG=xkit.
 'use strict'
 
 const { tracingChannel } = require('node:diagnostics_channel')
 const { debuglog } = require('node:util')
 const { requireId } = require('./checks.js')
 
-// As it was when the package was loaded: tests replace it by a fake.
+// Read when the package is loaded, since fake timers replace it later.
 const { hrtime } = process
 const nowMs = () => Number(hrtime.bigint()) / 1e6
 
 const log = debuglog('xkit')
 const isLogging = log.enabled === true
 const LOGGED = [
-  'operation',
-  'ownerKind',
-  'slug',
-  'outcome',
-  'attempts',
-  'durationMs',
-  'cached',
-  'coalesced',
-  'isFleetBypassed',
-  'fleetError',
+  ...['operation', 'ownerKind', 'slug', 'outcome', 'attempts', 'durationMs', 'cached', 'coalesced'],
+  ...['isFleetBypassed', 'fleetError'],
 ]
 
 const { start, end, asyncStart, asyncEnd, error: failed } = tracingChannel('xkit-node:call')
 
-/** Whether anybody looks. Every call asks this; a tracing channel tells by itself from Node 20.13 on only. */
+/** Whether a call has to be traced. A tracing channel has `hasSubscribers` from Node 20.13 on only. */
 function isTraced() {
   return (
     isLogging ||
@@ -38,13 +30,13 @@ function isTraced() {
   )
 }
 
-/** What native code tells of one call. */
+/** The facts about one call that native code reports. */
 class Facts {
   attempts = 0
   cached = false
   coalesced = false
 
-  /** How the call ended, and how its fleet fared. */
+  /** Notes the outcome of the call, with the state of its fleet. */
   note({ accessToken, connection, validForMs, attempts = 0, coalesced = false, fleet }) {
     this.outcome = accessToken === undefined ? connection?.status : 'active'
     this.cached = validForMs !== undefined
@@ -54,14 +46,14 @@ class Facts {
     this.fleetError = fleet?.error
   }
 
-  /** A token was served from a lease. */
+  /** Notes that a token was served from a lease. */
   noteLease({ fleet }) {
     this.note({ accessToken: '', validForMs: 0 })
     this.isFleetBypassed = fleet?.isBypassed
     if (fleet?.isBypassed) this.fleetError = fleet.lastError
   }
 
-  /** Of a call that was cancelled, native code tells nothing. */
+  /** Notes that the call was cancelled: native code reports nothing about it. */
   noteAbort() {
     this.outcome = 'aborted'
     this.attempts = undefined
@@ -70,8 +62,8 @@ class Facts {
 }
 
 /**
- * Calls `run` with the owner that `read` makes of an argument; what is wrong with that is a rejection. If anybody looks, `run`
- * gets facts to note how the call went.
+ * Calls `run(owner, facts)` with the owner that `read` makes of `argument`, and turns what either throws into a rejection. `facts`
+ * is undefined unless the call is traced.
  */
 function observe(operation, read, argument, slug, run) {
   if (isTraced()) return trace(operation, read, argument, slug, run)
@@ -83,15 +75,15 @@ function observe(operation, read, argument, slug, run) {
 }
 
 /**
- * Publishes the course of a call in the order of `tracePromise`, without what that would add, which is the result, a token.
- * What a call rejects with before it has noted an outcome is a failure. Other rejections are none: a connection without a token
- * is an answer, whose error holds ids of the platform, and the reason of an abort is the caller's own.
+ * Publishes the events of `tracePromise`, in the same order but without the result, which is a token. A rejection counts as a
+ * failure unless an outcome was noted before: an unavailable connection is an answer, whose error holds ids of the platform,
+ * and the reason of an abort belongs to the caller.
  */
 function trace(operation, read, argument, slug, run) {
   const course = { operation }
   let owner
   let problem
-  // What is wrong has no place in a trace, as it has none in a message. The owner's id has none in any case.
+  // A trace holds no wrong value, as messages do not, and never the owner's id.
   try {
     owner = read(argument)
     course.ownerKind = owner.kind
@@ -127,7 +119,7 @@ async function settle(course, startedAt, run) {
   }
 }
 
-/** The slug is shown as it is on the wire, where it holds neither spaces nor anything that a terminal would obey. */
+/** The slug is percent-encoded, so that it holds neither spaces nor control sequences of a terminal. */
 function toLine(course) {
   const shown = { ...course, slug: course.slug && encodeURIComponent(course.slug) }
   shown.durationMs = course.durationMs.toFixed(1)

@@ -9,12 +9,12 @@ const { invalidValue } = require('./checks.js')
 const PATH_VARIABLES = { user: 'XKIT_USER_PATH', group: 'XKIT_GROUP_PATH', context: 'XKIT_CONTEXT_PATH' }
 const PROXY_VARIABLES = ['HTTPS_PROXY', 'https_proxy', 'ALL_PROXY', 'all_proxy']
 const NO_PROXY_VARIABLES = ['NO_PROXY', 'no_proxy']
-/** Node resolves relative paths at its start, before the process can go elsewhere. No path leads out of a removed folder. */
+/** Node resolves relative paths when it starts, before the process can change its folder, which may also be removed. */
 const STARTED_IN = attempt(() => process.cwd(), '/')
 
 /**
- * The variable's value; a blank one counts as unset, as an empty secret file leaves it. This is the only reader of the
- * environment, since `process.env[name]` also finds what somebody wrote to `Object.prototype`.
+ * The value of a variable. A blank value counts as unset: an empty secret file leaves one. Nothing else reads the environment,
+ * since `process.env[name]` would also find a field of a polluted `Object.prototype`.
  */
 function variable(name) {
   const value = Object.hasOwn(process.env, name) ? process.env[name] : ''
@@ -24,15 +24,15 @@ function variable(name) {
 const CAP_NET_BIND_SERVICE = 1n << 10n
 
 /**
- * Whether this program has rights that whoever started it lacks: setuid, setgid, or Linux file capabilities. Node asks
- * the kernel (AT_SECURE) and, as here, allows a program that may only bind low ports.
+ * Whether this program has more rights than the user who started it, by setuid, setgid or Linux file capabilities. Node asks the
+ * kernel (AT_SECURE). Like Node, this allows a program that may only bind low ports.
  */
 function isPrivileged() {
   try {
     if (process.getuid() !== process.geteuid() || process.getgid() !== process.getegid()) return true
     if (process.platform !== 'linux' || process.getuid() === 0) return false
   } catch {
-    // Windows knows no such programs, and Deno may refuse to tell.
+    // Windows has no such programs, and Deno may refuse the answer.
     return false
   }
   const [status = ''] = readFiles(['/proc/self/status'])
@@ -47,7 +47,7 @@ function nodeVariable(name) {
   return value !== undefined && isPrivileged() ? undefined : value
 }
 
-/** `XKIT_HTTP2=0` offers HTTP/1.1 alone, for whoever cannot change the code: nothing else has a meaning. */
+/** `XKIT_HTTP2=0` offers HTTP/1.1 alone, where the code cannot be changed; `1` offers HTTP/2 too. */
 function environmentHttp2() {
   const value = variable('XKIT_HTTP2')?.trim()
   if (value === undefined) return undefined
@@ -69,14 +69,14 @@ function isNodeFrom(major, minor) {
   return ownMajor > major || (ownMajor === major && ownMinor >= minor)
 }
 
-/** All certificates that Node trusts, those of `NODE_EXTRA_CA_CERTS` included; Node tells from 22.15 and 23.10 on. */
+/** All certificates that Node trusts, with those of `NODE_EXTRA_CA_CERTS`. Node lists them from 22.15 and 23.10 on. */
 function knownCertificates() {
   if (!isNodeFrom(22, 15)) return []
-  // Late, since loading this module takes time.
+  // Loaded only here, since loading this module of Node takes time.
   return require('node:tls').getCACertificates?.('default') ?? []
 }
 
-/** Whether `tls.setDefaultCACertificates` was called, which takes a loaded `node:tls`. */
+/** Whether `tls.setDefaultCACertificates` was called. Without a loaded `node:tls` it was not. */
 function hasOwnDefault() {
   if (process.moduleLoadList?.includes('NativeModule tls') !== true) return false
   const { rootCertificates } = require('node:tls')
@@ -95,8 +95,8 @@ function opensslCertificates() {
 }
 
 /**
- * The texts of those files that can be read: Node has warned of the others, and goes on without them. As UTF-8, which takes a
- * tenth of the time of other encodings; only ASCII counts in them.
+ * The texts of the files that can be read; Node has warned about the others. They hold ASCII, and UTF-8 is read in a tenth of the
+ * time of other encodings.
  */
 function readFiles(files) {
   return files.flatMap(file => attempt(() => [readFileSync(path.resolve(STARTED_IN, file), 'utf8')], []))
@@ -111,9 +111,9 @@ function attempt(work, otherwise) {
 }
 
 /**
- * The roots that Node trusts besides its built-in ones or in their place, as `fetch` does: `NODE_EXTRA_CA_CERTS`, the stores
- * that Node is told to use, and those of `tls.setDefaultCACertificates`. `undefined` for an ordinary set, which costs
- * nothing. An empty list never replaces the built-in roots, since Node may list none with `--use-openssl-ca`.
+ * The roots that Node, and so `fetch`, trusts besides its built-in ones or instead of them: those of `NODE_EXTRA_CA_CERTS`, of
+ * the store that Node is configured to use, and of `tls.setDefaultCACertificates`. `undefined` if nothing is configured. An
+ * empty list never replaces the built-in roots, since Node may list none with `--use-openssl-ca`.
  */
 function nodeRoots() {
   const extraFile = nodeVariable('NODE_EXTRA_CA_CERTS')

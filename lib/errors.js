@@ -1,4 +1,4 @@
-// Owns the error classes, their codes and fields, and how data that native code reports becomes one of them.
+// Owns the error classes with their codes and fields, and the conversion of errors that native code reports.
 'use strict'
 
 const {
@@ -44,7 +44,7 @@ const ALL_CODES = [
 
 const UNAVAILABLE = ['not_provisioned', 'not_enabled', 'pending', 'needs_reauthorization']
 
-/** What the constructor of the class of this name was given, checked, with its defaults. */
+/** The checked argument of the constructor of the class `className`, with its defaults. */
 function readFailure(failure, className) {
   requireObject('failure', failure)
   const { message, code, retryable = false, attempts = 0, cause } = { __proto__: null, ...failure }
@@ -57,7 +57,7 @@ function readFailure(failure, className) {
   }
 }
 
-/** The fields that an answer of the platform adds, each of which may be absent. */
+/** The fields that an answer of the platform adds. Each may be absent. */
 function readAnswer(failure) {
   const { status, requestId, retryAfterMs } = { __proto__: null, ...failure }
   if (status !== undefined) requireNumber('failure.status', status)
@@ -72,14 +72,14 @@ function requireUnavailable(connection) {
 }
 
 /**
- * Whether a value is an error of this package that lost its class on its way from a worker thread: then its own
- * fields are all that is left. The code alone is not enough, since it is easily written into another error.
+ * Whether a value is an error of this package that has lost its class on its way from a worker thread, and has kept its own
+ * fields. The code alone is no proof, since other errors may copy it.
  */
 function isFailure(value) {
   try {
     const { code, retryable, attempts } = value
     return (
-      // Not by `instanceof`: in jest, what Node makes of it is of another realm.
+      // Not by `instanceof`: in jest, Node makes this error in another realm.
       Object.prototype.toString.call(value) === '[object Error]' &&
       typeof retryable === 'boolean' &&
       typeof attempts === 'number' &&
@@ -92,7 +92,7 @@ function isFailure(value) {
 
 const hidden = value => ({ value, configurable: true, writable: true, enumerable: false })
 
-/** Sets the fields that have a value, so that a printed error shows no empty ones. */
+/** Sets the fields that have a value: a printed error shows no empty fields. */
 function assign(error, fields) {
   for (const [name, value] of Object.entries(fields)) {
     if (value !== undefined) error[name] = value
@@ -135,8 +135,8 @@ for (const [name, Class] of Object.entries(CLASSES)) {
 }
 
 /**
- * The classes of this package are known by a brand, across realms and duplicate copies of it. Those that users derive keep the
- * ordinary `instanceof`.
+ * `instanceof` for the classes of this package, by a brand that holds across realms and duplicate copies. Classes that users
+ * derive keep the ordinary `instanceof`.
  */
 function isInstance(value) {
   const brand = BRANDS.get(this)
@@ -145,7 +145,7 @@ function isInstance(value) {
     : get(value, brand) === true
 }
 
-// The others inherit it.
+// The other classes inherit it.
 Object.defineProperty(XkitError, Symbol.hasInstance, hidden(isInstance))
 
 function isXkitError(value) {
@@ -172,7 +172,7 @@ function xkitErrorOf(error) {
   return undefined
 }
 
-// The native side's own words for a defect, for the case that it has none to give.
+// For an outcome of native code without an error, which is a defect.
 const INTERNAL = {
   className: 'XkitError',
   code: 'ERR_XKIT_INTERNAL',
@@ -181,10 +181,7 @@ const INTERNAL = {
   attempts: 0,
 }
 
-/**
- * The error for a failure that the native side reports, of the class that it names; with the connection where that is
- * what is unavailable.
- */
+/** The error for a failure that native code reports, of the class that it names. `connection` is the unavailable one. */
 function toError(native = INTERNAL, connection = undefined) {
   const failure = { __proto__: null, ...native }
   if (failure.className === 'TypeError') return invalidValue(failure.message)

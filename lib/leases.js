@@ -1,23 +1,23 @@
-// Owns tokens that were served from the native cache a moment ago, so that the next call for one needs no native call.
+// Owns leases: tokens that the native cache has just served, so that the next call for one needs no native call.
 'use strict'
 
-// Not the globals, which tests replace by fakes.
+// Not the globals, which fake timers replace.
 const { clearInterval, setInterval } = require('node:timers')
 
-// As it was when the package was loaded: a torn-down jest environment has none.
+// Read when the package is loaded: a jest environment that was torn down has none.
 const wallClock = Date.now
 
 const SWEEP_MS = 100
 
 /**
- * Leases of one client by owner and slug. Native code ends them, all at once: `discards[0]` is a counter that changes when its
- * cache discards a token, and when the first lease reaches its end, by a clock that no test replaces. With the time to the next
- * sweep, no token is held for more than a second. What JavaScript looks at besides is whether the wall clock was set, or the
- * machine suspended.
+ * The leases of one client by owner and slug. Native code ends them all at once through the counter `discards[0]`: it changes when
+ * the cache discards a token, and when the first lease expires by a clock that no test replaces. Including the time to the
+ * next sweep, no lease lives longer than a second. JavaScript only adds a check for a wall clock that was set, or a machine
+ * that was suspended.
  */
 class Leases {
   #discards
-  /** The counter at the last look. */
+  /** The counter when it was last read. */
   #seen
   /** By the owner's kind, then by slug, then by id. */
   #kinds = { user: new Map(), group: new Map(), context: new Map() }
@@ -28,7 +28,7 @@ class Leases {
     this.#seen = discards[0]
   }
 
-  /** The promise of the token, if there is a lease. */
+  /** The promise of the token; `undefined` without a valid lease. */
   get(kind, id, slug) {
     if (this.#seen !== this.#discards[0]) {
       this.clear()
@@ -40,8 +40,8 @@ class Leases {
   }
 
   /**
-   * Begins a lease on a token that native code has just served, to a call that followed a `get`: what was discarded since
-   * that `get` ends the lease.
+   * Adds a lease on a token that native code has just served. The call has used `get` before: a token discarded since then ends
+   * this lease at the next `get`.
    */
   put(kind, id, slug, token, validForMs) {
     const bySlug = this.#kinds[kind]
@@ -52,7 +52,7 @@ class Leases {
     }
     const from = wallClock()
     byId.set(id, { promise: Promise.resolve(token), from, until: from + validForMs })
-    // One for all, and only while there are any, so that an idle client costs nothing.
+    // One timer for all leases, and none without leases: an idle client costs nothing.
     this.#sweeper ??= setInterval(() => this.#sweep(), SWEEP_MS).unref()
   }
 
@@ -67,7 +67,7 @@ class Leases {
   }
 }
 
-/** A wall clock that was set in either direction ends a lease. */
+/** Setting the wall clock in either direction ends a lease. */
 function isValid({ from, until }) {
   const now = wallClock()
   return now >= from && now < until

@@ -1,19 +1,19 @@
-// Owns reading a webhook of the platform, of which it trusts nothing but the shape.
+// Owns reading a webhook of the platform. It trusts the shape of an event, and nothing in it.
 'use strict'
 
-// Not the global: jsdom in jest has none.
+// Not the global, which jsdom lacks.
 const { TextDecoder, types } = require('node:util')
 const { invalidType, invalidValue, requireId, requireObject } = require('./checks.js')
 
-// Far above any event, which names three ids of 1,024 bytes at most.
+// Far above any event: each of its three ids has 1,024 bytes at most.
 const MAX_BODY_BYTES = 64 * 1024
 const BYTE_ORDER_MARK = /^\uFEFF/
-// Without a parser, frameworks leave `undefined` or `{}`; a promise and a Request have no fields either.
+// Without a parser, frameworks pass `undefined` or `{}`. A promise and a Request have no own fields either.
 const ADVICE = 'let a parser for JSON run before this handler, or pass the text of the request'
 
 /**
  * Returns `{ type, ownerId, slug, connectionId? }` for text, for bytes, and for an object that a framework has parsed. Reads
- * own fields only. Anything that is no event throws a `TypeError`; an unreadable `connectionId` is left out.
+ * own fields only. Throws a `TypeError` for anything but an event; omits a `connectionId` that cannot be read.
  */
 function readWebhook(body) {
   const event = typeof body === 'string' || types.isUint8Array(body) ? parse(body) : body
@@ -30,7 +30,7 @@ function readWebhook(body) {
 }
 
 function parse(body) {
-  // A string has at least as many bytes as characters: we need not encode a huge one to measure it.
+  // A string has at least as many bytes as characters, so that a huge one is refused without encoding it.
   if (body.length > MAX_BODY_BYTES || Buffer.byteLength(body) > MAX_BODY_BYTES) {
     throw invalidValue(`body must not be larger than ${MAX_BODY_BYTES} bytes`)
   }
@@ -38,17 +38,17 @@ function parse(body) {
     const text = typeof body === 'string' ? body : new TextDecoder('utf-8', { fatal: true }).decode(body)
     return JSON.parse(text.replace(BYTE_ORDER_MARK, ''))
   } catch {
-    // The message of JSON.parse would quote the body.
+    // The message of JSON.parse quotes the body.
     throw invalidValue('body is no webhook event: it is not JSON in UTF-8')
   }
 }
 
-/** The digits of an integer, for an id that was sent as one. An integer that lost digits on its way is no id. */
+/** An id that was sent as an integer, as its digits. An unsafe integer may have lost digits, and stays as it is. */
 function digits(value) {
   return Number.isSafeInteger(value) ? String(value) : value
 }
 
-/** The text at a path, which has to be a possible id. */
+/** The text at a path, which must be a valid id. */
 function nameAt(event, path, read = value => value) {
   const name = path.join('.')
   const text = read(valueAt(event, path))
@@ -57,7 +57,7 @@ function nameAt(event, path, read = value => value) {
   return requireId(`body.${name}`, text)
 }
 
-/** The same, or `undefined`: an event can be read without this detail. */
+/** The same, or `undefined`: an event is readable without this detail. */
 function detailAt(event, path) {
   try {
     return nameAt(event, path, digits)
