@@ -176,13 +176,11 @@ export declare function close(client: ExternalObject<BindingClient>): number | n
 export declare function connectorUrl(client: ExternalObject<BindingClient>, slug: string): string | undefined | BindingError
 
 /**
- * Calls `settled` with four values for each result: the id of the call, what it ended with (a token, or else an outcome;
- * nothing for a client that is closed), the requests sent, and whether the call shared those of an earlier one.
+ * Creates a client, which goes on with the counters of its predecessor if it replaces one. Calls `settled` with four values
+ * for each result: the id of the call, what it ended with (a token, or else an outcome; nothing for a client that is closed),
+ * the requests sent, and whether the call shared those of an earlier one.
  */
-export declare function createClient(options: BindingClientOptions, settled: (...results: (number | string | boolean | BindingOutcome | undefined)[]) => void): ExternalObject<BindingClient> | BindingError
-
-/** Creates a client with other keys that takes the place of another one and goes on with its counters. */
-export declare function createSuccessor(predecessor: ExternalObject<BindingClient>, options: BindingClientOptions): ExternalObject<BindingClient> | BindingError
+export declare function createClient(options: BindingClientOptions, settled: (...results: (number | string | boolean | BindingOutcome | undefined)[]) => void, predecessor?: ExternalObject<BindingClient> | undefined | null): ExternalObject<BindingClient> | BindingError
 
 /**
  * A counter that changes whenever the client's cache gives up a token before its time, shared with JavaScript. To be asked

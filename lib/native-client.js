@@ -75,10 +75,7 @@ class NativeClient {
   /** Creates a native client, which replaces the present one and continues its counters. */
   #use(nativeOptions) {
     const replaced = this.#native
-    const native =
-      replaced === undefined
-        ? binding.createClient(nativeOptions, settled)
-        : binding.createSuccessor(replaced, nativeOptions)
+    const native = binding.createClient(nativeOptions, settled, replaced)
     if (isFailure(native)) throw toError(native)
     if (replaced !== undefined) this.#end(replaced)
     this.#native = native

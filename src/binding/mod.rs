@@ -3,7 +3,9 @@
 //! Failures cross as data and are thrown by the facade: an error made here would fail `instanceof Error` in jest.
 
 mod bridge;
-mod convert;
+mod counters;
+mod options;
+mod outcome;
 mod queue;
 #[cfg(test)]
 mod queue_orders;
@@ -24,10 +26,9 @@ use napi_derive::napi;
 use tokio::time::{Instant, sleep_until};
 
 use self::bridge::{Bridge, Settled, share_counter};
-use self::convert::{
-    BindingCallOptions, BindingClientOptions, BindingError, BindingOutcome, BindingOwnerKind, BindingStats,
-    Settlement,
-};
+use self::counters::BindingStats;
+use self::options::{BindingCallOptions, BindingClientOptions, BindingOwnerKind};
+use self::outcome::{BindingError, BindingOutcome, Settlement};
 use self::queue::CallId;
 use crate::core;
 use crate::core::client::{Begun, Client};
@@ -68,48 +69,29 @@ impl BindingClient {
     }
 }
 
-/// Calls `settled` with four values for each result: the id of the call, what it ended with (a token, or else an outcome;
-/// nothing for a client that is closed), the requests sent, and whether the call shared those of an earlier one.
+/// Creates a client, which goes on with the counters of its predecessor if it replaces one. Calls `settled` with four values
+/// for each result: the id of the call, what it ended with (a token, or else an outcome; nothing for a client that is closed),
+/// the requests sent, and whether the call shared those of an earlier one.
 #[napi]
 pub fn create_client(
     env: &Env,
     mut options: BindingClientOptions,
     #[napi(ts_arg_type = "(...results: (number | string | boolean | BindingOutcome | undefined)[]) => void")]
     settled: Settled,
+    predecessor: Option<&External<BindingClient>>,
 ) -> napi::Result<Either<External<BindingClient>, BindingError>> {
     let fleet = options.take_fleet();
-    Ok(match contain(|| core::open(&options.into(), fleet.as_ref(), None)) {
-        Ok((client, catalog)) => {
-            let bridge = Bridge::of(env, Settlement::into_js)?;
-            Either::A(External::new(BindingClient {
-                client,
-                catalog,
-                bridge,
-                settled: Rc::new(settled),
-                lease_end: Cell::default(),
-            }))
-        }
-        Err(error) => Either::B(error.into()),
-    })
-}
-
-/// Creates a client with other keys that takes the place of another one and goes on with its counters.
-#[napi]
-pub fn create_successor(
-    predecessor: &External<BindingClient>,
-    mut options: BindingClientOptions,
-) -> Either<External<BindingClient>, BindingError> {
-    let fleet = options.take_fleet();
-    match contain(|| core::open(&options.into(), fleet.as_ref(), Some(&predecessor.client))) {
+    let predecessor = predecessor.map(|predecessor| &predecessor.client);
+    Ok(match contain(|| core::open(&options.into(), fleet.as_ref(), predecessor)) {
         Ok((client, catalog)) => Either::A(External::new(BindingClient {
             client,
             catalog,
-            bridge: Rc::clone(&predecessor.bridge),
-            settled: Rc::clone(&predecessor.settled),
+            bridge: Bridge::of(env, Settlement::into_js)?,
+            settled: Rc::new(settled),
             lease_end: Cell::default(),
         })),
         Err(error) => Either::B(error.into()),
-    }
+    })
 }
 
 /// A counter that changes whenever the client's cache gives up a token before its time, shared with JavaScript. To be asked

@@ -9,6 +9,10 @@ use crate::core::error::Error;
 use crate::core::resolver::is_localhost;
 use crate::core::tokens::key::{OwnerKind, Segment};
 
+/// The places of a template.
+const ID: &str = "{id}";
+const SLUG: &str = "{slug}";
+
 /// Where the platform lives unless an option or the environment says otherwise. Source: given.
 pub const DEFAULT_BASE_URL: &str = "https://app.xkit.co/api/platform";
 /// The documented path. Source: given.
@@ -18,16 +22,9 @@ pub const DEFAULT_GROUP_PATH: &str = "/groups/{id}/connections/{slug}";
 /// From the platform's newer pages. Source: found.
 pub const DEFAULT_CONTEXT_PATH: &str = "/contexts/{id}/connections/{slug}";
 
-/// A path below the base URL with one place for the id and one for the slug.
+/// A path that begins with the base URL's own, with one segment for the id and one for the slug.
 #[derive(Clone, Debug)]
-struct Template {
-    /// The whole path, with its places for the id and the slug.
-    text: String,
-    before: String,
-    between: String,
-    after: String,
-    slug_first: bool,
-}
+struct Template(String);
 
 impl Template {
     /// `prefix` is the base URL's own path, without a slash at its end.
@@ -36,50 +33,35 @@ impl Template {
         if !text.starts_with('/') {
             return refuse("must begin with \"/\"");
         }
-        for place in ["{id}", "{slug}"] {
+        for place in [ID, SLUG] {
             if text.split('/').filter(|segment| *segment == place).count() != 1 {
                 return refuse("must hold {id} and {slug} once each, as whole segments");
             }
         }
-        let literal = |segment: &str| {
+        let is_literal = |segment: &str| {
             segment != "."
                 && segment != ".."
                 && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte))
         };
-        if !text.split('/').all(|segment| segment == "{id}" || segment == "{slug}" || literal(segment)) {
+        if !text.split('/').all(|segment| [ID, SLUG].contains(&segment) || is_literal(segment)) {
             return refuse("may hold letters, digits and - . _ ~ besides {id} and {slug}");
         }
-        let (id, slug) = (text.find("{id}"), text.find("{slug}"));
-        let slug_first = slug < id;
-        let (first, second) = if slug_first { ("{slug}", "{id}") } else { ("{id}", "{slug}") };
-        let Some((before, rest)) = text.split_once(first) else {
-            return refuse("must hold {id} and {slug} once each, as whole segments");
-        };
-        let Some((between, after)) = rest.split_once(second) else {
-            return refuse("must hold {id} and {slug} once each, as whole segments");
-        };
-        Ok(Self {
-            text: format!("{prefix}{text}"),
-            before: format!("{prefix}{before}"),
-            between: between.to_owned(),
-            after: after.to_owned(),
-            slug_first,
-        })
+        Ok(Self(format!("{prefix}{text}")))
     }
 
     fn path(&self, id: Segment<'_>, slug: Segment<'_>) -> String {
-        let (first, second) = if self.slug_first { (slug, id) } else { (id, slug) };
-        let mut path = String::with_capacity(
-            self.before.len()
-                + self.between.len()
-                + self.after.len()
-                + 3 * (first.text().len() + second.text().len()),
-        );
-        path.push_str(&self.before);
-        first.push_encoded(&mut path);
-        path.push_str(&self.between);
-        second.push_encoded(&mut path);
-        path.push_str(&self.after);
+        let longest = 3 * (id.text().len() + slug.text().len());
+        let mut path = String::with_capacity(self.0.len() + longest);
+        for (index, segment) in self.0.split('/').enumerate() {
+            if index > 0 {
+                path.push('/');
+            }
+            match segment {
+                ID => id.push_encoded(&mut path),
+                SLUG => slug.push_encoded(&mut path),
+                literal => path.push_str(literal),
+            }
+        }
         path
     }
 }
@@ -131,7 +113,7 @@ impl Endpoint {
 
     /// The path of such a connection, with `{id}` and `{slug}` in their places: safe to print.
     pub fn path_template(&self, kind: OwnerKind) -> &str {
-        &self.template(kind).text
+        &self.template(kind).0
     }
 
     /// The text of that URL as it is built: what tells a connection apart from all others of any platform.
