@@ -102,15 +102,7 @@ impl Client {
                 return Ok(self.serve(&open, &key, hit, refresh, notify, rejected));
             }
             Lookup::Replaced(connection) => {
-                stats.coalesced.add();
-                self.shared.count_repair(rejected, connection.token());
-                let valid_for = Duration::ZERO;
-                return Ok(Begun::Known(Known {
-                    connection,
-                    valid_for,
-                    coalesced: true,
-                    background: notify,
-                }));
+                return Ok(self.serve_replacement(connection, rejected, notify));
             }
             Lookup::Joined(waiter) => (waiter, true),
             Lookup::Miss(number) => {
@@ -141,6 +133,17 @@ impl Client {
         let refresh = refresh.and_then(|number| fetch::refresh(&self.shared, open, key, number));
         let background = both(notify, refresh);
         Begun::Known(Known { connection, valid_for, coalesced: false, background })
+    }
+
+    fn serve_replacement(
+        &self,
+        connection: Connection,
+        rejected: Option<&str>,
+        background: Option<BoxFuture<'static, ()>>,
+    ) -> Begun {
+        self.stats().coalesced.add();
+        self.shared.count_repair(rejected, connection.token());
+        Begun::Known(Known { connection, valid_for: Duration::ZERO, coalesced: true, background })
     }
 
     /// Drops what is cached and supersedes the fetch in flight: the next call asks the platform. With the token that a service

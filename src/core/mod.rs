@@ -45,6 +45,7 @@ use self::error::Error;
 use self::fleet::Fleet;
 use self::fleet::dialer::Dialer;
 use self::fleet::settings::Settings;
+use self::http::tls::Trust;
 use self::http::{Exchange, Transport};
 use self::platform::Platform;
 use self::platform::catalog::Catalog;
@@ -54,25 +55,31 @@ use self::spawn::Spawn;
 use self::stats::Stats;
 use self::tokens::validity::Validity;
 
-/// Makes a client by its options, and the catalog that it leads owners to. Opens no connection and starts no thread. It goes on
-/// counting where its predecessor stopped, if it takes the place of one.
+/// Makes a client from its options, and the catalog with the pages where owners connect. Opens no connection and starts no
+/// thread. A client that replaces a predecessor continues its counters.
 pub fn open(
     options: &ClientOptions,
     fleet_options: Option<&fleet::settings::Options>,
     predecessor: Option<&Client>,
 ) -> Result<(Client, Option<Catalog>), Error> {
-    let Config { endpoint, catalog, limits, attempts, transport, keys } =
-        options.check().map_err(|error| options.name_source(error))?;
-    let settings = fleet_options.map(|options| options.check()).transpose();
-    let settings = settings.map_err(|error| options.name_source(error))?;
-    let (clock, jitter) = (Clock::system(), fastrand::f64);
+    let named = |error| options.name_source(error);
+    let config = options.check().map_err(named)?;
+    let settings = fleet_options.map(|options| options.check()).transpose().map_err(named)?;
     let stats = predecessor
         .map_or_else(|| Arc::new(Stats::new(settings.is_some())), |client| Arc::clone(client.stats()));
+    let catalog = config.catalog.clone();
+    let client = client_of(config, settings, stats).map_err(named)?;
+    Ok((client, catalog))
+}
+
+fn client_of(config: Config, settings: Option<Settings>, stats: Arc<Stats>) -> Result<Client, Error> {
+    let Config { endpoint, catalog, limits, attempts, transport, keys } = config;
+    let (clock, jitter, spawn) = (Clock::system(), fastrand::f64, spawn::on_runtime);
     let keys = match keys {
         Ok(keys) => keys,
         Err(missing) => {
             let (source, validity, origin) = (Arc::new(Keyless(missing)), Arc::default(), endpoint.origin());
-            let parts = ClientParts {
+            return Ok(Client::new(ClientParts {
                 source,
                 origin,
                 limits,
@@ -80,33 +87,31 @@ pub fn open(
                 stats,
                 clock,
                 jitter,
-                spawn: spawn::on_runtime,
-            };
-            return Ok((Client::new(parts), catalog));
+                spawn,
+            }));
         }
     };
-    let fleet = settings.map(|settings| {
-        let trust = &transport.trust;
-        let tls = settings.is_tls.then(|| trust.client_config(Arc::default()).map_err(|_| Error::internal()));
-        let environment = fleet::Environment::new(Dialer::new(settings.clone(), tls.transpose()?));
-        Ok::<_, Error>((settings, environment))
-    });
-    let client = assemble(Assembly {
+    assemble(Assembly {
         endpoint,
-        catalog: catalog.clone(),
+        catalog,
         limits,
         attempts,
         connect_timeout: transport.connect_timeout,
+        fleet: settings.map(|settings| fleet_on(settings, &transport.trust)).transpose()?,
         transport: Transport::new(transport, keys.authorization.clone()),
         keys,
-        fleet: fleet.transpose()?,
         stats,
         clock,
         jitter,
-        spawn: spawn::on_runtime,
+        spawn,
     })
-    .map_err(|error| options.name_source(error))?;
-    Ok((client, catalog))
+}
+
+/// A fleet on the Redis of the settings, which is trusted as the platform is.
+fn fleet_on(settings: Settings, trust: &Trust) -> Result<(Settings, fleet::Environment), Error> {
+    let tls = settings.is_tls.then(|| trust.client_config(Arc::default()).map_err(|_| Error::internal()));
+    let environment = fleet::Environment::new(Dialer::new(settings.clone(), tls.transpose()?));
+    Ok((settings, environment))
 }
 
 /// What a client with keys is put together from: its options, and what leads out of the process.

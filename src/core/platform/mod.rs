@@ -21,14 +21,14 @@ use tokio::time::{Instant, sleep_until};
 use crate::core::clock::Clock;
 use crate::core::connection::{Connection, ConnectionState};
 use crate::core::error::Error;
-use crate::core::http::Exchange;
+use crate::core::http::{Answer, Exchange, Fault};
 use crate::core::platform::attempts::{AttemptError, Attempts};
 use crate::core::platform::catalog::Catalog;
 use crate::core::platform::endpoint::Endpoint;
 use crate::core::platform::retry::{RetryPolicy, RetryQuota};
 use crate::core::source::{Fetch, Fetched, TokenSource};
 use crate::core::stats::Stats;
-use crate::core::tokens::key::Segment;
+use crate::core::tokens::key::{OwnerKind, Segment};
 
 /// What a fetch may take.
 #[derive(Clone, Copy, Debug)]
@@ -94,20 +94,12 @@ impl<T: Exchange> Platform<T> {
             drop(permit);
             drop(under_way);
 
-            let failed = match exchange {
-                Ok(answer) => match verdict::judge(
-                    &answer,
-                    &self.origin,
-                    self.endpoint.path_template(key.kind),
-                    self.clock.now().wall,
-                ) {
-                    Ok(connection) => {
-                        self.quota.succeed(attempts.spent);
-                        return Ok(self.with_connect_url(connection, key.slug()));
-                    }
-                    Err(error) => AttemptError::of_answer(error, answer.status),
-                },
-                Err(fault) => AttemptError::from(fault),
+            let failed = match self.judge(exchange, key.kind) {
+                Ok(connection) => {
+                    self.quota.succeed(attempts.spent);
+                    return Ok(self.with_connect_url(connection, key.slug()));
+                }
+                Err(failed) => failed,
             };
             let time_left = state.time_left();
             let Some(delay) = attempts.after(&failed, &self.policy, &self.quota, time_left) else {
@@ -121,6 +113,13 @@ impl<T: Exchange> Platform<T> {
             self.stats.retries.add();
             queued = Some(self.stats.queued.hold());
         }
+    }
+
+    fn judge(&self, exchange: Result<Answer, Fault>, kind: OwnerKind) -> Result<Connection, AttemptError> {
+        let answer = exchange.map_err(AttemptError::from)?;
+        let (path, now) = (self.endpoint.path_template(kind), self.clock.now().wall);
+        verdict::judge(&answer, &self.origin, path, now)
+            .map_err(|error| AttemptError::of_answer(error, answer.status))
     }
 
     /// By the slug that the platform returned, since that is how the catalog names the connector (source: given); by the

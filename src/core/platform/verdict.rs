@@ -98,11 +98,10 @@ fn judge_success(body: &[u8], now: EpochMillis) -> Result<Connection, &'static s
         ..Details::default()
     };
     let Some(Object(authorization)) = authorization else {
-        return if enabled {
-            Err("an enabled connection without its authorization")
-        } else {
-            Ok(unavailable(Unavailable::NotEnabled, details, Trouble::default()))
-        };
+        if enabled {
+            return Err("an enabled connection without its authorization");
+        }
+        return Ok(unavailable(Unavailable::NotEnabled, details, Trouble::default()));
     };
     details.authorization_id = authorization.id.text();
     details.display_label = authorization.display_label.text();
