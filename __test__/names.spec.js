@@ -364,9 +364,10 @@ withNames('a name whose first address is dead', () => {
   const PROXY = { name: 'proxy.test', proxied: true }
 
   const REFUSED = [PLATFORM, PROXY].map(whose => ['refuses', '127.0.0.2,127.0.0.1', undefined, whose])
-  const SILENT = [PLATFORM, PROXY].map(whose => ['is silent', '::1,127.0.0.1', '::1', whose])
+  const SILENT = [PLATFORM, PROXY].map(whose => ['is silent', '127.0.0.2,127.0.0.1', '127.0.0.2', whose])
+  const SILENT_IPV6 = [PLATFORM, PROXY].map(whose => ['is silent', '::1,127.0.0.1', '::1', whose])
 
-  test.each([...REFUSED, ...(hasIpv6 ? SILENT : [])])(
+  test.each([...REFUSED, ...SILENT, ...(hasIpv6 ? SILENT_IPV6 : [])])(
     'and %s (%s) is reached by the next one, long before the limit (%#)',
     async (_what, addresses, silent, { name, proxied }) => {
       const names = startNames()
