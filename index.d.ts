@@ -307,7 +307,7 @@ export interface ClientStats {
   repairs: number
   /** Requests under way now. */
   inFlight: number
-  /** Requests that wait now because of `maxConcurrency`. */
+  /** Requests that wait now because of `maxConcurrency`, or for another process of the fleet. */
   queued: number
   /** The second level of the cache; absent without one. */
   fleet?: FleetStats
@@ -334,8 +334,8 @@ export interface FleetStats {
 
 /**
  * The message of the tracing channel `xkit-node:call` of `node:diagnostics_channel`, for calls of `getAccessToken`,
- * `getGroupAccessToken` and `getConnection`, and those that `withAccessToken` and `fetch` make. All events of a call publish the
- * same object. It never holds an owner's id, a key, a token or the result. Its type is applied by
+ * `getGroupAccessToken` and `getConnection`, and those that `withAccessToken`, `fetch` and `waitForConnection` make. All events
+ * of a call publish the same object. It never holds an owner's id, a key, a token or the result. Its type is applied by
  * `tracingChannel<unknown, CallTrace>('xkit-node:call')`.
  */
 export interface CallTrace {

@@ -47,6 +47,15 @@ describe.each(PAGES)('%s', page => {
   })
 })
 
+test('SECURITY.md names every variable by which the environment decides where keys go', () => {
+  const sources = ['environment', 'options', 'native'].map(name => read(`lib/${name}.js`)).join('\n')
+  const variables = sources.match(/(?<=')(?:XKIT|NODE|SSL|NAPI_RS)_[A-Z0-9_]+(?=')/g)
+  const named = read('SECURITY.md')
+  // It decides how bytes travel, and not where to.
+  const unnamed = new Set(variables.filter(name => !named.includes(`\`${name}\``)))
+  expect([...unnamed]).toEqual(['XKIT_HTTP2'])
+})
+
 test('nothing tells anybody to run a command that npx might fetch from elsewhere', () => {
   const files = [
     ...PAGES,
