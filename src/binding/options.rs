@@ -7,7 +7,7 @@ use napi_derive::napi;
 
 use crate::core::client::CallRequest;
 use crate::core::config::ClientOptions;
-use crate::core::fleet::settings as fleet;
+use crate::core::fleet::settings::RedisOptions;
 use crate::core::http::identity;
 use crate::core::http::proxy::ProxySetting;
 use crate::core::http::tls::Roots;
@@ -88,9 +88,9 @@ fn millis(millis: Option<u32>) -> Option<Duration> {
 
 impl BindingClientOptions {
     /// The options of the second level of the cache, if there is to be one.
-    pub fn take_fleet(&mut self) -> Option<fleet::Options> {
+    pub fn take_fleet(&mut self) -> Option<RedisOptions> {
         let redis = self.cache.as_mut()?.redis.take()?;
-        Some(fleet::Options {
+        Some(RedisOptions {
             url: Secret::new(redis.url),
             key_prefix: redis.key_prefix,
             command_timeout: millis(redis.command_timeout_ms),

@@ -1,7 +1,5 @@
 //! A connection of an owner to a third-party service, as the platform described it.
 
-use serde::{Deserialize, Serialize};
-
 use crate::core::secret::Secret;
 
 /// Milliseconds since the Unix epoch.
@@ -92,7 +90,7 @@ impl Unavailable {
 }
 
 /// What else the platform returned of a connection.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Details {
     /// The connector's slug as the platform returned it.
     pub slug: Option<Box<str>>,

@@ -44,7 +44,8 @@ use self::config::{ApiKeys, CallLimits, ClientOptions, Config};
 use self::error::Error;
 use self::fleet::Fleet;
 use self::fleet::dialer::Dialer;
-use self::fleet::settings::Settings;
+use self::fleet::outbox::MAX_PENDING;
+use self::fleet::settings::{RedisOptions, RedisSettings};
 use self::http::tls::Trust;
 use self::http::{Exchange, Transport};
 use self::platform::Platform;
@@ -59,7 +60,7 @@ use self::tokens::validity::Validity;
 /// thread. A client that replaces a predecessor continues its counters.
 pub fn open(
     options: &ClientOptions,
-    fleet_options: Option<&fleet::settings::Options>,
+    fleet_options: Option<&RedisOptions>,
     predecessor: Option<&Client>,
 ) -> Result<(Client, Option<Catalog>), Error> {
     let named = |error| options.name_source(error);
@@ -72,7 +73,7 @@ pub fn open(
     Ok((client, catalog))
 }
 
-fn client_of(config: Config, settings: Option<Settings>, stats: Arc<Stats>) -> Result<Client, Error> {
+fn client_of(config: Config, settings: Option<RedisSettings>, stats: Arc<Stats>) -> Result<Client, Error> {
     let Config { endpoint, catalog, limits, attempts, transport, keys } = config;
     let (clock, jitter, spawn) = (Clock::system(), fastrand::f64, spawn::on_runtime);
     let keys = match keys {
@@ -108,9 +109,10 @@ fn client_of(config: Config, settings: Option<Settings>, stats: Arc<Stats>) -> R
 }
 
 /// A fleet on the Redis of the settings, which is trusted as the platform is.
-fn fleet_on(settings: Settings, trust: &Trust) -> Result<(Settings, fleet::Environment), Error> {
+fn fleet_on(settings: RedisSettings, trust: &Trust) -> Result<(RedisSettings, fleet::Environment), Error> {
     let tls = settings.is_tls.then(|| trust.client_config(Arc::default()).map_err(|_| Error::internal()));
-    let environment = fleet::Environment::new(Dialer::new(settings.clone(), tls.transpose()?));
+    let dialer = Box::new(Dialer::new(settings.clone(), tls.transpose()?));
+    let environment = fleet::Environment { dialer, spawn: spawn::on_runtime, max_pending: MAX_PENDING };
     Ok((settings, environment))
 }
 
@@ -123,7 +125,7 @@ struct Assembly<T> {
     connect_timeout: Duration,
     transport: T,
     keys: ApiKeys,
-    fleet: Option<(Settings, fleet::Environment)>,
+    fleet: Option<(RedisSettings, fleet::Environment)>,
     stats: Arc<Stats>,
     clock: Clock,
     jitter: fn() -> f64,
@@ -143,7 +145,7 @@ fn assemble<T: Exchange>(assembly: Assembly<T>) -> Result<Client, Error> {
             None => (Arc::new(platform), Arc::default()),
             Some(((((settings, environment), cache), stats), named)) => {
                 let validity = Arc::new(Validity::shared());
-                let parts = fleet::Parts {
+                let parts = fleet::FleetParts {
                     environment,
                     secret_key: keys.secret.expose(),
                     publishable_key: keys.publishable.expose(),

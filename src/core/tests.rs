@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::fleet::crypto::{Keys, Name};
+use super::fleet::crypto::{FleetKeys, Name};
 use super::platform::endpoint::{Endpoint, Paths};
 use super::tokens::key::{OwnerKind, Segment};
 
@@ -31,7 +31,7 @@ fn connection() -> impl Strategy<Value = (OwnerKind, String, String)> {
 }
 
 fn url_and_name(endpoint: &Endpoint, (kind, id, slug): &(OwnerKind, String, String)) -> (String, Name) {
-    let keys = Keys::derive(b"a secret that is long enough", "pk").unwrap();
+    let keys = FleetKeys::derive(b"a secret that is long enough", "pk").unwrap();
     let (id, slug) = (Segment::new(id, "id").unwrap(), Segment::new(slug, "slug").unwrap());
     let text = endpoint.connection_text(*kind, id, slug);
     assert_eq!(endpoint.connection_url(*kind, id, slug).unwrap().as_str(), text, "the URL that is asked");

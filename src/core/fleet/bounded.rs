@@ -1,145 +1,120 @@
-//! Owns the bound on what one reply or message of a Redis may take. The library buffers a reply until it is whole, however long
-//! its head says that it is, so whoever answers in place of a Redis could fill the memory. This wraps the stream that the
-//! library reads, and fails as soon as a reply passes the bound.
+//! Owns the bound on one reply or message of a Redis. The library buffers a reply until it is whole, whatever length its head
+//! announces, so a server in place of the Redis could fill the memory. This wraps the stream that the library reads, and
+//! fails as soon as a reply exceeds the bound, or is not RESP 2.
 
 use std::io::{self, ErrorKind};
+use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 
 use redis::RedisError;
+use redis::aio::AsyncStream;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::failure::Failure;
+use super::failure::RedisFailure;
 
-/// Bytes of one reply. The largest real one is an entry: an answer of the platform has 256 KiB at the most.
-const MAX_REPLY: u64 = 1 << 20;
+/// Bytes of one reply. The largest real one is an entry: an answer of the platform has 256 KiB at most.
+const MAX_REPLY: usize = 1 << 20;
 /// Parts of one reply. The largest real one has three.
-const MAX_PARTS: u64 = 1 << 10;
+const MAX_PARTS: i64 = 1 << 10;
 
 /// A stream whose replies are bounded.
-pub struct Bounded<S> {
-    stream: S,
-    replies: Replies,
-    fault: Fault,
+pub struct Bounded {
+    stream: Pin<Box<dyn AsyncStream + Send + Sync>>,
+    meter: ReplyMeter,
+    error: StreamError,
 }
 
-/// Why the stream of a connection failed here. The library does not pass the error on.
+/// Why a bounded stream failed. The library does not pass the stream's error on.
 #[derive(Clone, Debug, Default)]
-pub struct Fault(Arc<OnceLock<ErrorKind>>);
+pub struct StreamError(Arc<OnceLock<ErrorKind>>);
 
-impl Fault {
-    /// The failure, if there was one.
-    pub fn get(&self) -> Option<Failure> {
+impl StreamError {
+    /// The failure of the stream, if it has failed.
+    pub fn get(&self) -> Option<RedisFailure> {
         self.0.get().map(|kind| io::Error::from(*kind).into())
     }
 
-    /// The failure, or the library's error if the stream is not to blame.
-    pub fn or(&self, error: RedisError) -> Failure {
+    /// The failure of the stream, or else the library's error.
+    pub fn or(&self, error: RedisError) -> RedisFailure {
         self.get().unwrap_or_else(|| error.into())
     }
 }
 
-/// Follows the replies in a stream of bytes (RESP 2).
-#[derive(Debug, Default)]
-struct Replies {
-    /// Bytes of this reply so far.
-    bytes: u64,
-    /// Values until this reply is complete.
-    missing: u64,
-    next: Next,
-}
+impl Bounded {
+    /// Reads nothing yet.
+    pub fn new(stream: impl AsyncStream + Send + Sync + 'static) -> Self {
+        Self { stream: Box::pin(stream), meter: ReplyMeter::default(), error: StreamError::default() }
+    }
 
-/// What the next byte belongs to.
-#[derive(Clone, Copy, Debug, Default)]
-enum Next {
-    /// The byte that says what kind of value begins.
-    #[default]
-    Kind,
-    /// The line after it, which holds a length or the value itself.
-    Line { kind: u8, number: i64 },
-    /// A text of this length, its line end included.
-    Text(u64),
-}
-
-impl<S> Bounded<S> {
-    /// Nothing has been read of the stream yet.
-    pub fn new(stream: S) -> (Self, Fault) {
-        let fault = Fault::default();
-        (Self { stream, replies: Replies::default(), fault: fault.clone() }, fault)
+    /// The place where the error will be.
+    pub fn error(&self) -> StreamError {
+        self.error.clone()
     }
 }
 
-impl Replies {
+/// Measures each reply in a stream of bytes.
+#[derive(Debug, Default)]
+struct ReplyMeter {
+    /// Bytes of this reply so far.
+    bytes: usize,
+    /// Values until this reply is complete.
+    missing: i64,
+    /// Bytes until the current text is complete, with its line end.
+    text: usize,
+    /// The bytes so far of the current line.
+    line: Vec<u8>,
+}
+
+impl ReplyMeter {
     fn read(&mut self, mut bytes: &[u8]) -> io::Result<()> {
-        while let Some(first) = bytes.first() {
-            let taken = match self.next {
-                Next::Text(left) => self.text(left, bytes.len()),
-                Next::Kind => {
-                    self.begin(*first)?;
-                    1
-                }
-                Next::Line { kind, number } => {
-                    self.line(kind, number, *first)?;
-                    1
-                }
+        while !bytes.is_empty() {
+            if self.missing == 0 {
+                (self.bytes, self.missing) = (0, 1);
+            }
+            let line_end = bytes.iter().position(|byte| *byte == b'\n');
+            let taken = match self.text {
+                0 => line_end.map_or(bytes.len(), |end| end + 1),
+                left => left.min(bytes.len()),
             };
-            self.bytes += taken as u64;
+            self.bytes += taken;
             if self.bytes > MAX_REPLY {
                 return Err(too_large());
             }
-            bytes = &bytes[taken..];
+            let (now, later) = bytes.split_at(taken);
+            if self.text > 0 {
+                self.text -= taken;
+                self.missing -= i64::from(self.text == 0);
+            } else {
+                self.read_line(now)?;
+            }
+            bytes = later;
         }
         Ok(())
     }
 
-    fn begin(&mut self, kind: u8) -> io::Result<()> {
-        if self.missing == 0 {
-            (self.bytes, self.missing) = (0, 1);
-        }
+    /// Reads a part of the line that begins a value, up to its end at most.
+    fn read_line(&mut self, part: &[u8]) -> io::Result<()> {
+        self.line.extend_from_slice(part);
+        let kind = self.line[0];
         if !b"+-:$*".contains(&kind) {
             return Err(ErrorKind::InvalidData.into());
         }
-        self.next = Next::Line { kind, number: 0 };
-        Ok(())
-    }
-
-    /// One byte of a line.
-    fn line(&mut self, kind: u8, number: i64, byte: u8) -> io::Result<()> {
-        let number = match byte {
-            b'-' => -1,
-            b'0'..=b'9' if number >= 0 => number.saturating_mul(10).saturating_add((byte - b'0').into()),
-            _ => number,
-        };
-        if byte != b'\n' {
-            self.next = Next::Line { kind, number };
+        if !self.line.ends_with(b"\n") {
             return Ok(());
         }
-        // Negative for a text or an array that is absent.
-        match (kind, u64::try_from(number)) {
-            (b'$', Ok(length)) if length > MAX_REPLY => return Err(too_large()),
-            (b'$', Ok(length)) => self.next = Next::Text(length + 2),
-            (b'*', Ok(parts)) if parts > MAX_PARTS || self.missing > MAX_PARTS => return Err(too_large()),
-            (b'*', Ok(parts)) => self.end_value(parts),
-            _ => self.end_value(0),
+        let line = mem::take(&mut self.line);
+        let number = str::from_utf8(&line[1..]).ok().and_then(|text| text.trim_end().parse().ok());
+        match (kind, number.unwrap_or(i64::MAX)) {
+            (b'$', length) if length > MAX_REPLY as i64 => return Err(too_large()),
+            (b'*', parts) if parts > MAX_PARTS || self.missing > MAX_PARTS => return Err(too_large()),
+            (b'$', length @ 0..) => self.text = length as usize + 2,
+            (b'*', parts @ 0..) => self.missing += parts - 1,
+            // A negative length stands for a text or an array that is absent.
+            _ => self.missing -= 1,
         }
         Ok(())
-    }
-
-    /// As many bytes of a text as there are.
-    fn text(&mut self, left: u64, available: usize) -> usize {
-        let taken = available.min(usize::try_from(left).unwrap_or(usize::MAX));
-        self.next = Next::Text(left - taken as u64);
-        if left == taken as u64 {
-            self.end_value(0);
-        }
-        taken
-    }
-
-    /// A value is complete, but for the parts that follow it.
-    fn end_value(&mut self, parts: u64) {
-        self.missing = self.missing - 1 + parts;
-        self.next = Next::Kind;
     }
 }
 
@@ -147,36 +122,36 @@ fn too_large() -> io::Error {
     ErrorKind::FileTooLarge.into()
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Bounded<S> {
+impl AsyncRead for Bounded {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
-        let read = self.replies.read(&buffer.filled()[before..]);
+        ready!(self.stream.as_mut().poll_read(context, buffer))?;
+        let read = self.meter.read(&buffer.filled()[before..]);
         Poll::Ready(read.inspect_err(|error| {
-            let _ = self.fault.0.set(error.kind());
+            let _ = self.error.0.set(error.kind());
         }))
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Bounded<S> {
+impl AsyncWrite for Bounded {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        self.stream.as_mut().poll_write(context, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        self.stream.as_mut().poll_flush(context)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        self.stream.as_mut().poll_shutdown(context)
     }
 }
 
@@ -185,8 +160,8 @@ mod tests {
     use super::*;
 
     /// Reads it whole and byte by byte.
-    fn read(bytes: &[u8]) -> Result<u64, ErrorKind> {
-        let (mut whole, mut single) = (Replies::default(), Replies::default());
+    fn read(bytes: &[u8]) -> Result<i64, ErrorKind> {
+        let (mut whole, mut single) = (ReplyMeter::default(), ReplyMeter::default());
         let read_whole = whole.read(bytes);
         let read_single = bytes.iter().try_for_each(|byte| single.read(&[*byte]));
         assert_eq!(read_whole.is_ok(), read_single.is_ok());
@@ -208,7 +183,7 @@ mod tests {
         {
             assert_eq!(read(format!("{head}\r\n").as_bytes()), Err(ErrorKind::FileTooLarge), "{head}");
         }
-        let line = [b"+", &[b'x'; MAX_REPLY as usize][..]].concat();
+        let line = [b"+", &[b'x'; MAX_REPLY][..]].concat();
         assert_eq!(read(&line), Err(ErrorKind::FileTooLarge));
         let parts =
             [b"*2\r\n$1048000\r\n", &[b'x'; 1_048_000][..], b"\r\n$1048000\r\n", &[b'x'; 2_000]].concat();

@@ -1,5 +1,5 @@
-//! Owns when Redis is bypassed: when too many of the last commands failed, or one in a way that the next one would too; until
-//! a probe in the background says that it answers again, so that no call of a user ever has to find out.
+//! Owns when Redis is bypassed: after too many of the last commands failed, or one in a way that the next one would too, until
+//! a probe in the background succeeds. No user's call is the probe.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,21 +10,21 @@ use redis::{Cmd, Value};
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::failure::Failure;
-use super::redis::{Redis, RedisUnavailable};
+use super::failure::RedisFailure;
+use super::redis_client::{RedisClient, RedisUnavailable};
 use super::tasks::Tasks;
 use crate::core::clock::Clock;
 use crate::core::stats::{FleetError, FleetErrorSource, FleetStats};
 
-/// How long Redis is left alone at first, and after each probe that fails.
+/// The time before the first probe, and after each probe that fails.
 const PAUSE: Duration = Duration::from_secs(5);
-/// The last commands that are judged by, and how many of them may not fail.
+/// The breaker opens when so many of the last commands have failed.
 const WINDOW: u32 = 10;
 const TOO_MANY: u32 = 5;
 
 /// A Redis with a breaker around it, closed at first.
 pub struct Breaker {
-    redis: Arc<Redis>,
+    redis: Arc<RedisClient>,
     is_open: watch::Sender<bool>,
     recent: Recent,
     tasks: Tasks,
@@ -32,27 +32,27 @@ pub struct Breaker {
     clock: Clock,
 }
 
-/// How the last commands ended: a bit each, 1 for one that failed.
+/// The last commands, one bit each: 1 for a failed one.
 #[derive(Debug, Default)]
 struct Recent(AtomicU32);
 
 impl Breaker {
-    /// Asks nothing yet.
-    pub fn new(redis: Arc<Redis>, tasks: Tasks, stats: Arc<FleetStats>, clock: Clock) -> Self {
+    /// Sends nothing yet.
+    pub fn new(redis: Arc<RedisClient>, tasks: Tasks, stats: Arc<FleetStats>, clock: Clock) -> Self {
         Self { redis, is_open: watch::Sender::new(false), recent: Recent::default(), tasks, stats, clock }
     }
 
-    /// Whether Redis is left alone.
+    /// Whether Redis is bypassed.
     pub fn is_open(&self) -> bool {
         *self.is_open.borrow()
     }
 
-    /// Waits until Redis is not left alone.
+    /// Waits until Redis is not bypassed.
     pub async fn closed(&self) {
         let _ = self.is_open.subscribe().wait_for(|is_open| !is_open).await;
     }
 
-    /// What is read in the answer to the command, in time.
+    /// Sends a command, and returns what `read` makes of the reply.
     pub async fn ask<T>(
         self: &Arc<Self>,
         command: &Cmd,
@@ -62,7 +62,7 @@ impl Breaker {
             return Err(self.unavailable());
         }
         let answer = self.redis.ask(command).await;
-        match answer.and_then(|answer| read(answer).ok_or_else(Failure::strange_answer)) {
+        match answer.and_then(|answer| read(answer).ok_or_else(RedisFailure::strange_answer)) {
             Ok(read) => {
                 if self.recent.note(false) == 0 {
                     self.stats.forget_error(FleetErrorSource::Commands);
@@ -87,7 +87,7 @@ impl Breaker {
         RedisUnavailable(self.stats.last_error().map(|error| error.reason))
     }
 
-    /// As `ask`, for what others would wait for; counts nothing.
+    /// As `ask`, for a command without which other members would wait; a failure does not count.
     pub async fn ask_even_if_open(&self, command: &Cmd) -> Result<(), RedisUnavailable> {
         self.redis.ask(command).await.map(drop).map_err(|failure| RedisUnavailable(Some(failure.reason)))
     }
@@ -97,7 +97,7 @@ impl Breaker {
         answered.map_err(|failure| self.note_error(failure)).is_ok()
     }
 
-    fn note_error(&self, Failure { reason, .. }: Failure) {
+    fn note_error(&self, RedisFailure { reason, .. }: RedisFailure) {
         let at = self.clock.now().wall;
         self.stats.note_error(FleetErrorSource::Commands, FleetError { reason, at });
     }
@@ -109,7 +109,7 @@ impl Breaker {
         self.stats.is_bypassed.store(true, Ordering::Relaxed);
         let breaker = Arc::clone(self);
         let recover = async move {
-            // A slow attempt at a connection may still succeed; then there is nothing to wait for.
+            // An attempt at a connection that was too slow for a command may still succeed.
             if !breaker.redis.is_connecting() || !breaker.probe().await {
                 until_answered(|| breaker.probe()).await;
             }
@@ -123,7 +123,7 @@ impl Breaker {
 }
 
 impl Recent {
-    /// Notes how a command ended, and counts those of the last ones that failed.
+    /// Notes how a command ended, and returns how many of the last ones failed.
     fn note(&self, has_failed: bool) -> u32 {
         let next = |ended: u32| (ended << 1 | u32::from(has_failed)) & !(u32::MAX << WINDOW);
         let before = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |ended| Some(next(ended)));

@@ -1,7 +1,6 @@
-//! Owns what members of the fleet tell each other over a channel of Redis: the messages, the subscription with its
-//! heartbeat, and the wake-up of those who wait for another member. In a message nothing can be read.
+//! Owns the channel of Redis over which members of the fleet notify each other: the messages, the subscription with its
+//! heartbeat, and the wake-up of those who wait for another member. A message reveals no owner and no token.
 
-use std::fmt;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,31 +14,30 @@ use tokio::time::{sleep, timeout};
 
 use super::crypto::Name;
 use super::dialer::{Pings, Subscription};
-use super::failure::Failure;
-use super::redis::Redis;
+use super::failure::RedisFailure;
+use super::redis_client::RedisClient;
 use crate::core::clock::Clock;
 use crate::core::stats::{FleetError, FleetErrorSource, FleetStats};
 use crate::core::tokens::validity::Validity;
 
-/// Redis is asked for a heartbeat so often; whoever is subscribed notices a lost connection by that.
+/// Between two heartbeats, by which a member notices that it has lost its subscription.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(250);
 /// Between attempts to subscribe: at first, and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// Those who wait are woken by slot: a few who share one look in vain.
 const SLOTS: usize = 256;
 
 /// Names a member.
 pub type Sender = [u8; 16];
 
-/// What one member tells the others.
+/// What has happened to connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// What was kept of these connections is of no use any more.
+    /// Discard these connections.
     Invalidated,
-    /// What was fetched until now is of no use any more, whatever the connection.
+    /// Discard every connection that was fetched until now.
     AllInvalidated,
-    /// Whoever fetched these connections is done.
+    /// The fetch of these connections has ended.
     Fetched,
 }
 
@@ -53,69 +51,57 @@ struct Message {
 
 /// This member's side of the channel.
 pub struct Channel {
-    redis: Arc<Redis>,
-    name: String,
-    sender: Sender,
-    validity: Arc<Validity>,
-    stats: Arc<FleetStats>,
-    waiting: Box<[Notify]>,
-    heartbeat_timeout: Duration,
-    clock: Clock,
-    jitter: fn() -> f64,
-}
-
-impl fmt::Debug for Channel {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Channel")
-    }
-}
-
-/// What a channel is made of.
-pub struct Parts {
-    /// Where it is.
-    pub redis: Arc<Redis>,
-    /// What it is called there.
+    pub redis: Arc<RedisClient>,
+    /// The channel's name in Redis.
     pub name: String,
     /// This member.
     pub sender: Sender,
-    /// Told what the others invalidate.
+    /// Receives what the others invalidate.
     pub validity: Arc<Validity>,
-    /// Told why there is no subscription.
+    /// Receives the reason why there is no subscription.
     pub stats: Arc<FleetStats>,
-    /// How long a heartbeat may take.
+    pub waiters: Waiters,
+    /// The limit of one heartbeat.
     pub heartbeat_timeout: Duration,
-    /// What time it is.
     pub clock: Clock,
     /// Yields numbers from 0 up to 1.
     pub jitter: fn() -> f64,
 }
 
-impl Channel {
-    /// Not subscribed yet.
-    pub fn new(parts: Parts) -> Self {
-        let Parts { redis, name, sender, validity, stats, heartbeat_timeout, clock, jitter } = parts;
-        let waiting = (0..SLOTS).map(|_| Notify::new()).collect();
-        Self { redis, name, sender, validity, stats, waiting, heartbeat_timeout, clock, jitter }
-    }
+/// Those who wait for a message about a connection, by slot: waiters that share a slot wake each other in vain.
+pub struct Waiters(Box<[Notify]>);
 
-    /// A message of this member, as Redis passes it on. More names may follow.
+impl Default for Waiters {
+    fn default() -> Self {
+        Self((0..SLOTS).map(|_| Notify::new()).collect())
+    }
+}
+
+impl Waiters {
+    fn slot(&self, name: &Name) -> &Notify {
+        &self.0[name.prefix() as usize % SLOTS]
+    }
+}
+
+impl Channel {
+    /// A message of this member, to which Redis may append more names.
     pub fn message(&self, event: Event, names: &[Name]) -> Vec<u8> {
         Message { event, sender: self.sender, names: names.to_vec() }.bytes()
     }
 
     /// Waits for a message about a connection.
     pub fn notified(&self, name: &Name) -> Notified<'_> {
-        self.slot(name).notified()
+        self.waiters.slot(name).notified()
     }
 
-    /// Stays subscribed, and starts over when the subscription is lost.
+    /// Stays subscribed, and subscribes again when the subscription is lost.
     pub async fn listen(self: Arc<Self>) {
         let mut pause = FIRST_PAUSE;
         loop {
             let asked = self.clock.now().boot;
             match self.redis.subscribe(&self.name).await {
                 Ok(subscription) => {
-                    // Before now, something may have been missed.
+                    // This member may have missed messages before now.
                     self.validity.invalidate_all();
                     self.validity.heartbeat(asked);
                     self.stats.forget_error(FleetErrorSource::Subscription);
@@ -124,7 +110,7 @@ impl Channel {
                     }
                     self.validity.mark_disconnected();
                 }
-                Err(Failure { reason, .. }) => {
+                Err(RedisFailure { reason, .. }) => {
                     let at = self.clock.now().wall;
                     self.stats.note_error(FleetErrorSource::Subscription, FleetError { reason, at });
                 }
@@ -134,13 +120,13 @@ impl Channel {
         }
     }
 
-    /// Until the subscription is lost. `true` if it was any good.
+    /// Reads messages until the subscription is lost. Returns `true` if it had a heartbeat.
     async fn follow(&self, Subscription { mut messages, pings }: Subscription) -> bool {
         let mut had_heartbeat = false;
         {
-            // First the messages, then the heartbeat that came after them.
+            // Messages go first, so that a heartbeat counts after those that came before it.
             let read = pin!(async {
-                // The library queues without a bound what arrives. Each turn empties that queue, however much a server sends.
+                // The library's queue of messages has no bound, so each turn empties it, however much a server sends.
                 while let Some(message) = unconstrained(messages.next()).await {
                     self.receive(Message::parse(&message));
                 }
@@ -166,7 +152,7 @@ impl Channel {
 
     fn receive(&self, message: Option<Message>) {
         let Some(Message { event, sender, names }) = message else { return };
-        // What this member invalidates, it drops before it tells.
+        // This member has discarded what it invalidates before it publishes that.
         let is_news = sender != self.sender;
         match event {
             Event::Invalidated if is_news => {
@@ -176,12 +162,8 @@ impl Channel {
             _ => {}
         }
         for name in &names {
-            self.slot(name).notify_waiters();
+            self.waiters.slot(name).notify_waiters();
         }
-    }
-
-    fn slot(&self, name: &Name) -> &Notify {
-        &self.waiting[name.prefix() as usize % SLOTS]
     }
 }
 
@@ -197,7 +179,7 @@ impl Message {
         bytes
     }
 
-    /// `None` for what is no such message: others may write to the channel.
+    /// Returns `None` for anything else, since others may write to the channel.
     fn parse(bytes: &[u8]) -> Option<Self> {
         let (event, rest) = bytes.split_first()?;
         let event = match event {

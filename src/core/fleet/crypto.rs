@@ -1,29 +1,25 @@
 //! Owns what Redis gets to see: names by HMAC-SHA-256, and entries by AES-256-GCM that open under no other name. Every key
-//! is derived by HKDF-SHA-256 from one secret; without it, no name reveals an owner or a slug, and no entry a token.
-
-use std::fmt;
-use std::io;
+//! is derived by HKDF-SHA-256 from one secret; without it, no name reveals an owner or a slug, and no entry a token. A buffer
+//! that holds a token is wiped, and never grows, since growing leaves a copy behind.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use ring::aead::{AES_256_GCM, Aad, LessSafeKey, MAX_TAG_LEN, NONCE_LEN, Nonce, UnboundKey};
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::rand::{SecureRandom, SystemRandom};
 use ring::{hkdf, hmac};
-use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::core::connection::{Connection, ConnectionState, Details, EpochMillis};
+use crate::core::connection::{Connection, EpochMillis};
 use crate::core::error::Error;
-use crate::core::json::Object;
-use crate::core::secret::Secret;
 use crate::core::tokens::key::OwnerKind;
+use crate::core::tokens::packed::{Fields, pack, unpack};
 use crate::core::tokens::validity::NamePrefix;
 
 /// Public and fixed: all processes have to derive the same keys. The number is that of the format; processes that use
 /// different formats share nothing.
-const SALT: &[u8] = b"xkit-node fleet cache 2";
-/// The first byte of a sealed entry. An entry in another format is a miss.
-const FORMAT: u8 = 2;
+const SALT: &[u8] = b"xkit-node fleet cache 3";
+/// Stands in each sealed entry. An entry in another format is a miss.
+const FORMAT: u8 = 3;
 /// The shortest secret that keys are derived from. A shorter one could be guessed from what is stored in Redis.
 pub const MIN_SECRET_BYTES: usize = 16;
 const DIGEST: usize = 32;
@@ -31,37 +27,31 @@ const TAG: usize = 16;
 const HEAD: usize = TAG + 1 + NONCE_LEN;
 
 /// Names one connection in Redis.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Name([u8; DIGEST]);
 
 impl Name {
     /// Bytes of a name.
     pub const LENGTH: usize = DIGEST;
 
-    /// As Redis sees it.
+    /// The name as Redis sees it.
     pub fn text(&self) -> String {
         URL_SAFE_NO_PAD.encode(self.0)
     }
 
-    /// A part of it, which few names share.
+    /// The part by which a process keeps the versions of connections. Few names share one.
     pub fn prefix(&self) -> NamePrefix {
         NamePrefix::from_be_bytes([self.0[0], self.0[1], self.0[2], self.0[3]])
     }
 
-    /// As a message carries it.
+    /// The name as a message carries it.
     pub fn bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// From what [`Name::bytes`] gave.
+    /// Reads what [`Name::bytes`] gave.
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
-    }
-}
-
-impl fmt::Debug for Name {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Name")
     }
 }
 
@@ -79,30 +69,14 @@ pub struct Entry {
 }
 
 /// The derived keys.
-pub struct Keys {
+pub struct FleetKeys {
     entries: hkdf::Prk,
     names: hmac::Key,
     tags: hmac::Key,
     random: SystemRandom,
 }
 
-impl fmt::Debug for Keys {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Keys")
-    }
-}
-
-/// An entry as JSON, before it is sealed: an object, so that later formats can say more.
-#[derive(Serialize, Deserialize)]
-struct StoredEntry<Token, Details> {
-    from: EpochMillis,
-    until: EpochMillis,
-    token: Token,
-    expires_at: Option<EpochMillis>,
-    details: Details,
-}
-
-impl Keys {
+impl FleetKeys {
     /// Derives the keys. Clients with different publishable keys share nothing, even if their secrets are the same.
     pub fn derive(secret: &[u8], publishable_key: &str) -> Result<Self, Error> {
         let root = hkdf::Salt::new(hkdf::HKDF_SHA256, SALT).extract(secret);
@@ -167,20 +141,15 @@ impl Keys {
 
     /// The entry as Redis stores it: tag, format, nonce, ciphertext. `None` for a connection without a token.
     pub fn seal(&self, name: &Name, entry: &Entry) -> Option<Vec<u8>> {
-        let ConnectionState::Active { access_token, expires_at } = &entry.connection.state else {
-            return None;
-        };
-        let token = access_token.expose();
-        let details = &entry.connection.details;
-        let stored =
-            StoredEntry { from: entry.from, until: entry.until, token, expires_at: *expires_at, details };
-        let mut text = to_json(&stored)?;
+        let token = entry.connection.token()?;
+        let times = [entry.from, entry.until].map(f64::to_be_bytes);
+        let mut text = Zeroizing::new([&times.concat(), pack(&entry.connection).bytes()].concat());
         let nonce: [u8; NONCE_LEN] = self.random()?;
         let head = [&self.tag(name, token)[..], &[FORMAT], &nonce].concat();
         let aad = Aad::from([&name.0[..], &head].concat());
         let nonce = Nonce::assume_unique_for_key(nonce);
-        self.entry_key(name)?.seal_in_place_append_tag(nonce, aad, &mut *text).ok()?;
-        Some([&head[..], &text].concat())
+        let seal = self.entry_key(name)?.seal_in_place_separate_tag(nonce, aad, &mut text).ok()?;
+        Some([&head[..], &text, seal.as_ref()].concat())
     }
 
     /// The entry, if it was sealed with these keys under this name and nobody has altered it since.
@@ -193,34 +162,10 @@ impl Keys {
         let aad = Aad::from([&name.0[..], head].concat());
         let mut text = Zeroizing::new(text.to_vec());
         let text = self.entry_key(name)?.open_in_place(nonce, aad, &mut text).ok()?;
-        let Object(stored) = serde_json::from_slice::<Object<StoredEntry<Secret, Details>>>(text).ok()?;
-        let StoredEntry { from, until, token, expires_at, details } = stored;
-        let state = ConnectionState::Active { access_token: token, expires_at };
-        Some(Entry { from, until, connection: Connection { state, details } })
-    }
-}
-
-/// JSON in a buffer that is wiped when it is dropped, with room for the tag of the ciphertext. The buffer never grows, since
-/// growing would leave a copy of the token behind.
-fn to_json(value: &impl Serialize) -> Option<Zeroizing<Vec<u8>>> {
-    let mut length = ByteCount(0);
-    serde_json::to_writer(&mut length, value).ok()?;
-    let mut text = Zeroizing::new(Vec::with_capacity(length.0 + MAX_TAG_LEN));
-    serde_json::to_writer(&mut *text, value).ok()?;
-    Some(text)
-}
-
-/// Counts the bytes that are written to it.
-struct ByteCount(usize);
-
-impl io::Write for ByteCount {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0 += bytes.len();
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+        let (from, rest) = text.split_first_chunk()?;
+        let (until, packed) = rest.split_first_chunk()?;
+        let [from, until] = [*from, *until].map(f64::from_be_bytes);
+        Some(Entry { connection: unpack(Fields::new(packed)), from, until })
     }
 }
 
@@ -236,9 +181,11 @@ mod tests {
     use std::collections::HashSet;
 
     use super::*;
+    use crate::core::connection::{ConnectionState, Details, Unavailable};
+    use crate::core::secret::Secret;
 
-    fn keys() -> Keys {
-        Keys::derive(b"a secret key", "pk").unwrap()
+    fn keys() -> FleetKeys {
+        FleetKeys::derive(b"a secret key", "pk").unwrap()
     }
 
     fn entry(token: &str) -> Entry {
@@ -262,7 +209,7 @@ mod tests {
         }
     }
 
-    fn name_of(keys: &Keys, id: &str) -> Name {
+    fn name_of(keys: &FleetKeys, id: &str) -> Name {
         keys.name(OwnerKind::User, &format!("https://p.test/connections/{id}/slack"))
     }
 
@@ -290,7 +237,7 @@ mod tests {
         let other = name_of(&keys, "u2");
         assert_eq!(keys.open(&other, &sealed), None);
         for (secret, publishable_key) in [("another secret", "pk"), ("a secret key", "other")] {
-            let foreign = Keys::derive(secret.as_bytes(), publishable_key).unwrap();
+            let foreign = FleetKeys::derive(secret.as_bytes(), publishable_key).unwrap();
             assert_eq!(foreign.open(&name, &sealed), None);
             assert_ne!(name_of(&foreign, "u1"), name);
             assert_ne!(foreign.namespace(), keys.namespace());
@@ -305,7 +252,7 @@ mod tests {
         for text in ["xoxb-1", "slack", "acme", "token"] {
             assert!(!sealed.windows(text.len()).any(|window| window == text.as_bytes()), "{text}");
         }
-        assert!(!format!("{keys:?} {name:?} {:?}", entry("xoxb-1")).contains("xoxb"));
+        assert!(!format!("{:?}", entry("xoxb-1")).contains("xoxb"));
     }
 
     #[test]
@@ -331,14 +278,6 @@ mod tests {
     }
 
     #[test]
-    fn no_buffer_grows_while_a_token_is_in_it() {
-        for token in ["t", "with \"quotes\" and \\ and \u{1}", &"é".repeat(70_000)] {
-            let text = to_json(&token).unwrap();
-            assert_eq!(text.capacity(), text.len() + MAX_TAG_LEN, "{}", text.len());
-        }
-    }
-
-    #[test]
     fn names_do_not_share_the_key_of_their_entries() {
         let keys = keys();
         let [one, other] = ["u1", "u2"].map(|id| keys.entry_key(&name_of(&keys, id)).unwrap());
@@ -351,7 +290,6 @@ mod tests {
 
     #[test]
     fn what_has_no_token_is_not_sealed() {
-        use crate::core::connection::{Details, Unavailable};
         let keys = keys();
         let state = ConnectionState::Unavailable { reason: Unavailable::Pending, trouble: Box::default() };
         let connection = Connection { state, details: Details::default() };

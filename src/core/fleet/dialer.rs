@@ -1,53 +1,40 @@
-//! Owns the connections to Redis, as the rest of the fleet uses them: one for commands, one for the messages of a channel.
+//! Owns how connections to Redis are opened: one for commands, one for the messages of a channel.
 //!
 //! The client is redis-rs: it is maintained, where fred is not, and takes any stream, so that TLS stays ours (one
-//! provider, one set of roots, the option `ca`). Its own Sentinel and Cluster clients bring a TLS set-up of their own;
-//! what is needed of both here is to ask for an address.
+//! provider, one set of roots, the option `ca`). Its own Sentinel and Cluster clients bring a TLS set-up of their own, and
+//! all that the fleet needs of both is an address.
 
 use std::sync::Arc;
 
-use ::redis::aio::{MultiplexedConnection, PubSub, PubSubSink};
-use ::redis::{Cmd, RedisFuture, Value};
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
+use redis::aio::{PubSub, PubSubSink};
+use redis::{RedisFuture, Value};
 use rustls::ClientConfig;
-use tokio::runtime::Handle;
-use tokio::task::AbortHandle;
 
-use super::bounded::Fault;
-use super::failure::{Failure, Stage};
-use super::nodes::{NodeStream, Nodes, anonymous, driven, unlimited};
-use super::settings::{Address, Login, Settings};
+use super::bounded::Bounded;
+use super::failure::{RedisFailure, Stage};
+use super::nodes::Nodes;
+use super::redis_connection::{Commands, RedisConnection};
+use super::settings::{Address, Login, RedisSettings};
 
 /// Opens connections to Redis.
 pub trait Dial: Send + Sync + 'static {
-    /// A connection for commands; `ended` runs when it is lost.
+    /// Opens a connection for commands, to the member of a cluster that another one has named, if one has.
     fn connect<'a>(
         &'a self,
         moved: Option<Address>,
         stage: &'a Stage,
-        ended: Box<dyn FnOnce() + Send>,
-    ) -> BoxFuture<'a, Result<Arc<dyn Commands>, Failure>>;
+    ) -> BoxFuture<'a, Result<Arc<dyn Commands>, RedisFailure>>;
 
-    /// A connection of its own for the messages of a channel.
+    /// Opens a connection for the messages of a channel.
     fn subscribe<'a>(
         &'a self,
         moved: Option<Address>,
         channel: &'a str,
         stage: &'a Stage,
-    ) -> BoxFuture<'a, Result<Subscription, Failure>>;
-}
-
-/// A connection for commands, which ends when it is dropped.
-pub trait Commands: Send + Sync {
-    /// Sends a command, and gives its answer.
-    fn send<'a>(&'a self, command: &'a Cmd) -> RedisFuture<'a, Value>;
-
-    /// Why the connection ended, if the other side is no Redis or sends too much.
-    fn fault(&self) -> Option<Failure> {
-        None
-    }
+    ) -> BoxFuture<'a, Result<Subscription, RedisFailure>>;
 }
 
 /// A connection for the messages of a channel, which ends when both are dropped.
@@ -56,10 +43,16 @@ pub struct Subscription {
     pub pings: Box<dyn Pings>,
 }
 
-/// Asks a subscription for a heartbeat.
+/// Sends the heartbeats of a subscription.
 pub trait Pings: Send {
-    /// Ends when it has come.
+    /// Waits for the reply to one ping.
     fn ping(&mut self) -> RedisFuture<'_, ()>;
+}
+
+impl Pings for PubSubSink {
+    fn ping(&mut self) -> RedisFuture<'_, ()> {
+        async move { Self::ping::<Value>(self).await.map(drop) }.boxed()
+    }
 }
 
 /// Opens connections over the network.
@@ -69,34 +62,44 @@ pub struct Dialer {
     database: i64,
 }
 
-/// A connection with the task that drives it. The task is aborted with it: by itself it would wait for all the replies that it
-/// still expects.
-struct Driven {
-    commands: MultiplexedConnection,
-    fault: Fault,
-    driver: AbortHandle,
-}
-
-impl Drop for Driven {
-    fn drop(&mut self) {
-        self.driver.abort();
-    }
-}
-
-impl Commands for Driven {
-    fn send<'a>(&'a self, command: &'a Cmd) -> RedisFuture<'a, Value> {
-        let mut commands = self.commands.clone();
-        async move { commands.send_packed_command(command).await }.boxed()
+impl Dialer {
+    /// Opens nothing yet.
+    pub fn new(settings: RedisSettings, tls: Option<ClientConfig>) -> Self {
+        let (login, database) = (settings.login.clone(), settings.database);
+        Self { nodes: Nodes::new(settings, tls), login, database }
     }
 
-    fn fault(&self) -> Option<Failure> {
-        self.fault.get()
+    /// Logs in by commands of ours, since the library does not tell the code with which a login is refused.
+    async fn log_in(&self, stream: Bounded, stage: &Stage) -> Result<Arc<dyn Commands>, RedisFailure> {
+        stage.set("the login");
+        let connection = RedisConnection::open(stream).await?;
+        if let Some(login) = self.login.command() {
+            connection.ask(&login).await?;
+        }
+        if self.database != 0 {
+            connection.ask(redis::cmd("SELECT").arg(self.database)).await?;
+        }
+        if self.nodes.are_several() {
+            connection.ask(&redis::cmd("PING")).await?;
+        }
+        Ok(Arc::new(connection))
     }
-}
 
-impl Pings for PubSubSink {
-    fn ping(&mut self) -> RedisFuture<'_, ()> {
-        async move { Self::ping::<Value>(self).await.map(drop) }.boxed()
+    async fn subscribed(
+        &self,
+        stream: Bounded,
+        channel: &str,
+        stage: &Stage,
+    ) -> Result<PubSub, RedisFailure> {
+        stage.set("the subscription");
+        let error = stream.error();
+        let subscribing = async {
+            let login = self.login.connection_info().set_db(self.database);
+            let mut messages = PubSub::new(&login, stream).await?;
+            messages.subscribe(channel).await?;
+            Ok(messages)
+        };
+        subscribing.await.map_err(|failed| error.or(failed))
     }
 }
 
@@ -105,15 +108,8 @@ impl Dial for Dialer {
         &'a self,
         moved: Option<Address>,
         stage: &'a Stage,
-        ended: Box<dyn FnOnce() + Send>,
-    ) -> BoxFuture<'a, Result<Arc<dyn Commands>, Failure>> {
-        async move {
-            let greet = |stream| self.log_in(stream, stage).boxed();
-            let (commands, driver, fault) = self.nodes.reach(moved, stage, greet).await?;
-            let driver = Handle::current().spawn(driver.map(|()| ended())).abort_handle();
-            Ok(Arc::new(Driven { commands, fault, driver }) as Arc<dyn Commands>)
-        }
-        .boxed()
+    ) -> BoxFuture<'a, Result<Arc<dyn Commands>, RedisFailure>> {
+        self.nodes.reach(moved, stage, |stream| self.log_in(stream, stage).boxed()).boxed()
     }
 
     fn subscribe<'a>(
@@ -121,7 +117,7 @@ impl Dial for Dialer {
         moved: Option<Address>,
         channel: &'a str,
         stage: &'a Stage,
-    ) -> BoxFuture<'a, Result<Subscription, Failure>> {
+    ) -> BoxFuture<'a, Result<Subscription, RedisFailure>> {
         async move {
             let greet = |stream| self.subscribed(stream, channel, stage).boxed();
             let (pings, messages) = self.nodes.reach(moved, stage, greet).await?.split();
@@ -129,67 +125,5 @@ impl Dial for Dialer {
             Ok(Subscription { messages: messages.boxed(), pings: Box::new(pings) })
         }
         .boxed()
-    }
-}
-
-impl Dialer {
-    /// Opens nothing yet.
-    pub fn new(settings: Settings, tls: Option<ClientConfig>) -> Self {
-        let (login, database) = (settings.login.clone(), settings.database);
-        Self { nodes: Nodes::new(settings, tls), login, database }
-    }
-
-    /// A connection that has logged in, and what drives it.
-    async fn log_in(
-        &self,
-        (stream, fault): NodeStream,
-        stage: &Stage,
-    ) -> Result<(MultiplexedConnection, BoxFuture<'static, ()>, Fault), Failure> {
-        stage.set("the login");
-        let connecting = MultiplexedConnection::new_with_config(&anonymous(), stream, unlimited()).await;
-        let (mut commands, driver) = connecting.map_err(|error| fault.or(error))?;
-        let mut driver: BoxFuture<'static, ()> = driver.boxed();
-        // By hand, since the library does not say with which code a login was refused.
-        for command in self.first_commands() {
-            let answer = driven(commands.send_packed_command(&command), &mut driver).await;
-            answer.and_then(Value::extract_error).map_err(|error| fault.or(error))?;
-        }
-        Ok((commands, driver, fault))
-    }
-
-    async fn subscribed(
-        &self,
-        (stream, fault): NodeStream,
-        channel: &str,
-        stage: &Stage,
-    ) -> Result<PubSub, Failure> {
-        stage.set("the subscription");
-        let subscribing = async {
-            let login = self.login.connection_info().set_db(self.database);
-            let mut messages = PubSub::new(&login, stream).await?;
-            messages.subscribe(channel).await?;
-            Ok(messages)
-        };
-        subscribing.await.map_err(|error| fault.or(error))
-    }
-
-    /// The login, the database, and where another node may take over also a sign of life.
-    fn first_commands(&self) -> impl Iterator<Item = Cmd> {
-        let Login { user, password } = &self.login;
-        let auth = password.as_ref().map(|password| {
-            let mut auth = ::redis::cmd("AUTH");
-            if let Some(user) = user {
-                auth.arg(user.expose());
-            }
-            auth.arg(password.expose());
-            auth
-        });
-        let select = (self.database != 0).then(|| {
-            let mut select = ::redis::cmd("SELECT");
-            select.arg(self.database);
-            select
-        });
-        let ping = self.nodes.are_several().then(|| ::redis::cmd("PING"));
-        auth.into_iter().chain(select).chain(ping)
     }
 }

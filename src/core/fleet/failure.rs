@@ -1,5 +1,5 @@
-//! Owns why Redis was of no use, in words that are safe to print: the code of a reply, or the system's words; never an
-//! address, a login or a text that a server made up.
+//! Owns why Redis failed, in words that are safe to print: the code of a reply, or the system's words; never an address, a
+//! login or a text that a server made up.
 
 use std::borrow::Cow;
 use std::error::Error as _;
@@ -9,18 +9,29 @@ use std::sync::{Mutex, PoisonError};
 use redis::RedisError;
 use rustls::{CertificateError, Error as TlsError};
 
+use super::settings::Address;
 use crate::core::certificate;
 use crate::core::resolver::LookupError;
 
-/// Why a command failed.
+/// Why a connection or a command failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub struct RedisFailure {
     pub reason: Cow<'static, str>,
-    /// Whether the next command would only fail again.
+    /// Whether the next command would fail in the same way.
     pub is_lasting: bool,
 }
 
-/// What Redis says when the next command will be answered in the same way.
+/// Why a command failed, and whether it may succeed over another connection.
+#[derive(Debug)]
+pub struct CommandFailure {
+    pub failure: RedisFailure,
+    /// Whether the connection was lost.
+    pub is_lost: bool,
+    /// The member of the cluster that holds the fleet's slot, by the reply `MOVED`.
+    pub moved: Option<Address>,
+}
+
+/// Codes of replies that the next command would get too.
 const LASTING: &[&str] = &[
     "CLUSTERDOWN",
     "LOADING",
@@ -34,26 +45,27 @@ const LASTING: &[&str] = &[
     "READONLY",
     "WRONGPASS",
 ];
-/// What it says of one command, or of one moment.
+/// Codes of replies about one command, or one moment.
 const PASSING: &[&str] = &["ASK", "BUSY", "CROSSSLOT", "NOSCRIPT", "TRYAGAIN", "WRONGTYPE"];
 
-/// How the text begins that Redis sends with the code `ERR` to whoever has not logged in, and asks for much.
+/// Redis sends this text with the code `ERR` to a client that has not logged in and sends a long command.
 const NOT_LOGGED_IN: &str = "Protocol error: unauthenticated";
-/// The same, to whoever logs in where nobody has to. The connection of the channel is told of any refused login alike.
+/// The same to a client that logs in where no password is set. Any refused login has one reason, since the library tells
+/// the subscription no more.
 const NO_LOGIN: &str = "AUTH <password> called without any password";
 
-impl Failure {
-    /// One that the next command may not have.
+impl RedisFailure {
+    /// A failure that the next command may not have.
     pub fn passing(reason: impl Into<Cow<'static, str>>) -> Self {
         Self { reason: reason.into(), is_lasting: false }
     }
 
-    /// One that the next command would have too.
+    /// A failure that the next command would have too.
     pub fn lasting(reason: impl Into<Cow<'static, str>>) -> Self {
         Self { reason: reason.into(), is_lasting: true }
     }
 
-    /// Whatever answers is no Redis.
+    /// The server's answer is not Redis's.
     pub fn strange_answer() -> Self {
         Self::lasting("an answer that is not Redis's, as on a port with TLS")
     }
@@ -63,39 +75,41 @@ impl Failure {
         Self::lasting("TLS on a plain port")
     }
 
-    /// That a limit passed in the middle of something.
+    /// A limit passed in the middle of this.
     pub fn timed_out(doing: &str) -> Self {
         Self::passing(format!("timed out: {doing}"))
     }
 }
 
-/// What an attempt at a connection is doing, for the words of a time-out.
+/// The step that an attempt at a connection is at, for the words of a time-out.
 #[derive(Debug)]
 pub struct Stage(Mutex<&'static str>);
 
-impl Stage {
-    /// At the beginning.
-    pub fn new() -> Self {
+impl Default for Stage {
+    fn default() -> Self {
         Self(Mutex::new("the connection"))
     }
+}
 
+impl Stage {
+    /// The next step begins.
     pub fn set(&self, doing: &'static str) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = doing;
     }
 
     /// The failure of an attempt whose limit passed now.
-    pub fn timed_out(&self) -> Failure {
-        Failure::timed_out(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    pub fn timed_out(&self) -> RedisFailure {
+        RedisFailure::timed_out(&self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl From<io::Error> for Failure {
+impl From<io::Error> for RedisFailure {
     fn from(error: io::Error) -> Self {
         Self::from(&error)
     }
 }
 
-impl From<&io::Error> for Failure {
+impl From<&io::Error> for RedisFailure {
     fn from(error: &io::Error) -> Self {
         if let Some(error) = error.get_ref().and_then(|error| error.downcast_ref::<TlsError>()) {
             return Self::lasting(tls_reason(error));
@@ -109,7 +123,7 @@ impl From<&io::Error> for Failure {
             | ErrorKind::NotConnected
             | ErrorKind::TimedOut
             | ErrorKind::UnexpectedEof => Self::passing(reason),
-            // From `Bounded`: not Redis's protocol, or too much of it.
+            // `Bounded` has two: not Redis's protocol, and too much of it.
             ErrorKind::InvalidData => Self::strange_answer(),
             ErrorKind::FileTooLarge => Self::lasting("a reply of more than 1 MiB"),
             _ => Self::lasting(reason),
@@ -117,13 +131,27 @@ impl From<&io::Error> for Failure {
     }
 }
 
-impl From<LookupError> for Failure {
+impl From<RedisFailure> for CommandFailure {
+    fn from(failure: RedisFailure) -> Self {
+        Self { failure, is_lost: false, moved: None }
+    }
+}
+
+impl From<RedisError> for CommandFailure {
+    fn from(error: RedisError) -> Self {
+        let moved = error.redirect_node().and_then(|(node, _)| Address::parse(node, 0));
+        let is_lost = error.is_connection_dropped() || error.is_io_error();
+        Self { failure: error.into(), is_lost, moved }
+    }
+}
+
+impl From<LookupError> for RedisFailure {
     fn from(error: LookupError) -> Self {
         Self { is_lasting: !error.is_shortage(), reason: error.to_string().into() }
     }
 }
 
-impl From<RedisError> for Failure {
+impl From<RedisError> for RedisFailure {
     fn from(error: RedisError) -> Self {
         use redis::ErrorKind;
         if let Some(code) = error.code() {
@@ -175,9 +203,9 @@ mod tests {
 
     use super::*;
 
-    fn reply(line: &str) -> Failure {
+    fn reply(line: &str) -> RedisFailure {
         let value = redis::parse_redis_value(format!("-{line}\r\n").as_bytes());
-        Failure::from(value.and_then(Value::extract_error).unwrap_err())
+        RedisFailure::from(value.and_then(Value::extract_error).unwrap_err())
     }
 
     #[test]
@@ -195,20 +223,20 @@ mod tests {
             ("ERR unknown command 'AUTH', with args: 'swordfish'", "ERR", false),
             ("SWORDFISH is no code", "ERR", false),
         ] {
-            assert_eq!(reply(line), Failure { reason: reason.into(), is_lasting }, "{line}");
+            assert_eq!(reply(line), RedisFailure { reason: reason.into(), is_lasting }, "{line}");
         }
     }
 
     #[test]
     fn the_system_s_words_are_kept_and_others_are_not() {
-        let refused = Failure::from(io::Error::from_raw_os_error(111));
+        let refused = RedisFailure::from(io::Error::from_raw_os_error(111));
         assert!(refused.is_lasting && refused.reason.contains("os error 111"), "{refused:?}");
-        let made_up = Failure::from(io::Error::new(ErrorKind::ConnectionReset, "swordfish"));
-        assert_eq!(made_up, Failure::passing("connection reset"));
-        let tls = |error: TlsError| Failure::from(io::Error::new(ErrorKind::InvalidData, error));
+        let made_up = RedisFailure::from(io::Error::new(ErrorKind::ConnectionReset, "swordfish"));
+        assert_eq!(made_up, RedisFailure::passing("connection reset"));
+        let tls = |error: TlsError| RedisFailure::from(io::Error::new(ErrorKind::InvalidData, error));
         let plain = TlsError::InvalidMessage(rustls::InvalidMessage::InvalidContentType);
-        assert_eq!(tls(plain), Failure::lasting("TLS on a plain port"));
+        assert_eq!(tls(plain), RedisFailure::lasting("TLS on a plain port"));
         let issuer = TlsError::InvalidCertificate(CertificateError::UnknownIssuer);
-        assert_eq!(tls(issuer), Failure::lasting("the certificate's issuer is not trusted"));
+        assert_eq!(tls(issuer), RedisFailure::lasting("the certificate's issuer is not trusted"));
     }
 }

@@ -1,4 +1,4 @@
-//! Owns one fetch through Redis: read what another member has fetched, or take the lock, fetch, and write.
+//! Owns one fetch through Redis: read the entry that another member has written, or acquire the lock, fetch, and write.
 
 use std::convert::Infallible;
 use std::mem;
@@ -7,15 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Either, select};
+use futures_util::future::{Either, select};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::breaker::Breaker;
 use super::channel::{Channel, Event};
-use super::crypto::{Entry, Keys, Name};
+use super::crypto::{Entry, FleetKeys, Name};
 use super::membership::Membership;
 use super::outbox::Outbox;
-use super::redis::RedisUnavailable;
+use super::redis_client::RedisUnavailable;
 use super::scripts::{FencingToken, Found, GENERATION_LIFE, LOCK_RENEWAL, LockId, Release, Scripts, Write};
 use super::tasks::Tasks;
 use crate::core::clock::Clock;
@@ -25,19 +24,17 @@ use crate::core::source::{Fetch, Fetched, Purpose, TokenSource};
 use crate::core::stats::FleetStats;
 use crate::core::tokens::lifetime::{REFRESH_FROM, lifetime};
 
-/// A member that waits for another one also reads by itself, in case that no message comes: first after this time, then
-/// less and less often.
+/// Between two reads of a member that waits for another one, in case that no message comes: at first, and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);
-/// Holders of the lock that are waited for in turn. The first may have been killed.
+/// Holders of the lock that one fetch waits for. The first may have been killed.
 const MAX_HOLDERS: u32 = 2;
-/// Entries that turn out to be useless before this member fetches without the lock. Somebody else writes them.
-const MAX_USELESS: u32 = 2;
+/// Entries that this member cannot use before it fetches without the lock. Another process writes them.
+const MAX_UNUSABLE: u32 = 2;
 
-/// What fetches need of a member.
+/// The parts of a member that fetches need.
 pub struct Fetcher {
-    pub keys: Arc<Keys>,
-    pub breaker: Arc<Breaker>,
+    pub keys: Arc<FleetKeys>,
     pub scripts: Arc<Scripts>,
     pub channel: Arc<Channel>,
     pub outbox: Arc<Outbox>,
@@ -45,41 +42,45 @@ pub struct Fetcher {
     pub stats: Arc<FleetStats>,
     pub clock: Clock,
     pub jitter: fn() -> f64,
-    /// The longest that another member is waited for.
+    /// The longest wait for another member.
     pub patience: Duration,
     pub ttl: Duration,
     pub membership: Membership,
 }
 
-/// What a member finds in Redis.
-enum Lookup {
-    Entry(Box<Entry>, Life),
+/// What a lookup in Redis ends with.
+enum LookupResult {
+    Entry(Box<Fetched>),
     Missing(WritePermit),
 }
 
-struct Life {
-    age: Duration,
-    left: Duration,
-}
-
-/// Permission to write what is fetched, unless the connection was invalidated since.
+/// The permit to write what is fetched, unless the connection is invalidated meanwhile.
 struct WritePermit {
     fencing_token: FencingToken,
     lock: LockGuard,
     began: Instant,
 }
 
-/// Releases the lock when it is dropped, so that nobody waits for it: with the fetch when its last caller leaves, with the
-/// write when the client is closed, and after a write that failed.
+/// Releases the lock when it is dropped: with the fetch when its last caller leaves, with the write when the client is closed,
+/// and after a write that failed.
 struct LockGuard {
     fetcher: Arc<Fetcher>,
     name: Name,
     id: LockId,
     is_held: bool,
+    release: Release,
+}
+
+/// The wait of one fetch for the holders of its lock.
+struct HolderWait {
+    deadline: Instant,
+    pause: Duration,
+    holder: Option<LockId>,
+    holders: u32,
 }
 
 impl Fetcher {
-    /// The connection: from Redis, or from the source, which at best one member of the fleet asks.
+    /// Returns the connection: from Redis, or from the source, which one member of the fleet asks at best.
     pub async fn fetch<S: TokenSource>(
         self: &Arc<Self>,
         name: Name,
@@ -91,20 +92,17 @@ impl Fetcher {
             self.stats.misses.add();
             return self.ask_source(fetch, source).await;
         }
-        // Half of a short time is left for asking by oneself.
+        // Half of a short time is left for a fetch of its own.
         let patience = self.patience.min(fetch.state.time_left() / 2);
         match self.lookup(&name, purpose, patience).await {
-            Ok(Lookup::Entry(entry, Life { age, left })) => {
+            Ok(LookupResult::Entry(fetched)) => {
                 self.stats.hits.add();
-                Ok(Fetched { connection: entry.connection, age, left })
+                Ok(*fetched)
             }
-            Ok(Lookup::Missing(permit)) => {
+            Ok(LookupResult::Missing(permit)) => {
                 self.stats.misses.add();
                 let result = permit.lock.renewed_during(self.ask_source(fetch, source)).await;
-                // In the background, so that the caller does not wait for Redis.
-                if let Some(write) = self.writing(purpose, permit, &result) {
-                    self.tasks.spawn(write);
-                }
+                self.finish(purpose, permit, &result);
                 result
             }
             Err(RedisUnavailable(reason)) => {
@@ -126,101 +124,86 @@ impl Fetcher {
         name: &Name,
         purpose: Purpose,
         patience: Duration,
-    ) -> Result<Lookup, RedisUnavailable> {
-        if self.breaker.is_open() {
-            return Err(self.breaker.unavailable());
+    ) -> Result<LookupResult, RedisUnavailable> {
+        if self.scripts.breaker.is_open() {
+            return Err(self.scripts.breaker.unavailable());
         }
         self.outbox.flush(Some(name)).await?;
-        let id = self.keys.random().ok_or(RedisUnavailable(None))?;
-        let mut lock = LockGuard { fetcher: Arc::clone(self), name: *name, id, is_held: false };
-        let missing = |fencing_token, lock| {
-            Ok(Lookup::Missing(WritePermit { fencing_token, lock, began: Instant::now() }))
-        };
+        let mut lock = self.lock_guard(name)?;
         if purpose == Purpose::Fresh {
-            return missing(self.scripts.outdate(name, &id).await?, lock);
+            let fencing_token = self.scripts.outdate(name, &lock.id).await?;
+            return Ok(LookupResult::missing(fencing_token, lock));
         }
-        let deadline = Instant::now() + patience;
-        let (mut useless, mut useless_count) = (Vec::new(), 0);
-        let (mut awaited, mut holders) = (None, 0);
-        let mut pause = FIRST_PAUSE;
+        let mut wait = HolderWait::new(patience);
+        let (mut unusable, mut unusable_count) = (Vec::new(), 0);
         loop {
             let mut notified = pin!(self.channel.notified(name));
             notified.as_mut().enable();
-            // If the answer is lost, the lock may be held all the same.
+            // If the reply is lost, Redis may have given the lock all the same.
             lock.is_held = true;
-            let found = self.scripts.take(name, &id, &useless, awaited.as_ref()).await?;
+            let found = self.scripts.take(name, &lock.id, &unusable, wait.holder.as_ref()).await?;
             lock.is_held = matches!(found, Found::Locked(_));
-            let fencing_token = match found {
-                Found::Entry(sealed, left) => match self.judge(name, purpose, &sealed, left) {
-                    Some((entry, life)) => return Ok(Lookup::Entry(Box::new(entry), life)),
-                    None if useless_count == MAX_USELESS => return Err(RedisUnavailable(None)),
-                    None => {
-                        useless = sealed;
-                        useless_count += 1;
-                        continue;
+            match found {
+                Found::Entry(sealed, left) => {
+                    if let Some(fetched) = self.usable(name, purpose, &sealed, left) {
+                        return Ok(LookupResult::Entry(Box::new(fetched)));
                     }
-                },
+                    if unusable_count == MAX_UNUSABLE {
+                        return Err(RedisUnavailable::default());
+                    }
+                    unusable = sealed;
+                    unusable_count += 1;
+                }
                 Found::Locked(fencing_token) | Found::Failed(fencing_token) => {
-                    return missing(fencing_token, lock);
+                    return Ok(LookupResult::missing(fencing_token, lock));
                 }
                 Found::Held(holder, fencing_token) => {
-                    if awaited != Some(holder) {
-                        awaited = Some(holder);
-                        holders += 1;
+                    if !wait.goes_on(holder) {
+                        return Ok(LookupResult::missing(fencing_token, lock));
                     }
-                    fencing_token
+                    wait.pause(notified, (self.jitter)()).await;
                 }
-            };
-            if holders > MAX_HOLDERS || Instant::now() >= deadline {
-                return missing(fencing_token, lock);
             }
-            let until = Instant::now() + pause.mul_f64(0.5 + (self.jitter)());
-            let _ = timeout_at(until.min(deadline), notified).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
-    /// The entry, if it may be served: written by this fleet, unaltered, expired by neither clock, and not too old for this
-    /// member.
-    fn judge(&self, name: &Name, purpose: Purpose, sealed: &[u8], left: Duration) -> Option<(Entry, Life)> {
-        let entry = self.keys.open(name, sealed)?;
-        let now = self.clock.now();
-        let until_expiry = Duration::try_from_secs_f64((entry.until - now.wall) / 1e3).ok()?;
-        let age = Duration::try_from_secs_f64((now.wall - entry.from) / 1e3).unwrap_or_default();
-        let left = left.min(until_expiry).min(self.ttl.checked_sub(age)?);
-        let left = left.min(lifetime(&entry.connection, self.ttl, now)?);
-        let is_late = purpose == Purpose::Refresh && age >= (age + left).mul_f64(REFRESH_FROM);
-        (!left.is_zero() && !is_late).then_some((entry, Life { age, left }))
+    fn lock_guard(self: &Arc<Self>, name: &Name) -> Result<LockGuard, RedisUnavailable> {
+        let id = self.keys.random().ok_or_else(RedisUnavailable::default)?;
+        let (fetcher, release) = (Arc::clone(self), Release::GaveUp);
+        Ok(LockGuard { fetcher, name: *name, id, is_held: false, release })
     }
 
-    /// What has to be written, if anything: an entry for others, or that the fetch failed.
-    fn writing(
-        self: &Arc<Self>,
-        purpose: Purpose,
-        permit: WritePermit,
-        result: &Result<Fetched, Error>,
-    ) -> Option<BoxFuture<'static, ()>> {
+    /// The connection of an entry, if this member may serve it: written by this fleet, unaltered, expired by neither clock,
+    /// and not older than this member's `ttl`.
+    fn usable(&self, name: &Name, purpose: Purpose, sealed: &[u8], left: Duration) -> Option<Fetched> {
+        let Entry { connection, from, until } = self.keys.open(name, sealed)?;
+        let now = self.clock.now();
+        let until_expiry = Duration::try_from_secs_f64((until - now.wall) / 1e3).ok()?;
+        let age = Duration::try_from_secs_f64((now.wall - from) / 1e3).unwrap_or_default();
+        let left = left.min(until_expiry).min(self.ttl.checked_sub(age)?);
+        let left = left.min(lifetime(&connection, self.ttl, now)?);
+        let is_late = purpose == Purpose::Refresh && age >= (age + left).mul_f64(REFRESH_FROM);
+        (!left.is_zero() && !is_late).then_some(Fetched { connection, age, left })
+    }
+
+    /// Writes the entry in the background, so that the caller does not wait for Redis; or releases the lock.
+    fn finish(self: &Arc<Self>, purpose: Purpose, mut permit: WritePermit, result: &Result<Fetched, Error>) {
         let name = permit.lock.name;
-        let entry = result.as_ref().ok().and_then(|fetched| self.seal(&name, &fetched.connection));
-        let entry = entry.filter(|_| permit.began.elapsed() < GENERATION_LIFE / 2);
         if purpose != Purpose::Missing && is_unavailable(result) {
-            // The platform has withdrawn the token, so that the copies of others are outdated too.
+            // The platform has withdrawn the token, so the entry and the copies of other members are outdated.
             self.outbox.add(&[(name, None)]);
         }
-        if entry.is_none() && !permit.lock.is_held {
-            return None;
-        }
+        let entry = result.as_ref().ok().and_then(|fetched| self.seal(&name, &fetched.connection));
+        let Some((sealed, life)) = entry.filter(|_| permit.began.elapsed() < GENERATION_LIFE / 2) else {
+            permit.lock.release = Release::Failed;
+            return;
+        };
         let fetcher = Arc::clone(self);
         let write = async move {
-            match entry {
-                // What fails here is counted.
-                Some((sealed, life)) => {
-                    let _ = fetcher.write(purpose, permit, &sealed, life).await;
-                }
-                None => permit.lock.release(Release::Failed).await,
-            }
+            // The breaker counts a failure.
+            let _ = fetcher.write(purpose, permit, &sealed, life).await;
         };
-        Some(write.boxed())
+        self.tasks.spawn(write.boxed());
     }
 
     async fn write(
@@ -258,6 +241,34 @@ impl Fetcher {
     }
 }
 
+impl LookupResult {
+    fn missing(fencing_token: FencingToken, lock: LockGuard) -> Self {
+        Self::Missing(WritePermit { fencing_token, lock, began: Instant::now() })
+    }
+}
+
+impl HolderWait {
+    fn new(patience: Duration) -> Self {
+        Self { deadline: Instant::now() + patience, pause: FIRST_PAUSE, holder: None, holders: 0 }
+    }
+
+    /// Whether the fetch waits for this holder.
+    fn goes_on(&mut self, holder: LockId) -> bool {
+        if self.holder != Some(holder) {
+            self.holder = Some(holder);
+            self.holders += 1;
+        }
+        self.holders <= MAX_HOLDERS && Instant::now() < self.deadline
+    }
+
+    /// Waits until it is notified, or for a while.
+    async fn pause(&mut self, notified: impl Future<Output = ()>, jitter: f64) {
+        let until = Instant::now() + self.pause.mul_f64(0.5 + jitter);
+        let _ = timeout_at(until.min(self.deadline), notified).await;
+        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
 impl LockGuard {
     /// Renews the lock until the future ends.
     async fn renewed_during<T>(&self, fetching: impl Future<Output = T>) -> T {
@@ -276,14 +287,6 @@ impl LockGuard {
             let _ = self.fetcher.scripts.renew(&self.name, &self.id).await;
         }
     }
-
-    async fn release(mut self, how: Release) {
-        let Self { fetcher, name, id, .. } = &self;
-        let message = fetcher.channel.message(Event::Fetched, &[*name]);
-        if self.is_held && fetcher.scripts.release(name, id, how, &message).await.is_ok() {
-            self.is_held = false;
-        }
-    }
 }
 
 impl Drop for LockGuard {
@@ -291,17 +294,17 @@ impl Drop for LockGuard {
         if !mem::take(&mut self.is_held) {
             return;
         }
-        let (fetcher, name, id) = (Arc::clone(&self.fetcher), self.name, self.id);
+        let (fetcher, name, id, how) = (Arc::clone(&self.fetcher), self.name, self.id, self.release);
         let release = async move {
             let message = fetcher.channel.message(Event::Fetched, &[name]);
-            let _ = fetcher.scripts.release(&name, &id, Release::GaveUp, &message).await;
+            let _ = fetcher.scripts.release(&name, &id, how, &message).await;
         };
         self.fetcher.tasks.spawn_to_end(release.boxed());
     }
 }
 
-/// Whether the platform says that the connection has no token. An error says nothing about the connection: 401 and 403
-/// judge the keys of this member, and other members may have better ones.
+/// Whether the platform says that the connection has no token. An error does not say that: 401 and 403 judge the keys of this
+/// member, and other members may have better ones.
 fn is_unavailable(result: &Result<Fetched, Error>) -> bool {
     result
         .as_ref()

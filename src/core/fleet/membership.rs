@@ -1,6 +1,6 @@
-//! Owns whether this member may read what others have fetched: not while the platform refuses its keys, and not for long
-//! without asking the platform itself. Other members go on fetching for a key that was revoked, so that nothing else would
-//! tell a member that reads only.
+//! Owns whether this member may read the entries of others: not while the platform refuses its keys, and not for long without
+//! a fetch of its own. The other members' fetches go on when this member's key is revoked, so by reading alone it would never
+//! learn of that.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -8,30 +8,30 @@ use std::time::Duration;
 use crate::core::error::{Error, Kind};
 use crate::core::source::{Fetched, Purpose};
 
-/// A member that reads only asks the platform once in this time.
+/// After so long without a fetch of its own, a member asks the platform.
 const CONFIRMATION_LIFE: Duration = Duration::from_secs(300);
 
-/// What the platform thinks of this member's keys.
-#[derive(Debug, Default)]
+/// What the platform last said of this member's keys.
+#[derive(Default)]
 pub struct Membership {
     is_refused: AtomicBool,
-    /// When the platform accepted the keys last, or the member first read: microseconds of the clock that never stops; 0
-    /// before that.
+    /// When the platform last accepted the keys, or else when the member first read: microseconds of the clock that never
+    /// stops, or 0.
     confirmed: AtomicU64,
 }
 
 impl Membership {
-    /// Whether a fetch may be answered from Redis. Otherwise the source is asked, and Redis is not.
+    /// Whether Redis may answer a fetch. Otherwise the fetch goes to the source alone.
     pub fn may_read(&self, purpose: Purpose, boot: Duration) -> bool {
         let now = micros(boot);
         let first = self.confirmed.compare_exchange(0, now, Ordering::Relaxed, Ordering::Relaxed);
         let confirmed = first.err().unwrap_or(now);
         let is_confirmed = now.saturating_sub(confirmed) < micros(CONFIRMATION_LIFE);
-        // A fresh fetch asks the source in any case, and tells the others.
+        // A fresh fetch asks the source in any case, and writes what it brings.
         !self.is_refused.load(Ordering::Relaxed) && (is_confirmed || purpose == Purpose::Fresh)
     }
 
-    /// Notes what the platform answered.
+    /// Notes the platform's answer.
     pub fn note(&self, result: &Result<Fetched, Error>, boot: Duration) {
         match result {
             Ok(_) => {

@@ -1,7 +1,6 @@
 //! Owns the way to the node that takes the fleet's writes: the lookup of its name, TCP, TLS, and asking Sentinels for its
-//! address. Several nodes are tried beside each other, and the one that answered is asked first from then on.
+//! address. Several nodes are tried beside each other, and the one that answered is tried first from then on.
 
-use std::fmt;
 use std::future::pending;
 use std::net::IpAddr;
 use std::pin::pin;
@@ -9,51 +8,38 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use ::redis::aio::MultiplexedConnection;
-use ::redis::{AsyncConnectionConfig, RedisConnectionInfo};
-use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Either, select};
+use redis::from_redis_value;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::sleep;
 use tokio_rustls::TlsConnector;
 
-use super::bounded::{Bounded, Fault};
-use super::failure::{Failure, Stage};
-use super::settings::{Address, Login, Settings, Topology};
+use super::bounded::Bounded;
+use super::failure::{RedisFailure, Stage};
+use super::redis_connection::RedisConnection;
+use super::settings::{Address, Login, RedisSettings, Topology};
 use crate::core::connector::{HEAD_START, connect, first_success};
 use crate::core::resolver::Resolver;
 
-/// A TLS handshake that takes longer may be with a server that speaks no TLS.
+/// After so long in a TLS handshake, the server may be one that speaks no TLS.
 const SLOW_HANDSHAKE: Duration = Duration::from_millis(20);
 /// All nodes are tried within this time, however many they are.
 const ALL_NODES: Duration = Duration::from_secs(2);
 
-/// A stream to a node, and why it failed.
-pub type NodeStream = (Box<dyn Stream>, Fault);
-
-pub trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
-impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> Stream for S {}
-
 /// The nodes of the settings.
 pub struct Nodes {
-    settings: Settings,
+    settings: RedisSettings,
     tls: Option<TlsConnector>,
     resolver: Resolver,
     /// The index of the node that answered last.
     answered: AtomicUsize,
 }
 
-impl fmt::Debug for Nodes {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Nodes")
-    }
-}
-
 impl Nodes {
     /// Opens nothing yet.
-    pub fn new(settings: Settings, tls: Option<ClientConfig>) -> Self {
+    pub fn new(settings: RedisSettings, tls: Option<ClientConfig>) -> Self {
         let tls = tls.map(|mut config| {
             config.alpn_protocols.clear();
             TlsConnector::from(Arc::new(config))
@@ -61,18 +47,19 @@ impl Nodes {
         Self { settings, tls, resolver: Resolver::system(), answered: AtomicUsize::new(0) }
     }
 
-    /// Whether a node that is silent can be passed over for another one.
+    /// Whether another node can take the place of a silent one.
     pub fn are_several(&self) -> bool {
         self.settings.nodes.len() > 1
     }
 
-    /// What `greet` makes of a stream to the node that takes writes. A node counts as silent until that has ended.
+    /// Opens a stream to the node that takes writes, and returns what `greet` makes of it. A node counts as silent until
+    /// `greet` has ended.
     pub async fn reach<'a, T: Send + 'a>(
         &'a self,
         moved: Option<Address>,
         stage: &'a Stage,
-        greet: impl Fn(NodeStream) -> BoxFuture<'a, Result<T, Failure>> + Send + Sync,
-    ) -> Result<T, Failure> {
+        greet: impl Fn(Bounded) -> BoxFuture<'a, Result<T, RedisFailure>> + Send + Sync,
+    ) -> Result<T, RedisFailure> {
         if let Some(node) = moved {
             return greet(self.open(&node, stage).await?).await;
         }
@@ -87,13 +74,13 @@ impl Nodes {
             }
         });
         let head_start = HEAD_START.min(ALL_NODES / u32::try_from(count).unwrap_or(u32::MAX));
-        let none = Failure::lasting("no node is known");
+        let none = RedisFailure::lasting("no node is known");
         let (index, greeted) = first_success(attempts, head_start, none).await?;
         self.answered.store(index, Ordering::Relaxed);
         Ok(greeted)
     }
 
-    async fn open_by(&self, node: &Address, stage: &Stage) -> Result<NodeStream, Failure> {
+    async fn open_by(&self, node: &Address, stage: &Stage) -> Result<Bounded, RedisFailure> {
         match &self.settings.topology {
             Topology::Single | Topology::Cluster => self.open(node, stage).await,
             Topology::Sentinel { master, login } => {
@@ -103,41 +90,42 @@ impl Nodes {
         }
     }
 
-    async fn open(&self, Address { host, port }: &Address, stage: &Stage) -> Result<NodeStream, Failure> {
+    async fn open(&self, Address { host, port }: &Address, stage: &Stage) -> Result<Bounded, RedisFailure> {
         stage.set("the lookup of its name");
         let addresses = self.resolver.addresses(host).await?;
         stage.set("the connection");
         let stream = connect(&addresses, *port).await?;
-        let Some(tls) = &self.tls else { return Ok(bounded(stream)) };
-        let name = ServerName::try_from(host.clone()).map_err(|_| Failure::lasting("no name for TLS"))?;
+        let Some(tls) = &self.tls else { return Ok(Bounded::new(stream)) };
+        let name =
+            ServerName::try_from(host.clone()).map_err(|_| RedisFailure::lasting("no name for TLS"))?;
         stage.set("the TLS handshake");
         let answered = pin!(answers_in_plain(&addresses, *port));
         match select(pin!(tls.connect(name, stream)), answered).await {
-            Either::Left((stream, _)) => Ok(bounded(stream?)),
-            Either::Right(_) => Err(Failure::plain_port()),
+            Either::Left((stream, _)) => Ok(Bounded::new(stream?)),
+            Either::Right(_) => Err(RedisFailure::plain_port()),
         }
     }
 
-    /// Asks a Sentinel with the login that Sentinels have. Where none is configured, without one, and then with that of the
-    /// Redis.
+    /// Asks a Sentinel with the login for Sentinels. Where none is configured, without one, and then with that of the Redis.
     async fn ask_sentinel(
         &self,
         sentinel: &Address,
         master: &str,
         login: Option<&Login>,
         stage: &Stage,
-    ) -> Result<Address, Failure> {
+    ) -> Result<Address, RedisFailure> {
+        let anonymous = Login::default();
         let logins = match login {
-            Some(login) => vec![login.connection_info()],
-            None => vec![anonymous(), self.settings.login.connection_info()],
+            Some(login) => vec![login],
+            None => vec![&anonymous, &self.settings.login],
         };
-        let mut refused = Failure::lasting("the Sentinel does not answer");
+        let mut refused = RedisFailure::lasting("the Sentinel does not answer");
         for login in logins {
             let stream = self.open(sentinel, stage).await?;
             stage.set("the answer of a Sentinel");
-            match ask_for_master(stream, &login, master).await {
+            match ask_for_master(stream, login, master).await {
                 Ok(Some((host, port))) => return Ok(Address { host, port }),
-                Ok(None) => return Err(Failure::lasting("the Sentinel knows no Redis of that name")),
+                Ok(None) => return Err(RedisFailure::lasting("the Sentinel knows no Redis of that name")),
                 Err(failure) => refused = failure,
             }
         }
@@ -146,37 +134,22 @@ impl Nodes {
 }
 
 async fn ask_for_master(
-    (stream, fault): NodeStream,
-    login: &RedisConnectionInfo,
+    stream: Bounded,
+    login: &Login,
     master: &str,
-) -> Result<Option<(String, u16)>, Failure> {
-    let asking = async {
-        let (mut commands, driver) =
-            MultiplexedConnection::new_with_config(login, stream, unlimited()).await?;
-        let mut question = ::redis::cmd("SENTINEL");
-        question.arg("GET-MASTER-ADDR-BY-NAME").arg(master);
-        let answer = question.query_async(&mut commands);
-        driven(answer, &mut driver.boxed()).await
-    };
-    asking.await.map_err(|error| fault.or(error))
-}
-
-/// Runs a question to its end beside what drives its connection.
-pub async fn driven<T>(question: impl Future<Output = T>, driver: &mut BoxFuture<'static, ()>) -> T {
-    match select(pin!(question), driver).await {
-        Either::Left((answer, _)) => answer,
-        // The connection has ended, and the question with it.
-        Either::Right(((), question)) => question.await,
+) -> Result<Option<(String, u16)>, RedisFailure> {
+    let sentinel = RedisConnection::open(stream).await?;
+    if let Some(login) = login.command() {
+        sentinel.ask(&login).await?;
     }
+    let mut question = redis::cmd("SENTINEL");
+    question.arg("GET-MASTER-ADDR-BY-NAME").arg(master);
+    let answer = sentinel.ask(&question).await?;
+    from_redis_value(answer).map_err(|_| RedisFailure::strange_answer())
 }
 
-fn bounded(stream: impl Stream + 'static) -> NodeStream {
-    let (stream, fault) = Bounded::new(stream);
-    (Box::new(stream), fault)
-}
-
-/// Ends if a Redis without TLS listens there. Such a Redis says nothing to a TLS client: it waits for the end of what it takes
-/// for a command. So a server that is slow with its handshake is greeted in plain text too, which holds no secret.
+/// Ends if a Redis without TLS listens there. Such a Redis waits in silence for the end of the handshake, which it takes for a
+/// command. So a server with a slow handshake gets a plain `PING` over another connection, which holds no secret.
 async fn answers_in_plain(addresses: &[IpAddr], port: u16) {
     sleep(SLOW_HANDSHAKE).await;
     let greet = async {
@@ -187,14 +160,4 @@ async fn answers_in_plain(addresses: &[IpAddr], port: u16) {
     if !matches!(greet.await, Ok(b'+' | b'-')) {
         pending().await
     }
-}
-
-/// The limits are ours.
-pub fn unlimited() -> AsyncConnectionConfig {
-    AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None)
-}
-
-/// Does not send the library's name, which some users may not do.
-pub fn anonymous() -> RedisConnectionInfo {
-    RedisConnectionInfo::default().set_skip_set_lib_name()
 }

@@ -1,11 +1,10 @@
-//! Owns what lies in Redis, and the scripts that change it, each in one step. Knows names, sealed bytes and tags, and
-//! nothing of tokens.
+//! Owns what Redis stores, and the scripts that change it, each in one step. Knows names, sealed bytes and tags, and nothing of
+//! tokens.
 //!
-//! A connection has up to four keys: its entry, the lock of whoever fetches it, its generation, which changes with each
-//! invalidation, and the tags of the tokens that were rejected a moment ago. The fleet has one more, the epoch, which changes when everything is
-//! invalidated: each entry begins with the epoch that it was fetched in, and is none in any other. Epoch and generation
-//! together are the fencing token of a fetch. All keys of a fleet are in one hash slot, so that a cluster needs no more than
-//! the right node.
+//! A connection has up to four keys: its entry, the lock of the member that fetches it, its generation, which changes with each
+//! invalidation, and the tags of the tokens that were rejected a moment ago. The fleet has one more, the epoch, which changes
+//! when everything is invalidated: each entry begins with the epoch of its fetch, and counts in no other. Epoch and generation
+//! together are the fencing token of a fetch. All keys of a fleet are in one hash slot, so in a cluster one node has them all.
 
 use std::iter;
 use std::sync::Arc;
@@ -16,111 +15,111 @@ use redis::{Cmd, Value};
 use self::lua::{EPOCH, INVALIDATE, INVALIDATE_ALL, OUTDATE, PUT, RELEASE, RENEW, TAGS, TAKE};
 use super::breaker::Breaker;
 use super::crypto::{Name, Tag};
-use super::redis::RedisUnavailable;
+use super::redis_client::RedisUnavailable;
 
 pub mod lua;
 
-/// A lock lasts so long unless its holder renews it: a holder that was killed keeps the others waiting for this long.
+/// A lock expires after this unless its holder renews it, so the others wait no longer for a holder that was killed.
 pub const LOCK_LIFE: Duration = Duration::from_secs(2);
-/// The holder renews it so often.
+/// Between two renewals.
 pub const LOCK_RENEWAL: Duration = Duration::from_millis(500);
-/// A generation is kept for so long; whoever has fetched for longer than that does not write.
+/// How long a generation is stored. A fetch that took half of that does not write.
 pub const GENERATION_LIFE: Duration = Duration::from_secs(60);
-/// A rejected token is not written for so long. Then the platform has no other one, and the service meant something else.
+/// How long a rejected token is not written. If the platform still returns it after that, the service meant something else.
 const REJECTION_LIFE: Duration = Duration::from_secs(5);
-/// How long those who wait may see that a holder failed.
+/// How long waiting members can see that a holder failed.
 const FAILURE_LIFE: Duration = Duration::from_secs(1);
-/// The epoch lasts at least as long as a fetch may write, and as long as any entry that was written in it: an entry of an
-/// epoch that is gone is never read again. So nothing in Redis outlives its use.
+/// The epoch lasts at least as long as a fetch may write, and as long as each entry that was written in it: an entry of an
+/// earlier epoch is never read.
 const EPOCH_LIFE: Duration = GENERATION_LIFE;
 
-/// 16 random bytes that nobody has used before.
+/// 16 random bytes.
 pub type Nonce = [u8; 16];
-/// Names one holder of a lock.
+/// One holder of a lock.
 pub type LockId = Nonce;
-/// Epoch and generation, as they were when a fetch began.
+/// The epoch and the generation when a fetch began.
 pub type FencingToken = Vec<u8>;
 
-/// What there is of a connection.
+/// What Redis has of a connection.
 #[derive(Debug, PartialEq)]
 pub enum Found {
-    /// An entry, and how long Redis will keep it.
+    /// An entry, and the time until it expires.
     Entry(Vec<u8>, Duration),
-    /// Nothing, and the lock is the caller's now.
+    /// No entry; the caller has acquired the lock.
     Locked(FencingToken),
-    /// Nothing, and this holder is fetching it.
+    /// No entry; this holder of the lock is fetching.
     Held(LockId, FencingToken),
-    /// Nothing, since the holder that the caller waited for has failed.
+    /// No entry; the holder that the caller waited for has failed.
     Failed(FencingToken),
 }
 
-/// How a holder gives the lock back.
+/// How a holder releases the lock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Release {
-    /// Whoever waits may take the lock.
+    /// A waiting member may acquire the lock.
     GaveUp,
-    /// Whoever waits need not wait for others again.
+    /// Waiting members need not wait again.
     Failed,
 }
 
-/// What was fetched, for others to read.
-#[derive(Debug)]
+/// An entry to write.
 pub struct Write<'a> {
     pub lock: &'a LockId,
     pub fencing_token: &'a FencingToken,
     pub sealed: &'a [u8],
     pub life: Duration,
-    /// For those who wait.
+    /// The message to waiting members.
     pub fetched: &'a [u8],
-    /// For those who have kept something older; empty if it is not older.
+    /// The message to members that have an older token; empty for none.
     pub invalidated: &'a [u8],
 }
 
 /// The fleet's keys and its channel.
 pub struct Scripts {
-    breaker: Arc<Breaker>,
+    pub breaker: Arc<Breaker>,
     prefix: String,
     pub channel: String,
 }
 
 impl Scripts {
-    /// The keys of a namespace. The braces are what a cluster takes the hash slot from.
+    /// The keys of a namespace. A cluster computes the hash slot from the text in braces.
     pub fn new(breaker: Arc<Breaker>, key_prefix: &str, namespace: &str) -> Self {
         let prefix = format!("{key_prefix}{{{namespace}}}:");
         Self { breaker, channel: format!("{prefix}channel"), prefix }
     }
 
-    /// The entry, unless it is the one that is known to be of no use; or the lock; or what there is instead.
+    /// Reads the entry, unless it is the one that the caller cannot use, or acquires the lock in the same step. `awaited` is
+    /// the holder that the caller has waited for.
     pub async fn take(
         &self,
         name: &Name,
         lock: &LockId,
-        useless: &[u8],
+        unusable: &[u8],
         awaited: Option<&LockId>,
     ) -> Result<Found, RedisUnavailable> {
-        let mut command = self.of_one(&[EPOCH, TAKE], name);
-        command.arg(lock).arg(millis(LOCK_LIFE)).arg(useless).arg(awaited.map_or(&[][..], |id| id));
+        let mut command = self.script_about(&[EPOCH, TAKE], name);
+        command.arg(lock).arg(millis(LOCK_LIFE)).arg(unusable).arg(awaited.map_or(&[][..], |id| id));
         command.arg(millis(EPOCH_LIFE)).arg(millis(GENERATION_LIFE));
         self.breaker.ask(&command, read_found).await
     }
 
-    /// Keeps the lock for a while longer.
+    /// Renews the lock, if the caller holds it.
     pub async fn renew(&self, name: &Name, lock: &LockId) -> Result<(), RedisUnavailable> {
-        let mut command = self.of_one(&[RENEW], name);
+        let mut command = self.script_about(&[RENEW], name);
         command.arg(lock).arg(millis(LOCK_LIFE));
         self.breaker.ask(&command, read_done).await
     }
 
-    /// Writes an entry, unless it was outdated before it came, and gives the lock back.
+    /// Writes an entry, if its fencing token is current and its token was not rejected, and releases the lock.
     pub async fn put(&self, name: &Name, write: &Write<'_>) -> Result<(), RedisUnavailable> {
         let Write { lock, fencing_token, sealed, life, fetched, invalidated } = write;
-        let mut command = self.of_one(&[TAGS, PUT], name);
+        let mut command = self.script_about(&[TAGS, PUT], name);
         command.arg(lock).arg(fencing_token.as_slice()).arg(sealed).arg(millis(*life).max(1));
         command.arg(&self.channel).arg(fetched).arg(invalidated).arg(millis(EPOCH_LIFE.max(*life)));
         self.breaker.ask(&command, read_done).await
     }
 
-    /// Gives the lock back without an entry, even where Redis is left alone.
+    /// Releases the lock without an entry, even where Redis is bypassed.
     pub async fn release(
         &self,
         name: &Name,
@@ -132,13 +131,13 @@ impl Scripts {
             Release::GaveUp => 0,
             Release::Failed => millis(FAILURE_LIFE),
         };
-        let mut command = self.of_one(&[RELEASE], name);
+        let mut command = self.script_about(&[RELEASE], name);
         command.arg(lock).arg(failure).arg(&self.channel).arg(message);
         self.breaker.ask_even_if_open(&command).await
     }
 
-    /// Invalidates connections: what there is of each, or only the tokens of the tags. The message is completed by the names
-    /// of those that something happened to.
+    /// Invalidates connections: each one whole, or only the tokens with these tags. The script appends the names of those
+    /// that it has changed to the message.
     pub async fn invalidate<'a>(
         &self,
         connections: impl ExactSizeIterator<Item = (&'a Name, &'a [Tag])>,
@@ -167,14 +166,14 @@ impl Scripts {
         self.breaker.ask(&command, read_done).await
     }
 
-    /// Begins a generation: whoever fetches now does not write. The fencing token of whoever begins after that.
+    /// Begins a generation, so that no fetch that is in flight writes, and returns the fencing token of a new fetch.
     pub async fn outdate(&self, name: &Name, random: &Nonce) -> Result<FencingToken, RedisUnavailable> {
-        let mut command = self.of_one(&[EPOCH, OUTDATE], name);
+        let mut command = self.script_about(&[EPOCH, OUTDATE], name);
         command.arg(random).arg(millis(GENERATION_LIFE)).arg(millis(EPOCH_LIFE));
         self.breaker.ask(&command, read_token).await
     }
 
-    fn of_one(&self, text: &[&str], name: &Name) -> Cmd {
+    fn script_about(&self, text: &[&str], name: &Name) -> Cmd {
         let keys: Vec<_> = self.keys(name).into_iter().chain(iter::once(self.epoch())).collect();
         script(text, &keys)
     }

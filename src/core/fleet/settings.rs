@@ -1,45 +1,44 @@
-//! Where the fleet's Redis is, read from its URL and checked at construction. The URL holds a password: no message
+//! Owns where the fleet's Redis is, read from its URL and checked at construction. The URL holds a password, so no error
 //! repeats any of it.
 
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
-use redis::RedisConnectionInfo;
+use redis::{Cmd, RedisConnectionInfo};
 use url::{Host, Url};
 
 use crate::core::error::Error;
 use crate::core::secret::Secret;
 
-/// What the names of all keys begin with unless an option says otherwise.
-pub const DEFAULT_KEY_PREFIX: &str = "xkit:";
-/// How long a command may take, connecting included, before the call goes on without Redis.
-pub const DEFAULT_COMMAND_TIMEOUT: Duration = Duration::from_millis(50);
-/// Every name carries the prefix.
+/// The prefix of all keys and of the channel.
+const DEFAULT_KEY_PREFIX: &str = "xkit:";
+/// The limit of one command, connecting included. A call goes on without Redis after that.
+const DEFAULT_COMMAND_TIMEOUT: Duration = Duration::from_millis(50);
+/// In bytes: every key carries the prefix.
 const MAX_KEY_PREFIX: usize = 256;
 
 const REDIS_PORT: u16 = 6379;
 const SENTINEL_PORT: u16 = 26379;
 
-/// The options of the second level, as they were given.
+/// The options of the second level, as the caller gave them.
 #[derive(Clone, Debug)]
-pub struct Options {
-    /// URL of the Redis.
+pub struct RedisOptions {
     pub url: Secret,
-    /// What all names begin with.
+    /// The prefix of all keys and of the channel.
     pub key_prefix: Option<String>,
-    /// Limit of a command.
+    /// The limit of one command.
     pub command_timeout: Option<Duration>,
-    /// The login of Sentinels, where it is not that of the Redis.
+    /// The login of the Sentinels, where it differs from that of the Redis.
     pub sentinel_username: Option<String>,
     pub sentinel_password: Option<Secret>,
-    /// What the keys are derived from, in place of the platform's secret key; the facade has seen to its length.
+    /// The secret that all keys are derived from, in place of the platform's secret key. The facade has checked its length.
     pub encryption_key: Option<Secret>,
 }
 
 /// Options that have been checked.
 #[derive(Clone, Debug)]
-pub struct Settings {
-    /// Where to ask first.
+pub struct RedisSettings {
+    /// The nodes to ask, in this order.
     pub nodes: Vec<Address>,
     pub topology: Topology,
     pub is_tls: bool,
@@ -50,20 +49,11 @@ pub struct Settings {
     pub encryption_key: Option<Secret>,
 }
 
-/// Who logs in, if anybody has to.
-#[derive(Clone, Debug)]
+/// A user and a password; neither where no login is needed.
+#[derive(Clone, Debug, Default)]
 pub struct Login {
     pub user: Option<Secret>,
     pub password: Option<Secret>,
-}
-
-impl Login {
-    /// As the library takes it.
-    pub fn connection_info(&self) -> RedisConnectionInfo {
-        let info = RedisConnectionInfo::default().set_skip_set_lib_name();
-        let info = self.user.iter().fold(info, |info, user| info.set_username(user.expose()));
-        self.password.iter().fold(info, |info, password| info.set_password(password.expose()))
-    }
 }
 
 /// A host and its port.
@@ -78,67 +68,72 @@ pub struct Address {
 pub enum Topology {
     /// One Redis, or a name that leads to the one that takes writes.
     Single,
-    /// Sentinels, which tell the address of the Redis of this name, and the login of their own that they may have.
+    /// Sentinels, which know the address of the Redis of this name, and their own login if they have one.
     Sentinel { master: String, login: Option<Login> },
-    /// Members of a cluster: any of them tells who holds the fleet's slot.
+    /// Members of a cluster: any of them says which one holds the fleet's slot.
     Cluster,
 }
 
-impl Options {
+impl RedisOptions {
     /// Checks everything; the first thing wrong is the error.
-    pub fn check(&self) -> Result<Settings, Error> {
+    pub fn check(&self) -> Result<RedisSettings, Error> {
         let url =
             Url::parse(self.url.expose()).map_err(|_| refuse("must be a URL such as rediss://host:6379"))?;
-        let (is_tls, topology) = match url.scheme() {
-            "redis" => (false, Topology::Single),
-            "rediss" => (true, Topology::Single),
-            "redis-sentinel" => (false, self.sentinels()?),
-            "rediss-sentinel" => (true, self.sentinels()?),
-            "redis-cluster" => (false, Topology::Cluster),
-            "rediss-cluster" => (true, Topology::Cluster),
+        let is_tls = url.scheme().starts_with("rediss");
+        let kind = url.scheme().strip_prefix(if is_tls { "rediss" } else { "redis" });
+        let (has_sentinels, is_cluster) = match kind {
+            Some("") => (false, false),
+            Some("-sentinel") => (true, false),
+            Some("-cluster") => (false, true),
             _ => {
                 return Err(refuse(
                     "must begin with redis:// or rediss://, redis-sentinel:// or rediss-sentinel://, redis-cluster:// or rediss-cluster://",
                 ));
             }
         };
-        let has_sentinels = matches!(topology, Topology::Sentinel { .. });
-        if !has_sentinels && (self.sentinel_username.is_some() || self.sentinel_password.is_some()) {
-            let problem = "is of use with a redis-sentinel:// or rediss-sentinel:// URL only";
-            return Err(Error::option("cache.redis.sentinelPassword", problem));
-        }
         if url.fragment().is_some() {
             return Err(refuse("must not have a fragment: percent-encode a # in the password"));
         }
-        let mut settings = Settings {
-            nodes: vec![first_node(&url, &topology)?],
-            topology,
+        let sentinel_login = self.sentinel_login(has_sentinels)?;
+        let (nodes, master) = nodes(&url, has_sentinels, is_cluster)?;
+        let database = database(&url)?;
+        if is_cluster && database != 0 {
+            return Err(refuse("must not name a database: a cluster has only one"));
+        }
+        Ok(RedisSettings {
+            nodes,
+            topology: match master {
+                Some(master) => Topology::Sentinel { master, login: sentinel_login },
+                None if is_cluster => Topology::Cluster,
+                None => Topology::Single,
+            },
             is_tls,
             login: Login {
                 user: decode(url.username())?,
                 password: decode(url.password().unwrap_or_default())?,
             },
-            database: database(&url)?,
+            database,
             key_prefix: self.key_prefix()?,
             command_timeout: self.command_timeout.unwrap_or(DEFAULT_COMMAND_TIMEOUT),
             encryption_key: self.encryption_key.clone(),
-        };
-        settings.read_query(&url)?;
-        Ok(settings)
+        })
     }
 
-    /// Sentinels, whose master is in the query of the URL.
-    fn sentinels(&self) -> Result<Topology, Error> {
-        let user = self.sentinel_username.as_ref().map(|user| Secret::new(user.clone()));
-        let password = self.sentinel_password.as_ref().map(Secret::expose);
-        if password.is_some_and(str::is_empty) || user.as_ref().is_some_and(|user| user.expose().is_empty()) {
-            return Err(Error::option("cache.redis.sentinelPassword", "and its user name must not be empty"));
+    fn sentinel_login(&self, has_sentinels: bool) -> Result<Option<Login>, Error> {
+        let (user, password) = (self.sentinel_username.as_deref(), self.sentinel_password.as_ref());
+        let refuse = |option, problem| Err(Error::option(option, problem));
+        if !has_sentinels && (user.is_some() || password.is_some()) {
+            let problem = "is of use with a redis-sentinel:// or rediss-sentinel:// URL only";
+            return refuse("cache.redis.sentinelPassword", problem);
+        }
+        if user.is_some_and(str::is_empty) || password.is_some_and(|password| password.expose().is_empty()) {
+            return refuse("cache.redis.sentinelPassword", "and its user name must not be empty");
         }
         if user.is_some() && password.is_none() {
-            return Err(Error::option("cache.redis.sentinelUsername", "needs a sentinelPassword beside it"));
+            return refuse("cache.redis.sentinelUsername", "needs a sentinelPassword beside it");
         }
-        let login = self.sentinel_password.clone().map(|password| Login { user, password: Some(password) });
-        Ok(Topology::Sentinel { master: String::new(), login })
+        let user = user.map(|user| Secret::new(user.to_owned()));
+        Ok(password.map(|password| Login { user, password: Some(password.clone()) }))
     }
 
     fn key_prefix(&self) -> Result<String, Error> {
@@ -153,41 +148,59 @@ impl Options {
     }
 }
 
-impl Settings {
-    fn read_query(&mut self, url: &Url) -> Result<(), Error> {
-        for (name, value) in url.query_pairs() {
-            match (&mut self.topology, name.as_ref()) {
-                (Topology::Sentinel { master, .. }, "master") if master.is_empty() && !value.is_empty() => {
-                    *master = value.into_owned();
-                }
-                (Topology::Sentinel { .. } | Topology::Cluster, "node") => {
-                    let port = default_port(&self.topology);
-                    self.nodes.push(
-                        Address::parse(&value, port)
-                            .ok_or_else(|| refuse("must give each node as host:port"))?,
-                    );
-                }
-                _ => {
-                    return Err(refuse(
-                        "may have ?node=host:port for Sentinel and Cluster, and ?master=name for Sentinel",
-                    ));
-                }
+/// The nodes of a URL, and the name of the Redis that its Sentinels watch.
+fn nodes(url: &Url, has_sentinels: bool, is_cluster: bool) -> Result<(Vec<Address>, Option<String>), Error> {
+    let default_port = if has_sentinels { SENTINEL_PORT } else { REDIS_PORT };
+    let (mut nodes, mut master) = (vec![first_node(url, default_port)?], None);
+    for (name, value) in url.query_pairs() {
+        match name.as_ref() {
+            "master" if has_sentinels && master.is_none() && !value.is_empty() => {
+                master = Some(value.into_owned());
+            }
+            "node" if has_sentinels || is_cluster => {
+                let node = Address::parse(&value, default_port);
+                nodes.push(node.ok_or_else(|| refuse("must give each node as host:port"))?);
+            }
+            _ => {
+                return Err(refuse(
+                    "may have ?node=host:port for Sentinel and Cluster, and ?master=name for Sentinel",
+                ));
             }
         }
-        match &self.topology {
-            Topology::Sentinel { master, .. } if master.is_empty() => {
-                Err(refuse("must name the Redis that the Sentinels watch: ?master=name"))
-            }
-            Topology::Cluster if self.database != 0 => {
-                Err(refuse("must not name a database: a cluster has only one"))
-            }
-            _ => Ok(()),
-        }
+    }
+    if has_sentinels && master.is_none() {
+        return Err(refuse("must name the Redis that the Sentinels watch: ?master=name"));
+    }
+    Ok((nodes, master))
+}
+
+impl Login {
+    /// The login as the library takes it.
+    pub fn connection_info(&self) -> RedisConnectionInfo {
+        let info = anonymous();
+        let info = self.user.iter().fold(info, |info, user| info.set_username(user.expose()));
+        self.password.iter().fold(info, |info, password| info.set_password(password.expose()))
+    }
+
+    /// The command that logs in.
+    pub fn command(&self) -> Option<Cmd> {
+        let password = self.password.as_ref()?;
+        let mut command = redis::cmd("AUTH");
+        self.user.iter().for_each(|user| {
+            command.arg(user.expose());
+        });
+        command.arg(password.expose());
+        Some(command)
     }
 }
 
+/// No login. The library's name is left out, since some users have no permission to send it.
+pub fn anonymous() -> RedisConnectionInfo {
+    RedisConnectionInfo::default().set_skip_set_lib_name()
+}
+
 impl Address {
-    /// From `host:port`, with an IPv6 address in brackets, or with the port left out where there is a default.
+    /// Parses `host:port`, with an IPv6 address in brackets. Without a port, the default one counts; 0 stands for none.
     pub fn parse(text: &str, default_port: u16) -> Option<Self> {
         let (host, port) = match text.rsplit_once(':') {
             Some((host, port)) if !port.contains(']') => (host, port.parse().ok()?),
@@ -198,18 +211,13 @@ impl Address {
     }
 }
 
-fn first_node(url: &Url, topology: &Topology) -> Result<Address, Error> {
+fn first_node(url: &Url, default_port: u16) -> Result<Address, Error> {
     let host = url.host_str().filter(|host| !host.is_empty()).ok_or_else(|| refuse("must name a host"))?;
-    let port = url.port().unwrap_or(default_port(topology));
     let host = percent_decode_str(host).decode_utf8().map_err(|_| refuse("must name a host"))?;
-    // A URL of this scheme keeps its host as it is written, so names of other scripts are put into ASCII here.
+    // The url crate leaves the host of this scheme as it is written: `Host` puts names of other scripts into ASCII.
     let host = Host::parse(&host).map_err(|_| refuse("must name a host"))?.to_string();
     let host = host.trim_start_matches('[').trim_end_matches(']');
-    Ok(Address { host: host.to_owned(), port })
-}
-
-fn default_port(topology: &Topology) -> u16 {
-    if matches!(topology, Topology::Sentinel { .. }) { SENTINEL_PORT } else { REDIS_PORT }
+    Ok(Address { host: host.to_owned(), port: url.port().unwrap_or(default_port) })
 }
 
 fn decode(text: &str) -> Result<Option<Secret>, Error> {
@@ -236,8 +244,8 @@ fn refuse(problem: &str) -> Error {
 mod tests {
     use super::*;
 
-    fn check(url: &str) -> Result<Settings, Error> {
-        let options = Options {
+    fn check(url: &str) -> Result<RedisSettings, Error> {
+        let options = RedisOptions {
             url: Secret::new(url.to_owned()),
             key_prefix: None,
             command_timeout: None,
@@ -279,7 +287,7 @@ mod tests {
     #[test]
     fn sentinels_may_have_a_login_of_their_own_and_nobody_else() {
         let with = |url: &str, user: Option<&str>, password: Option<&str>| {
-            let options = Options {
+            let options = RedisOptions {
                 url: Secret::new(url.to_owned()),
                 key_prefix: None,
                 command_timeout: None,
@@ -333,7 +341,7 @@ mod tests {
     #[test]
     fn prefixes_that_are_none_are_refused() {
         for (prefix, is_good) in [("app:", true), ("", false), ("a\nb", false), (&"p".repeat(257), false)] {
-            let options = Options {
+            let options = RedisOptions {
                 url: Secret::new("redis://redis.test".to_owned()),
                 key_prefix: Some(prefix.to_owned()),
                 command_timeout: None,

@@ -1,6 +1,5 @@
-//! Owns the tasks that a member of the fleet runs in the background.
+//! Owns how a member of the fleet starts the tasks that run in the background.
 
-use std::fmt;
 use std::pin::pin;
 
 use futures_util::FutureExt;
@@ -9,27 +8,20 @@ use tokio::sync::watch;
 
 use crate::core::spawn::Spawn;
 
-/// Spawns tasks.
+/// Starts tasks.
 #[derive(Clone)]
 pub struct Tasks {
     spawn: Spawn,
     closed: watch::Receiver<()>,
 }
 
-impl fmt::Debug for Tasks {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Tasks")
-    }
-}
-
 /// The client is closed when this is dropped.
-#[derive(Debug)]
 pub struct TasksOwner {
     _closed_when_dropped: watch::Sender<()>,
 }
 
 impl TasksOwner {
-    /// No task yet.
+    /// Starts nothing yet.
     pub fn new(spawn: Spawn) -> (Self, Tasks) {
         let (owner, closed) = watch::channel(());
         (Self { _closed_when_dropped: owner }, Tasks { spawn, closed })
@@ -47,7 +39,7 @@ impl Tasks {
         self.spawn_to_end(until_closed.boxed());
     }
 
-    /// Runs a task until it ends, also if the client is closed.
+    /// Runs a task until it ends, even after the client was closed.
     pub fn spawn_to_end(&self, task: BoxFuture<'static, ()>) {
         (self.spawn)(task);
     }

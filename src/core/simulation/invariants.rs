@@ -211,7 +211,8 @@ impl WorldState {
         let mut requests = model.requests.iter().rev().filter(of_it);
         // Answers that came meanwhile, or the last one before.
         let has_joined = !one.has_started;
-        let last = requests.clone().next();
+        // Not the very last request: that may be of another fetch, such as a fresh one.
+        let last = requests.clone().find(|request| request.ended.is_some());
         let was_paused = |request: &OneRequest| {
             has_joined && last.is_some_and(|last| std::ptr::eq(last, request)) && one.began_at == now
         };

@@ -21,7 +21,7 @@ use crate::core::client::{Begun, CallRequest, Client};
 use crate::core::config::{ApiKeys, CallLimits};
 use crate::core::connection::{Connection, ConnectionState};
 use crate::core::fleet::Environment;
-use crate::core::fleet::settings::{Options, Settings};
+use crate::core::fleet::settings::{RedisOptions, RedisSettings};
 use crate::core::http::pool::Pools;
 use crate::core::platform::endpoint::{Endpoint, Paths};
 use crate::core::secret::{Secret, basic_authorization};
@@ -65,8 +65,8 @@ pub struct Wish {
     pub rejected: Option<TokenId>,
 }
 
-fn settings(command_timeout: Millis) -> Settings {
-    let options = Options {
+fn settings(command_timeout: Millis) -> RedisSettings {
+    let options = RedisOptions {
         url: Secret::new("redis://r.test".to_owned()),
         key_prefix: None,
         command_timeout: Some(Duration::from_millis(command_timeout)),
@@ -115,8 +115,8 @@ impl Running {
             keys,
             fleet: plan.in_fleet.then(|| {
                 let wire = Wire { world: Arc::clone(world), process, slot };
-                let max_open = world.plan.max_open;
-                let environment = Environment { dialer: Box::new(wire), spawn: executor::adopt, max_open };
+                let max_pending = world.plan.max_pending;
+                let environment = Environment { dialer: Box::new(wire), spawn: executor::adopt, max_pending };
                 (settings(plan.command_timeout), environment)
             }),
             stats: Arc::new(Stats::new(plan.in_fleet)),

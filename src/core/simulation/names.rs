@@ -6,7 +6,7 @@ use rustc_hash::FxHashMap;
 
 use super::plan::{IDS, PAIRS, PLACES, Place, SLUGS};
 use super::platform::Which;
-use crate::core::fleet::crypto::Keys;
+use crate::core::fleet::crypto::FleetKeys;
 use crate::core::platform::endpoint::{Endpoint, Paths};
 use crate::core::tokens::key::{OwnerKind, Segment};
 
@@ -29,7 +29,7 @@ pub static NAMES: LazyLock<FxHashMap<Vec<u8>, Which>> = LazyLock::new(|| {
     let endpoint = Endpoint::new(Some(PLATFORM), false, &Paths::default()).unwrap();
     let mut names = FxHashMap::default();
     for pair in 0..PAIRS {
-        let keys = Keys::derive(secret_key(pair).as_bytes(), &format!("key-{pair}")).unwrap();
+        let keys = FleetKeys::derive(secret_key(pair).as_bytes(), &format!("key-{pair}")).unwrap();
         for place in 0..PLACES {
             let (kind, id, slug) = owner(place);
             let (id, slug) = (Segment::new(id, "id").unwrap(), Segment::new(slug, "slug").unwrap());

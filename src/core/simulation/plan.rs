@@ -27,7 +27,7 @@ pub struct Plan {
     /// How long the tokens of a place live, where the platform tells.
     pub lives: Vec<Option<Millis>>,
     /// Invalidations that a member remembers one by one.
-    pub max_open: usize,
+    pub max_pending: usize,
 }
 
 /// One process with one client.
@@ -177,8 +177,8 @@ impl Plan {
         nature.sort_by_key(|(at, _)| *at);
         let lives =
             (0..PLACES * PAIRS).map(|_| (rng.u8(..3) == 0).then(|| rng.u64(2_000..=400_000))).collect();
-        let max_open = if rng.u8(..4) == 0 { 3 } else { 30_000 };
-        Self { seed, members, callers, nature, lives, max_open }
+        let max_pending = if rng.u8(..4) == 0 { 3 } else { 30_000 };
+        Self { seed, members, callers, nature, lives, max_pending }
     }
 
     /// Steps of callers and events of nature.

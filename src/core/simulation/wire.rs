@@ -19,16 +19,16 @@ use super::redis::{Link, Mode, Subscriber};
 use super::store::{Command, describe, parse};
 use super::time::Seq;
 use super::world::World;
-use crate::core::fleet::dialer::{Commands, Dial, Pings, Subscription};
-use crate::core::fleet::failure::{Failure, Stage};
+use crate::core::fleet::dialer::{Dial, Pings, Subscription};
+use crate::core::fleet::failure::{CommandFailure, RedisFailure, Stage};
+use crate::core::fleet::redis_connection::Commands;
 use crate::core::fleet::settings::Address;
 
 /// Something happens to Redis.
 pub fn befall(world: &Arc<World>, fault: RedisFault) {
-    let ended = world.with(|state| {
+    world.with(|state| {
         state.happens();
         let redis = &mut state.redis;
-        let mut ended = Vec::new();
         match fault {
             RedisFault::Heal => {
                 (redis.mode, redis.is_slow, redis.is_deaf) = (Mode::Up, false, false);
@@ -40,7 +40,7 @@ pub fn befall(world: &Arc<World>, fault: RedisFault) {
             RedisFault::Slow => redis.is_slow = true,
             RedisFault::Cut(slot) => redis.cut.push(slot),
             RedisFault::FailOver => redis.mode = Mode::Down,
-            RedisFault::DropConnections => ended = redis.drop_connections(),
+            RedisFault::DropConnections => redis.drop_connections(),
             RedisFault::DropSubscriptions => redis.drop_subscriptions(),
             RedisFault::Deaf => {
                 redis.is_deaf = true;
@@ -66,16 +66,14 @@ pub fn befall(world: &Arc<World>, fault: RedisFault) {
         let redis = &mut state.redis;
         if redis.mode == Mode::Down {
             redis.drop_subscriptions();
-            ended = redis.drop_connections();
+            redis.drop_connections();
         }
         if !matches!(fault, RedisFault::DropSubscriptions | RedisFault::LoseData | RedisFault::Evict) {
             redis.trouble = Some(Instant::now());
         }
         let is_dead = matches!(redis.mode, Mode::Down | Mode::Frozen);
         redis.dead_since = redis.dead_since.or(Some(Instant::now())).filter(|_| is_dead);
-        ended
     });
-    ended.into_iter().for_each(|ended| ended());
     world.redis_changed.notify_waiters();
     if fault == RedisFault::FailOver {
         let world = Arc::clone(world);
@@ -152,15 +150,15 @@ fn reset() -> RedisError {
 }
 
 impl Wire {
-    async fn reach(&self) -> Result<(), Failure> {
+    async fn reach(&self) -> Result<(), RedisFailure> {
         travel(&self.world).await;
         until_heard(&self.world, self.slot).await;
         if self.world.with(|state| state.redis.mode == Mode::Down) {
-            return Err(Failure::lasting("Connection refused"));
+            return Err(RedisFailure::lasting("Connection refused"));
         }
         travel(&self.world).await;
         if self.world.with(|state| state.redis.mode == Mode::Down) {
-            return Err(Failure::passing("the connection was lost"));
+            return Err(RedisFailure::passing("the connection was lost"));
         }
         Ok(())
     }
@@ -171,14 +169,13 @@ impl Dial for Wire {
         &'a self,
         _: Option<Address>,
         _: &'a Stage,
-        ended: Box<dyn FnOnce() + Send>,
-    ) -> BoxFuture<'a, Result<Arc<dyn Commands>, Failure>> {
+    ) -> BoxFuture<'a, Result<Arc<dyn Commands>, RedisFailure>> {
         async move {
             self.reach().await?;
             let (world, process, slot) = (Arc::clone(&self.world), self.process, self.slot);
             let link = world.with(|state| {
                 state.time.note(|| format!("process {process} connects to Redis"));
-                state.redis.links.push(Link { is_gone: false, ended: Some(ended) });
+                state.redis.links.push(Link { is_gone: false });
                 state.redis.links.len() - 1
             });
             let (commands, mut queue) = mpsc::unbounded_channel::<(Sent, oneshot::Sender<_>)>();
@@ -204,11 +201,11 @@ impl Dial for Wire {
         _: Option<Address>,
         channel: &'a str,
         _: &'a Stage,
-    ) -> BoxFuture<'a, Result<Subscription, Failure>> {
+    ) -> BoxFuture<'a, Result<Subscription, RedisFailure>> {
         async move {
             self.reach().await?;
             if self.world.with(|state| state.redis.is_deaf) {
-                return Err(Failure::lasting("no permission for the channel"));
+                return Err(RedisFailure::lasting("no permission for the channel"));
             }
             let (messages, queue) = mpsc::unbounded_channel();
             let (world, process, slot) = (Arc::clone(&self.world), self.process, self.slot);
@@ -236,7 +233,7 @@ impl Dial for Wire {
 }
 
 impl Commands for Connected {
-    fn send<'a>(&'a self, command: &'a Cmd) -> RedisFuture<'a, Value> {
+    fn send<'a>(&'a self, command: &'a Cmd) -> BoxFuture<'a, Result<Value, CommandFailure>> {
         let command = parse(command);
         let (seq, latency) = self.world.with(|state| {
             state.happens();
@@ -248,10 +245,10 @@ impl Commands for Connected {
         let (reply, answer) = oneshot::channel();
         let _ = self.commands.send((Sent { seq, due, command }, reply));
         async move {
-            let value = answer.await.map_err(|_| reset())?;
+            let value = answer.await.map_err(|_| reset())?.extract_error()?;
             travel(&self.world).await;
             let is_gone = self.world.with(|state| state.redis.links[self.link].is_gone);
-            if is_gone { Err(reset()) } else { Ok(value) }
+            if is_gone { Err(reset().into()) } else { Ok(value) }
         }
         .boxed()
     }

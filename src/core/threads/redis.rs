@@ -9,8 +9,9 @@ use redis::{Cmd, RedisFuture, Value};
 use shuttle::future::yield_now;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-use crate::core::fleet::dialer::{Commands, Dial, Pings, Subscription};
-use crate::core::fleet::failure::{Failure, Stage};
+use crate::core::fleet::dialer::{Dial, Pings, Subscription};
+use crate::core::fleet::failure::{CommandFailure, RedisFailure, Stage};
+use crate::core::fleet::redis_connection::Commands;
 use crate::core::fleet::settings::Address;
 use crate::core::simulation::store::{Effects, Store, parse};
 
@@ -60,8 +61,7 @@ impl Dial for Link {
         &'a self,
         _: Option<Address>,
         _: &'a Stage,
-        _: Box<dyn FnOnce() + Send>,
-    ) -> BoxFuture<'a, Result<Arc<dyn Commands>, Failure>> {
+    ) -> BoxFuture<'a, Result<Arc<dyn Commands>, RedisFailure>> {
         async move {
             yield_now().await;
             Ok(Arc::new(Self(Arc::clone(&self.0))) as Arc<dyn Commands>)
@@ -74,7 +74,7 @@ impl Dial for Link {
         _: Option<Address>,
         _: &'a str,
         _: &'a Stage,
-    ) -> BoxFuture<'a, Result<Subscription, Failure>> {
+    ) -> BoxFuture<'a, Result<Subscription, RedisFailure>> {
         async move {
             yield_now().await;
             let (subscriber, queue) = unbounded_channel();
@@ -88,12 +88,12 @@ impl Dial for Link {
 }
 
 impl Commands for Link {
-    fn send<'a>(&'a self, command: &'a Cmd) -> RedisFuture<'a, Value> {
+    fn send<'a>(&'a self, command: &'a Cmd) -> BoxFuture<'a, Result<Value, CommandFailure>> {
         async move {
             yield_now().await;
             let answer = self.0.run(command);
             yield_now().await;
-            Ok(answer)
+            Ok(answer.extract_error()?)
         }
         .boxed()
     }

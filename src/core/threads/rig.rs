@@ -12,7 +12,7 @@ use tokio::runtime::Builder;
 use crate::core::client::{Begun, Call, CallRequest, Client, ClientParts};
 use crate::core::clock::{Clock, Now};
 use crate::core::config::CallLimits;
-use crate::core::fleet::settings::Options;
+use crate::core::fleet::settings::RedisOptions;
 use crate::core::fleet::{self, Fleet};
 use crate::core::secret::Secret;
 use crate::core::source::TokenSource;
@@ -84,7 +84,7 @@ impl Rig {
 
     /// A member of the fleet that shares a Redis, with or without a cache of its own.
     pub fn member(is_cached: bool, source: &Arc<Source>, redis: &Arc<Redis>) -> Arc<Self> {
-        let options = Options {
+        let options = RedisOptions {
             url: Secret::new("redis://r.test".to_owned()),
             key_prefix: None,
             command_timeout: None,
@@ -94,11 +94,11 @@ impl Rig {
         };
         let validity = Arc::new(Validity::shared_by_few());
         let stats = Stats::new(true);
-        let parts = fleet::Parts {
+        let parts = fleet::FleetParts {
             environment: fleet::Environment {
                 dialer: Box::new(Link(Arc::clone(redis))),
                 spawn: |task| drop(shuttle::future::spawn(task)),
-                max_open: 100,
+                max_pending: 100,
             },
             secret_key: "secret-of-the-fleet",
             publishable_key: "pk",

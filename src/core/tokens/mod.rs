@@ -7,7 +7,7 @@ mod entry;
 pub mod in_flight;
 pub mod key;
 pub mod lifetime;
-mod packed;
+pub mod packed;
 mod replacement;
 pub mod validity;
 

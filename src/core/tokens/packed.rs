@@ -3,6 +3,9 @@
 
 use zeroize::Zeroizing;
 
+use crate::core::connection::{Connection, ConnectionState, Details};
+use crate::core::secret::Secret;
+
 /// Bits of a length in one byte; the bit above them says whether another byte follows.
 const LENGTH_BITS: u32 = 7;
 
@@ -12,11 +15,11 @@ pub struct Packed(Zeroizing<Box<[u8]>>);
 
 impl Packed {
     /// Packs the fields in their order.
-    pub fn new<'a>(fields: impl Iterator<Item = Option<&'a [u8]>> + Clone) -> Self {
+    fn new<'a>(fields: impl Iterator<Item = Option<&'a [u8]>> + Clone) -> Self {
         // The exact capacity, since a buffer that grows leaves copies behind.
         let mut buffer = Vec::with_capacity(fields.clone().map(packed_bytes).sum());
         for field in fields {
-            pack(field, &mut buffer);
+            pack_field(field, &mut buffer);
         }
         Self(Zeroizing::new(buffer.into_boxed_slice()))
     }
@@ -26,10 +29,9 @@ impl Packed {
         Fields(&self.0)
     }
 
-    /// Length of the buffer in bytes.
-    #[cfg(test)]
-    pub fn len(&self) -> usize {
-        self.0.len()
+    /// The buffer, for [`Fields::new`] to read.
+    pub fn bytes(&self) -> &[u8] {
+        &self.0
     }
 }
 
@@ -37,6 +39,11 @@ impl Packed {
 pub struct Fields<'a>(&'a [u8]);
 
 impl<'a> Fields<'a> {
+    /// Begins at the first field of a buffer.
+    pub fn new(buffer: &'a [u8]) -> Self {
+        Self(buffer)
+    }
+
     /// The next field.
     pub fn bytes(&mut self) -> Option<&'a [u8]> {
         let mut length = 0;
@@ -56,6 +63,43 @@ impl<'a> Fields<'a> {
     }
 }
 
+/// Packs an active connection: its token, its expiry, and the details.
+pub fn pack(connection: &Connection) -> Packed {
+    let expires_at = match &connection.state {
+        ConnectionState::Active { expires_at, .. } => expires_at.map(f64::to_le_bytes),
+        ConnectionState::Unavailable { .. } => None,
+    };
+    let Details {
+        slug,
+        connection_id,
+        connector_name,
+        authorization_id,
+        authorization_status,
+        display_label,
+    } = &connection.details;
+    let texts = [slug, connection_id, connector_name, authorization_id, authorization_status, display_label];
+    let token = connection.token().unwrap_or_default().as_bytes();
+    let first = [Some(token), expires_at.as_ref().map(<[u8; 8]>::as_slice)];
+    Packed::new(first.into_iter().chain(texts.into_iter().map(|text| text.as_deref().map(str::as_bytes))))
+}
+
+/// Unpacks what [`pack`] packed.
+pub fn unpack(mut fields: Fields<'_>) -> Connection {
+    let access_token = Secret::new(fields.text().unwrap_or_default().to_owned());
+    let expires_at = fields.bytes().and_then(|bytes| bytes.try_into().ok()).map(f64::from_le_bytes);
+    let mut text = || fields.text().map(Box::from);
+    // In the order in which they were packed.
+    let details = Details {
+        slug: text(),
+        connection_id: text(),
+        connector_name: text(),
+        authorization_id: text(),
+        authorization_status: text(),
+        display_label: text(),
+    };
+    Connection { state: ConnectionState::Active { access_token, expires_at }, details }
+}
+
 fn packed_bytes(field: Option<&[u8]>) -> usize {
     let bits = usize::BITS - length_plus_one(field).leading_zeros();
     bits.div_ceil(LENGTH_BITS).max(1) as usize + field.map_or(0, <[u8]>::len)
@@ -65,7 +109,7 @@ fn length_plus_one(field: Option<&[u8]>) -> usize {
     field.map_or(0, |field| field.len() + 1)
 }
 
-fn pack(field: Option<&[u8]>, buffer: &mut Vec<u8>) {
+fn pack_field(field: Option<&[u8]>, buffer: &mut Vec<u8>) {
     let mut length = length_plus_one(field);
     while length >> LENGTH_BITS > 0 {
         buffer.push(length as u8 | 1 << LENGTH_BITS);
@@ -88,7 +132,23 @@ mod tests {
             let mut read = packed.fields();
             assert_eq!([(); 4].map(|()| read.bytes()), fields);
             assert_eq!((read.bytes(), read.text()), (None, None));
-            assert_eq!(packed.len(), prefix + length + 1 + 1 + 1 + "né".len());
+            assert_eq!(packed.bytes().len(), prefix + length + 1 + 1 + 1 + "né".len());
+        }
+    }
+
+    #[test]
+    fn a_connection_is_unpacked_as_it_was() {
+        for expires_at in [None, Some(1.7e12)] {
+            let details = Details {
+                slug: Some("slack".into()),
+                connector_name: Some("".into()),
+                authorization_status: Some("active".into()),
+                display_label: Some("né".into()),
+                ..Details::default()
+            };
+            let state = ConnectionState::Active { access_token: Secret::new("t".to_owned()), expires_at };
+            let connection = Connection { state, details };
+            assert_eq!(unpack(pack(&connection).fields()), connection);
         }
     }
 }

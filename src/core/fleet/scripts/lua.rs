@@ -1,7 +1,7 @@
-//! Owns the text of the scripts. Those about one connection get its keys in this order: entry, lock,
-//! generation, rejected tokens, epoch.
+//! Owns the text of the scripts. A script about one connection gets its keys in this order: entry, lock, generation, rejected
+//! tokens, epoch.
 
-/// An epoch that is missing begins with something random of the caller's.
+/// Begins an epoch with the caller's random bytes if there is none.
 pub const EPOCH: &str = "
 local function current_epoch(random, life)
   local epoch = redis.call('GET', KEYS[5])
@@ -10,7 +10,7 @@ local function current_epoch(random, life)
   return random
 end
 ";
-/// Tags have 16 bytes each.
+/// Whether a list of tags, 16 bytes each, has this one.
 pub const TAGS: &str = "
 local function has(tags, tag)
   for at = 1, #tags, 16 do
@@ -20,9 +20,9 @@ local function has(tags, tag)
 end
 ";
 
-/// Reads the entry, or takes the lock in the same step. A lock is a mark and the holder's id: `0`, or `1` when somebody waits;
-/// `F` when the holder failed. A lock that no member can have set, since it has no end or a later one than a member gives it,
-/// counts as free. A missing generation begins, so that a fetch which began before its eviction cannot write.
+/// Reads the entry, or acquires the lock in the same step. A lock is a mark and the holder's id: `0`, or `1` when a member
+/// waits; `F` when the holder failed. A lock without an expiry, or with a later one than members give, counts as free. A
+/// missing generation begins, so that a fetch from before its eviction cannot write.
 pub const TAKE: &str = "
 local epoch = current_epoch(ARGV[1], ARGV[5])
 local entry = redis.call('GET', KEYS[1])
@@ -84,13 +84,13 @@ if lock and string.sub(lock, 2) == ARGV[1] then
 end
 return 0";
 
-/// For each connection, drops the entry and the lock, and begins a generation. With the tags of rejected tokens, a connection
-/// that has another token by now keeps it, so that a late refusal undoes nothing newer. The tags are noted for a few seconds:
-/// the platform may go on with such a token, and many may report it. Nothing happens if they are known. Publishes the names of
-/// the others.
+/// Drops the entry and the lock of each connection, and begins a generation. With the tags of rejected tokens, an entry with
+/// another token stays, so that a late rejection undoes nothing newer. The tags are stored for a few seconds: the platform may
+/// still return such a token, and many callers may report it. Tags that are stored already change nothing. The script
+/// publishes the names of all connections that it has changed.
 ///
-/// Nothing is written for a connection without any key here, as a webhook may name whom it likes: a fetch under way has a
-/// generation, and without its generation it does not write. Its name is published, since members may have it in memory.
+/// It writes nothing for a connection that has no key in Redis, since anybody may invent the owner of a webhook: a fetch in
+/// flight has a generation, and cannot write once that is gone. It publishes the name, since members may have it in memory.
 pub const INVALIDATE: &str = "
 local invalidated = ''
 for at = 0, #KEYS / 4 - 1 do
@@ -116,13 +116,13 @@ end
 if invalidated ~= '' then redis.call('PUBLISH', ARGV[3], ARGV[4] .. invalidated) end
 return 0";
 
-/// One key: the epoch.
+/// Begins an epoch. Its one key is the epoch.
 pub const INVALIDATE_ALL: &str = "
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 redis.call('PUBLISH', ARGV[3], ARGV[4])
 return 0";
 
-/// Drops nothing, and lets no fetch write that began before.
+/// Begins a generation, so that no earlier fetch writes, and drops nothing.
 pub const OUTDATE: &str = "
 redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[2])
 return current_epoch(ARGV[1], ARGV[3]) .. ARGV[1]";
