@@ -188,6 +188,8 @@ export declare function createClient(options: BindingClientOptions, settled: (..
  */
 export declare function discards(client: ExternalObject<BindingClient>): Uint32Array | undefined
 
+export declare function fingerprint(secretKey: string, token: string): string
+
 /**
  * Drops what is cached of a connection and supersedes what is under way; with a rejected token, only what that concerns. A
  * webhook does not tell which kind of owner it is about: without one, all are meant. What is returned is what is wrong with

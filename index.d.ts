@@ -367,6 +367,13 @@ export interface CallTrace {
    * otherwise.
    */
   fleetError?: string
+  /**
+   * Identifies the token that a service rejected, where this call asks for another one: the first 12 hex digits of its
+   * HMAC-SHA-256 under the secret key. The same token has the same fingerprint in every process.
+   */
+  rejectedFingerprint?: string
+  /** Identifies the token that came in its place, likewise. The same fingerprint means that the platform had no other. */
+  tokenFingerprint?: string
   /** Duration of the call in milliseconds. */
   durationMs?: number
   /** The error of a failed call. Absent for an unavailable connection and for an abort. */

@@ -2,6 +2,7 @@
 'use strict'
 
 const { AsyncLocalStorage } = require('node:async_hooks')
+const { createHmac } = require('node:crypto')
 const { channel, tracingChannel } = require('node:diagnostics_channel')
 const net = require('node:net')
 const { startEmulator } = require('../emulator')
@@ -377,7 +378,40 @@ describe('a call is told', () => {
     expect(answer.status).toBe(200)
     const told = { ...TOLD, slug: 'github' }
     const hit = { ...told, attempts: 0, cached: true }
-    expect(ends).toEqual([hit, told, hit])
+    const fingerprint = expect.stringMatching(/^[0-9a-f]{12}$/)
+    expect(ends).toEqual([
+      hit,
+      { ...told, rejectedFingerprint: fingerprint, tokenFingerprint: fingerprint },
+      hit,
+    ])
+  })
+
+  test('after a rejection, with fingerprints of the rejected token and of the new one, keyed by the secret key', async () => {
+    const answers = ['first-token-5b21', 'second-token-90c4'].map(token =>
+      json(200, flat({ authorization: { access_token: token } })),
+    )
+    platform.replyWith(...answers)
+    const client = platform.client({ maxRetries: 0 })
+    const ends = recordEnds()
+    const isRejected = answer => answer === 401
+    const use = token => (token === 'second-token-90c4' ? 200 : 401)
+
+    await client.withAccessToken('u1', 'slack', use, { isRejected })
+    platform.replyWith(answers[0], json(503, {}))
+    await failureOf(client.withAccessToken('u2', 'slack', use, { isRejected }))
+
+    const of = token => createHmac('sha256', SECRET_KEY).update(token).digest('hex').slice(0, 12)
+    const rejectedFingerprint = of('first-token-5b21')
+    const fingerprints = ends.map(({ rejectedFingerprint, tokenFingerprint }) => ({
+      rejectedFingerprint,
+      tokenFingerprint,
+    }))
+    expect(fingerprints).toEqual([
+      {},
+      { rejectedFingerprint, tokenFingerprint: of('second-token-90c4') },
+      {},
+      { rejectedFingerprint },
+    ])
   })
 
   test('by both copies, when the package is loaded twice in one process', async () => {

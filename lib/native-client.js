@@ -56,6 +56,7 @@ class NativeClient {
   #leases
   /** The options of the constructor, from which a client with other keys is made. */
   #options
+  #secretKey
   #isKeyless
   /** Undefined for a client that has keys of its own. */
   #credentials
@@ -79,6 +80,7 @@ class NativeClient {
     if (isFailure(native)) throw toError(native)
     if (replaced !== undefined) this.#end(replaced)
     this.#native = native
+    this.#secretKey = nativeOptions.secretKey
     this.#isKeyless = nativeOptions.publishableKey === undefined || nativeOptions.secretKey === undefined
     const discards = nativeOptions.cache && binding.discards(native)
     this.#leases = discards && new Leases(discards)
@@ -113,13 +115,20 @@ class NativeClient {
   async #getAccessToken(owner, slug, options, facts, rejectedToken) {
     // Those of the native client that answers: another may replace it meanwhile.
     const leases = this.#leases
+    const isReplacing = facts !== undefined && rejectedToken !== undefined
+    if (isReplacing) facts.rejectedFingerprint = this.#fingerprint(rejectedToken)
     const outcome = await this.#call(owner, slug, options, { rejectedToken }, facts)
     const { accessToken, validForMs } = outcome
     if (accessToken === undefined) throw failureOf(outcome)
+    if (isReplacing) facts.tokenFingerprint = this.#fingerprint(accessToken)
     if (validForMs !== undefined && options === undefined) {
       leases?.put(owner.kind, owner.id, slug, accessToken, validForMs)
     }
     return accessToken
+  }
+
+  #fingerprint(token) {
+    return binding.fingerprint(this.#secretKey, token)
   }
 
   async getConnection(owner, slug, options, facts) {

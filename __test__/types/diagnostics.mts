@@ -49,6 +49,8 @@ export function fields(call: Required<CallTrace>) {
     coalesced: call.coalesced,
     isFleetBypassed: call.isFleetBypassed,
     fleetError: call.fleetError,
+    rejectedFingerprint: call.rejectedFingerprint,
+    tokenFingerprint: call.tokenFingerprint,
     durationMs: call.durationMs,
     error: call.error,
   })

@@ -34,6 +34,7 @@ use crate::core;
 use crate::core::client::{Begun, Client};
 use crate::core::error::Error;
 use crate::core::platform::catalog::Catalog;
+use crate::core::secret::{self, Secret};
 use crate::core::tokens::key::{OwnerKind, Segment};
 
 /// The longest lease on a cached token.
@@ -212,6 +213,11 @@ pub fn connector_url(
 #[napi]
 pub fn stats(client: &External<BindingClient>) -> BindingStats {
     client.client.stats().as_ref().into()
+}
+
+#[napi]
+pub fn fingerprint(secret_key: String, token: String) -> String {
+    secret::fingerprint(&Secret::new(secret_key), &Secret::new(token))
 }
 
 /// Takes no more calls on. Returns an id, as of a call, for the end of those under way, or nothing when there are none.
