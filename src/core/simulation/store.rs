@@ -118,6 +118,14 @@ impl Store {
         Some(String::from_utf8_lossy(&key).into_owned())
     }
 
+    /// Entries of connections.
+    pub fn entries(&self) -> usize {
+        let is_entry = |key: &&Vec<u8>| {
+            key.iter().filter(|byte| **byte == b':').count() == 2 && !key.ends_with(b"epoch")
+        };
+        self.0.keys().filter(is_entry).count()
+    }
+
     /// Locks that are held.
     pub fn locks(&self) -> usize {
         let now = Instant::now();

@@ -10,6 +10,9 @@ use crate::core::threads::redis::Redis;
 use crate::core::threads::rig::{Rig, explore};
 use crate::core::threads::source::{Source, number_of};
 
+/// Whose tokens the members ask for first.
+const OTHERS: [&str; 2] = ["one", "another"];
+
 /// Two members that hear each other.
 struct Pair {
     source: Arc<Source>,
@@ -23,8 +26,9 @@ impl Pair {
         let (source, redis) = (Arc::new(Source::default()), Arc::default());
         let members = [0, 1].map(|_| Rig::member(is_cached, &source, &redis));
         let pair = Self { source, redis, members };
-        // The first fetch has a member subscribe.
-        pair.members.iter().for_each(|member| drop(member.token_of("another")));
+        // The first fetch has a member subscribe. Not of one connection: whoever waits without a subscription hears nothing.
+        pair.members.iter().zip(OTHERS).for_each(|(member, owner)| drop(member.token_of(owner)));
+        pair.until_written(0);
         while pair.redis.subscribers() < 2 {
             thread::yield_now();
         }
@@ -38,6 +42,13 @@ impl Pair {
             thread::spawn(move || work(&member))
         });
         started.map(|thread| thread.join().unwrap())
+    }
+
+    /// Until so many connections have an entry in Redis, besides those of the first fetches.
+    fn until_written(&self, entries: usize) {
+        while self.redis.entries() < OTHERS.len() + entries {
+            thread::yield_now();
+        }
     }
 
     fn check_end(&self) {
@@ -117,23 +128,66 @@ fn a_member_hears_what_another_one_invalidates() {
     });
 }
 
-/// The future of an earlier invalidation may have told Redis of a later one, which then has none.
+/// The future of an earlier invalidation may tell Redis of a later one, which then has none.
 #[test]
 fn redis_has_been_told_of_all_invalidations_when_their_futures_have_ended() {
     explore(|| {
         let pair = Pair::new(false);
-        let [here, there] = &pair.members;
+        let here = &pair.members[0];
         let owners = ["u", "v"];
         owners.iter().for_each(|owner| drop(here.token_of(owner)));
-        let withdrawn = pair.source.withdraw();
+        pair.until_written(2);
         let told = owners.map(|owner| {
             let here = Arc::clone(here);
             thread::spawn(move || here.invalidation(owner, None).into_iter().for_each(block_on))
         });
         told.into_iter().for_each(|told| told.join().unwrap());
-        for owner in owners {
-            assert!(number_of(&there.token_of(owner)) > withdrawn, "{owner}");
-        }
+        assert_eq!(pair.redis.entries(), OTHERS.len());
+        pair.check_end();
+    });
+}
+
+/// One of the two is about no more than a token that was rejected.
+#[test]
+fn an_invalidation_that_comes_while_redis_is_told_of_another_one_is_not_lost() {
+    explore(|| {
+        let pair = Pair::new(false);
+        let [here, there] = &pair.members;
+        here.token(None);
+        pair.until_written(1);
+        let rejection = {
+            let here = Arc::clone(here);
+            // Not waited for: it sweeps too, when time goes on.
+            thread::spawn(move || {
+                here.invalidation("u", Some("older")).into_iter().for_each(|it| drop(spawn(it)))
+            })
+        };
+        let withdrawn = pair.source.withdraw();
+        here.invalidation("u", None).into_iter().for_each(|told| drop(spawn(told)));
+        assert!(number_of(&here.token(None)) > withdrawn);
+        assert!(number_of(&there.token(None)) > withdrawn);
+        rejection.join().unwrap();
+        pair.check_end();
+    });
+}
+
+/// By the same member.
+#[test]
+fn nothing_from_redis_is_cached_that_was_invalidated_meanwhile() {
+    explore(|| {
+        let pair = Pair::new(true);
+        let [here, there] = &pair.members;
+        there.token(None);
+        pair.until_written(1);
+        let caller = {
+            let here = Arc::clone(here);
+            thread::spawn(move || drop(here.token(None)))
+        };
+        let withdrawn = pair.source.withdraw();
+        let told = here.invalidation("u", None);
+        caller.join().unwrap();
+        assert!(number_of(&here.token(None)) > withdrawn);
+        told.into_iter().for_each(block_on);
         pair.check_end();
     });
 }

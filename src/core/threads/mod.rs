@@ -10,4 +10,5 @@ mod fleet;
 mod redis;
 mod rig;
 mod scenarios;
+mod scheduler;
 mod source;

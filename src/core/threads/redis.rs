@@ -31,6 +31,11 @@ impl Redis {
         self.with(|state| state.subscribers.len())
     }
 
+    /// Connections that have an entry.
+    pub fn entries(&self) -> usize {
+        self.with(|state| state.store.entries())
+    }
+
     /// Locks that are held.
     pub fn locks(&self) -> usize {
         self.with(|state| state.store.locks())

@@ -1,13 +1,12 @@
 //! A client whose source takes its time, and the search through schedules of what threads do with it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use shuttle::scheduler::RandomScheduler;
 use shuttle::{Config, MaxSteps, Runner};
-use tokio::runtime::Builder;
+use tokio::runtime::{Builder, Runtime};
 
 use crate::core::client::{Begun, Call, CallRequest, Client, ClientParts};
 use crate::core::clock::{Clock, Now};
@@ -19,6 +18,7 @@ use crate::core::source::TokenSource;
 use crate::core::stats::Stats;
 use crate::core::sync::scheduled::scheduled;
 use crate::core::threads::redis::{Link, Redis};
+use crate::core::threads::scheduler::BiasedScheduler;
 use crate::core::threads::source::Source;
 use crate::core::tokens::cache::CacheLimits;
 use crate::core::tokens::key::{ConnectionKey, OwnerKind};
@@ -29,16 +29,18 @@ const SCHEDULES: usize = 300;
 /// Steps of one schedule: far more than any needs. Whoever waits for ever takes more.
 const MAX_STEPS: usize = 20_000;
 
+/// Timers are set, and none ever fires. Never shut down, since that would wake the timers of a schedule that has failed.
+static TIME: LazyLock<Runtime> =
+    LazyLock::new(|| Builder::new_current_thread().enable_time().start_paused(true).build().unwrap());
+
 /// Tries schedules of a scenario.
 #[allow(clippy::disallowed_methods, reason = "its option: scripts/test-threads.js hands it on")]
 pub fn explore(scenario: impl Fn() + Send + Sync + 'static) {
     let schedules = std::env::var("XKIT_SCHEDULES").ok().and_then(|number| number.parse().ok());
-    let runtime = Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-    // Timers are set, and none ever fires.
-    let _inside = runtime.enter();
+    let _inside = TIME.enter();
     let mut config = Config::new();
     config.max_steps = MaxSteps::FailAfter(MAX_STEPS);
-    let runner = Runner::new(RandomScheduler::new(schedules.unwrap_or(SCHEDULES)), config);
+    let runner = Runner::new(BiasedScheduler::new(schedules.unwrap_or(SCHEDULES)), config);
     let count = Count::default();
     let counted = Arc::clone(&count.0);
     scheduled(|| {

@@ -244,6 +244,8 @@ fn what_is_invalidated_after_a_lost_subscription_is_not_served() {
             thread::spawn(move || drop((rig.token(None), rig.token(None))))
         });
         rig.source.resubscribe();
+        // Long enough for a fetch that saw some of that.
+        (0..20).for_each(|_| thread::yield_now());
         let withdrawn = rig.source.withdraw();
         rig.source.invalidate_elsewhere();
         assert!(number_of(&rig.token(None)) > withdrawn);
