@@ -612,6 +612,31 @@ async fn a_token_is_cached_again_five_seconds_after_a_rejection_that_was_about_s
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_rejection_is_forgotten_five_seconds_after_a_fetch_that_brought_nothing() {
+    for is_cancelled in [false, true] {
+        let rig = ClientRig::new(true);
+        rig.tap.0.is_constant.store(true, Ordering::Relaxed);
+        rig.answers(1);
+        let _ = begin(&rig.client, "u", None).unwrap().run().await;
+        rig.invalidate(Some("token-1"));
+        let mut fetch = Box::pin(begin(&rig.client, "u", None).unwrap().run());
+        assert!(futures_util::poll!(&mut fetch).is_pending());
+        if is_cancelled {
+            drop(fetch);
+        } else {
+            rig.fails_with(503);
+            rig.answers(1);
+            assert!(fetch.await.result.is_err());
+            rig.fails_with(200);
+        }
+        rig.passes(5);
+        rig.answers(1);
+        let _ = begin(&rig.client, "u", None).unwrap().run().await;
+        assert!(rig.hit().is_some(), "cached again");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn rejections_and_repairs_are_counted_once_each() {
     let rig = ClientRig::new(true);
     rig.answers(2);

@@ -124,6 +124,7 @@ impl Replacements {
         entry: impl FnOnce() -> CacheEntry,
     ) {
         let Some(rejections) = self.0.peek_mut(key) else { return };
+        rejections.retain(|rejection| !rejection.retention.is_over(now));
         let entry = entry();
         let token = entry.token();
         if find(rejections, token).is_some_and(|rejection| rejection.after >= fetch) {
