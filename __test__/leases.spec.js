@@ -109,8 +109,8 @@ test.each([
     const { XkitClient } = require(root)
     if (!isEarly) freeze()
     const client = new XkitClient({ ...keys, baseUrl, cache: { ttlMs: 300 } })
-    const begin = performance.now()
     for (let call = 0; call < 2; call++) await client.getAccessToken('u1', 'slack')
+    const begin = performance.now()
     // Not one timer of 300 ms, which may be a moment early.
     while (performance.now() - begin < 400) await setTimeout(10)
     await client.getAccessToken('u1', 'slack')
@@ -189,10 +189,10 @@ describe('in the heap of JavaScript', () => {
   }
 
   test('are the tokens of at most maxEntries owners, and soon none', async () => {
-    const count = await tokensLeft({ maxEntries: 50, owners: 5000 })
+    const count = await tokensLeft({ maxEntries: 50, owners: 500 })
     expect(count).toBeGreaterThan(0)
     expect(count).toBeLessThanOrEqual(50)
-  }, 60_000)
+  })
 
   test('is none of a client that was closed', async () => {
     await expect(tokensLeft({ maxEntries: 50, owners: 20, isClosed: true })).resolves.toBe(0)
