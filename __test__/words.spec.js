@@ -42,7 +42,7 @@ describe('an owner', () => {
   test('whose id is undefined is told so', async () => {
     const error = await rejection(client().getAccessToken({ group: undefined }, 'slack'))
     expect(error.message).toBe(
-      'owner must name exactly one of: user, group, context; what is undefined does not count',
+      'owner must name exactly one of: user, group, context; undefined fields do not count',
     )
   })
 })
@@ -61,15 +61,13 @@ describe('the cache', () => {
   test('with a Redis whose variable is not set is no cache without a fleet', () => {
     const error = thrownBy(() => client({ cache: { redis: process.env.REDIS_URL_THAT_NOBODY_SET } }))
     expect(error.code).toBe('ERR_INVALID_ARG_TYPE')
-    expect(error.message).toMatch(
-      /^options\.cache\.redis is undefined: is the variable set that it comes from\?/,
-    )
+    expect(error.message).toMatch(/^options\.cache\.redis is undefined: set the variable that it comes from/)
   })
 })
 
 describe('a webhook', () => {
   const advice = 'let a parser for JSON run before this handler, or pass the text of the request'
-  const empty = `body is no webhook event: event_type is missing; ${advice}`
+  const empty = `body is not a webhook event: event_type is missing; ${advice}`
 
   test.each([
     ['undefined, as without a body parser', undefined, `body must be an event, but is undefined: ${advice}`],

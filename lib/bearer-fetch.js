@@ -60,7 +60,7 @@ function readInit(init) {
   requireObject('init', init)
   const fields = { __proto__: null, ...init }
   for (const name of FOREIGN) {
-    if (fields[name] !== undefined) throw invalidValue(`init.${name} is no option of fetch`)
+    if (fields[name] !== undefined) throw invalidValue(`init.${name} is not an option of fetch`)
   }
   // The last prototype of the chain is the `Object.prototype` of some realm.
   for (let at = parentOf(init); at !== null && parentOf(at) !== null; at = parentOf(at)) {
@@ -105,7 +105,7 @@ function checkDestination({ protocol, hostname, port }, slug, { hosts, allowHttp
   const allowed = Object.hasOwn(hosts, slug) ? hosts[slug] : []
   const withPort = `${hostname}:${port || DEFAULT_PORTS[protocol]}`
   if (!allowed.includes(hostname) && !allowed.includes(withPort)) {
-    throw invalidValue('input must be a URL of a host that the option hosts names for this slug')
+    throw invalidValue('input must be a URL of a host that the option hosts lists for this slug')
   }
 }
 
@@ -115,7 +115,9 @@ async function requireLoopback(hostname) {
   const dns = require('node:dns')
   const found = await dns.promises.lookup(hostname, { all: true }).catch(() => [])
   if (!found.every(({ address }) => LOOPBACK.test(address))) {
-    throw invalidValue('input must be an https: URL, since its localhost leads to no loopback address')
+    throw invalidValue(
+      'input must be an https: URL, since its host name does not resolve to a loopback address',
+    )
   }
 }
 
@@ -169,7 +171,7 @@ function authorized(init, slug, token) {
     // The error of `Headers` may quote the token.
     throw toError({
       className: 'XkitApiError',
-      message: `The access token for ${slug} holds characters that no header can carry: ask for it with getAccessToken`,
+      message: `The access token for ${slug} contains characters that no HTTP header allows: get it with getAccessToken`,
       code: 'ERR_XKIT_INVALID_RESPONSE',
       retryable: false,
       attempts: 1,

@@ -131,7 +131,7 @@ function requireId(name, value) {
   requireString(name, value)
   if (value.trim() === '') throw invalidValue(`${name} must not be empty`)
   if (value === '.' || value === '..') throw invalidValue(`${name} must not be a dot segment`)
-  if (/\p{Cc}/u.test(value)) throw invalidValue(`${name} must not hold control characters`)
+  if (/\p{Cc}/u.test(value)) throw invalidValue(`${name} must not contain control characters`)
   if (!value.isWellFormed()) throw invalidValue(`${name} must be well-formed Unicode`)
   if (Buffer.byteLength(value) > MAX_ID_BYTES) {
     throw invalidValue(`${name} must not be longer than ${MAX_ID_BYTES} bytes`)

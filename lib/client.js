@@ -157,8 +157,7 @@ function bind(client, owner, slug) {
 function pick(options, names) {
   if (typeof options !== 'object' || options === null) return undefined
   const own = names.filter(name => Object.hasOwn(options, name))
-  if (own.length === 0) return undefined
-  return Object.assign(Object.create(null), Object.fromEntries(own.map(name => [name, options[name]])))
+  return own.length === 0 ? undefined : Object.fromEntries(own.map(name => [name, options[name]]))
 }
 
 // The module's functions are async, so that an error of the constructor is a rejection too.

@@ -115,7 +115,7 @@ function lateKeys(ms) {
   return toError({
     className: 'XkitNetworkError',
     code: 'ERR_XKIT_TIMEOUT',
-    message: `The function credentials gave no keys within ${Math.round(ms)} ms`,
+    message: `The function credentials provided no keys within ${Math.round(ms)} ms`,
     retryable: true,
     attempts: 0,
   })
@@ -125,7 +125,7 @@ function noKeys(cause) {
   return toError({
     className: 'XkitError',
     code: 'ERR_XKIT_MISSING_CREDENTIALS',
-    message: 'The function credentials gave no keys that can be used: the cause says why',
+    message: 'The function credentials provided no usable keys: the cause says why',
     // A TypeError reports a wrong pair of keys, which the same function would return again.
     retryable: cause?.name !== 'TypeError',
     attempts: 0,

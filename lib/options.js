@@ -152,7 +152,7 @@ function readCache(name, cache) {
   // Otherwise a missing variable would turn the fleet off without a word.
   if (Object.hasOwn(cache, 'redis') && cache.redis === undefined) {
     throw invalidType(
-      `${name}.redis is undefined: is the variable set that it comes from? Without a Redis, leave it out`,
+      `${name}.redis is undefined: set the variable that it comes from, or omit it if there is no Redis`,
     )
   }
   return native

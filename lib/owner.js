@@ -28,7 +28,7 @@ function namedOwner(name, owner) {
   const kinds = Object.keys(fields)
   if (kinds.length !== 1) {
     throw invalidValue(
-      `${name} must name exactly one of: ${OWNER_KINDS.join(', ')}; what is undefined does not count`,
+      `${name} must name exactly one of: ${OWNER_KINDS.join(', ')}; undefined fields do not count`,
     )
   }
   const [kind] = kinds

@@ -20,7 +20,7 @@ function readWebhook(body) {
   if (body === undefined) throw invalidType(`body must be an event, but is undefined: ${ADVICE}`)
   if (event === body) requireObject('body', body)
   if (valueAt(event, ['event_type']) === undefined) {
-    throw invalidValue(`body is no webhook event: event_type is missing; ${ADVICE}`)
+    throw invalidValue(`body is not a webhook event: event_type is missing; ${ADVICE}`)
   }
   const type = nameAt(event, ['event_type'])
   const slug = nameAt(event, ['payload', 'connector', 'slug'])
@@ -39,7 +39,7 @@ function parse(body) {
     return JSON.parse(text.replace(BYTE_ORDER_MARK, ''))
   } catch {
     // The message of JSON.parse quotes the body.
-    throw invalidValue('body is no webhook event: it is not JSON in UTF-8')
+    throw invalidValue('body is not a webhook event: it is not JSON in UTF-8')
   }
 }
 
@@ -52,8 +52,8 @@ function digits(value) {
 function nameAt(event, path, read = value => value) {
   const name = path.join('.')
   const text = read(valueAt(event, path))
-  if (text === undefined) throw invalidValue(`body is no webhook event: ${name} is missing`)
-  if (typeof text !== 'string') throw invalidValue(`body is no webhook event: ${name} is not a string`)
+  if (text === undefined) throw invalidValue(`body is not a webhook event: ${name} is missing`)
+  if (typeof text !== 'string') throw invalidValue(`body is not a webhook event: ${name} is not a string`)
   return requireId(`body.${name}`, text)
 }
 
