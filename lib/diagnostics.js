@@ -76,7 +76,7 @@ class Facts {
  * is undefined unless the call is traced.
  */
 function observe(operation, read, argument, slug, run) {
-  if (isTraced()) return trace(operation, read, argument, slug, run)
+  if (isTraced()) return traceCall(operation, read, argument, slug, run)
   try {
     return run(read(argument))
   } catch (error) {
@@ -89,30 +89,30 @@ function observe(operation, read, argument, slug, run) {
  * failure unless an outcome was noted before: an unavailable connection is an answer, whose error holds ids of the platform,
  * and the reason of an abort belongs to the caller.
  */
-function trace(operation, read, argument, slug, run) {
-  const course = { operation }
+function traceCall(operation, read, argument, slug, run) {
+  const trace = { operation }
   let owner
   let problem
-  // A trace holds no wrong value, as messages do not, and never the owner's id.
+  // A trace holds neither a wrong value nor the owner's id.
   try {
     owner = read(argument)
-    course.ownerKind = owner.kind
-    course.slug = requireId('slug', slug)
+    trace.ownerKind = owner.kind
+    trace.slug = requireId('slug', slug)
   } catch (error) {
     problem = error
   }
   const startedAt = nowMs()
-  return start.runStores(course, () => {
-    const result = settle(course, startedAt, facts => {
+  return start.runStores(trace, () => {
+    const result = settleTraced(trace, startedAt, facts => {
       if (owner === undefined) throw problem
       return run(owner, facts)
     })
-    end.publish(course)
+    end.publish(trace)
     return result
   })
 }
 
-async function settle(course, startedAt, run) {
+async function settleTraced(trace, startedAt, run) {
   const facts = new Facts()
   try {
     return await run(facts)
@@ -120,20 +120,20 @@ async function settle(course, startedAt, run) {
     if (facts.outcome === undefined) Object.assign(facts, { outcome: error.code, error })
     throw error
   } finally {
-    for (const [name, fact] of Object.entries(facts)) if (fact !== undefined) course[name] = fact
-    course.durationMs = nowMs() - startedAt
-    if (facts.error !== undefined) failed.publish(course)
-    asyncStart.publish(course)
-    asyncEnd.publish(course)
-    if (isLogging) log('%s', toLine(course))
+    for (const [name, fact] of Object.entries(facts)) if (fact !== undefined) trace[name] = fact
+    trace.durationMs = nowMs() - startedAt
+    if (facts.error !== undefined) failed.publish(trace)
+    asyncStart.publish(trace)
+    asyncEnd.publish(trace)
+    if (isLogging) log('%s', toLine(trace))
   }
 }
 
 /** The slug is percent-encoded, so that it holds neither spaces nor control sequences of a terminal. */
-function toLine(course) {
-  const shown = { ...course, slug: course.slug && encodeURIComponent(course.slug) }
-  shown.durationMs = course.durationMs.toFixed(1)
-  shown.fleetError = course.fleetError && JSON.stringify(course.fleetError)
+function toLine(trace) {
+  const shown = { ...trace, slug: trace.slug && encodeURIComponent(trace.slug) }
+  shown.durationMs = trace.durationMs.toFixed(1)
+  shown.fleetError = trace.fleetError && JSON.stringify(trace.fleetError)
   const names = LOGGED.filter(name => shown[name] !== undefined)
   return names.map(name => `${name}=${shown[name]}`).join(' ')
 }

@@ -90,7 +90,8 @@ function isFailure(value) {
   }
 }
 
-const hidden = value => ({ value, configurable: true, writable: true, enumerable: false })
+/** The descriptor of a field that is not enumerable. */
+const hidden = value => ({ __proto__: null, value, configurable: true, writable: true })
 
 /** Sets the fields that have a value: a printed error shows no empty fields. */
 function assign(error, fields) {
@@ -200,6 +201,7 @@ module.exports = {
   XkitError,
   XkitNetworkError,
   copyError,
+  hidden,
   isXkitError,
   toError,
   xkitErrorOf,

@@ -3,7 +3,7 @@
 
 const { inspect } = require('node:util')
 const { get, invalidType } = require('./checks.js')
-const { copyError, isXkitError } = require('./errors.js')
+const { copyError, hidden, isXkitError } = require('./errors.js')
 const { readUseOptions } = require('./options.js')
 const { isRejection } = require('./rejection/index.js')
 const { isError } = require('./rejection/parts.js')
@@ -40,10 +40,10 @@ class Recovery {
     const verdict = isRejected === undefined ? judge(first.value, first.isThrown) : isRejected(first.value)
     // Awaiting a boolean would cost a turn of the microtask queue.
     const isTokenRejected = typeof verdict === 'boolean' ? verdict : await verdict
-    if (!isTokenRejected) return settle(first)
+    if (!isTokenRejected) return unwrap(first)
     if (!isRepeatable) {
       this.#invalidate(owner, slug, token)
-      return settle(first)
+      return unwrap(first)
     }
     let replacement
     try {
@@ -51,10 +51,10 @@ class Recovery {
     } catch (error) {
       if (error === signal?.reason || !isXkitError(error)) throw error
       // The client was closed meanwhile, so that the first outcome is the last.
-      if (error.code === 'ERR_XKIT_CLOSED') return settle(first)
+      if (error.code === 'ERR_XKIT_CLOSED') return unwrap(first)
       throw withCause(error, first.value, token)
     }
-    if (replacement === token) return settle(first)
+    if (replacement === token) return unwrap(first)
     discard(first.value)
     return await use(replacement)
   }
@@ -68,7 +68,8 @@ async function attempt(use, token) {
   }
 }
 
-function settle({ value, isThrown }) {
+/** The returned value of an outcome; throws the thrown one. */
+function unwrap({ value, isThrown }) {
   if (isThrown) throw value
   return value
 }
@@ -102,8 +103,6 @@ function withCause(error, rejection, token) {
   }
   return Object.defineProperty(own, inspect.custom, hidden(print))
 }
-
-const hidden = value => ({ __proto__: null, value, configurable: true, writable: true })
 
 /** An error with the name and message of a rejection, or with its status, in place of the rejection itself. */
 function censored(rejection, token) {
