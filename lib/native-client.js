@@ -81,7 +81,7 @@ class NativeClient {
     if (replaced !== undefined) this.#end(replaced)
     this.#native = native
     this.#secretKey = nativeOptions.secretKey
-    this.#isKeyless = nativeOptions.publishableKey === undefined || nativeOptions.secretKey === undefined
+    this.#isKeyless = !hasKeys(nativeOptions)
     const discards = nativeOptions.cache && binding.discards(native)
     this.#leases = discards && new Leases(discards)
   }
@@ -89,8 +89,7 @@ class NativeClient {
   /** A module may create its client before the keys are there: until they are, each call reads the environment again. */
   #findKeys() {
     const nativeOptions = readClientOptions(this.#options)
-    if (nativeOptions.publishableKey !== undefined && nativeOptions.secretKey !== undefined)
-      this.#use(nativeOptions)
+    if (hasKeys(nativeOptions)) this.#use(nativeOptions)
   }
 
   #useKeys(keys) {
@@ -243,6 +242,8 @@ class NativeClient {
     }
   }
 }
+
+const hasKeys = ({ publishableKey, secretKey }) => publishableKey !== undefined && secretKey !== undefined
 
 const isFailure = result => typeof result === 'object' && result !== null && Object.hasOwn(result, 'code')
 

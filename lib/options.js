@@ -82,10 +82,8 @@ const WAIT = { signal: requireSignal, timeoutMs: milliseconds }
 const CALL_OPTIONS = Object.keys(CALL)
 const USE_OPTIONS = Object.keys(USE)
 
-const optionsReader =
-  readers =>
-  (options = {}) =>
-    readFields('options', options, readers)
+const optionsReader = readers => options =>
+  options === undefined ? Object.create(null) : readFields('options', options, readers)
 
 const readCallOptions = optionsReader(CALL)
 const readUseOptions = optionsReader(USE)
