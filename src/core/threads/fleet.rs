@@ -128,9 +128,9 @@ fn a_member_hears_what_another_one_invalidates() {
     });
 }
 
-/// The future of an earlier invalidation may tell Redis of a later one, which then has none.
+/// By the future of one of them, or by the task that flushes what those leave.
 #[test]
-fn redis_has_been_told_of_all_invalidations_when_their_futures_have_ended() {
+fn redis_is_told_of_all_invalidations() {
     explore(|| {
         let pair = Pair::new(false);
         let here = &pair.members[0];
@@ -142,7 +142,9 @@ fn redis_has_been_told_of_all_invalidations_when_their_futures_have_ended() {
             thread::spawn(move || here.invalidation(owner, None).into_iter().for_each(block_on))
         });
         told.into_iter().for_each(|told| told.join().unwrap());
-        assert_eq!(pair.redis.entries(), OTHERS.len());
+        while pair.redis.entries() > OTHERS.len() {
+            thread::yield_now();
+        }
         pair.check_end();
     });
 }
