@@ -1,12 +1,16 @@
 // What becomes of the process around the package. Each test runs a process of its own, since that is what ends.
 
 const { XkitClient, isXkitError } = require('..')
-const { answer, startServer, tokenFor } = require('./support/http-rigs')
+const { createAuthority } = require('./support/certificates')
+const { answer, startProxy, startServer, tokenFor } = require('./support/http-rigs')
+const { startNames } = require('./support/names')
 const { CREDENTIALS, KEYS, closeRigs, rejection, settlesWithin, startChild } = require('./support/rigs')
+const { testsWith } = require('./support/tools')
 
 /** How soon a process with nothing left to do is gone. The pool would keep an idle connection for 15 s. */
 const SOON_MS = 10_000
 const TOKEN = tokenFor('/connections/u1/slack')
+const onLinux = process.platform === 'linux' ? testsWith('cc').test : test.skip
 
 afterEach(closeRigs)
 
@@ -350,6 +354,42 @@ describe('threads', () => {
     const [required, constructed, called, six] = JSON.parse(stdout)
     expect({ required, constructed, called, six }).toEqual({ required: 0, constructed: 0, called: 1, six: 1 })
   })
+})
+
+onLinux('no client listens on a socket, and a hundred clients have the threads of one', async () => {
+  const names = startNames()
+  const authority = createAuthority()
+  const identity = authority.issue({ hosts: ['127.0.0.1'] })
+  const [plain, secure] = await Promise.all([startPlatform(), startServer({ identity })])
+  const proxy = await startProxy({})
+  async function script({ root, keys, urls, ca, proxy }) {
+    const { readdirSync } = require('node:fs')
+    const { XkitClient } = require(root)
+    const cache = { redis: { url: 'redis://127.0.0.1:1' } }
+    /** Over http, over TLS, and through a proxy; every other one of a fleet. */
+    const call = number => {
+      const baseUrl = urls[number % 3]
+      const options = { ...keys, ca, baseUrl, proxy: number % 3 === 2 && proxy }
+      const client = new XkitClient({ ...options, ...(number % 2 && { cache }) })
+      clients.push(client)
+      return client.getAccessToken('u1', 'slack')
+    }
+    const threads = () => readdirSync('/proc/self/task').length
+    const clients = []
+    await call(0)
+    const ofOne = threads()
+    for (let number = 1; number < 100; number++) await call(number)
+    console.log(threads() - ofOne)
+    process.exit()
+  }
+  const urls = [plain, secure, secure].map(({ baseUrl }) => baseUrl)
+  const input = { urls, ca: authority.certificate, proxy: `http://127.0.0.1:${proxy.port}` }
+
+  const { stdout, stderr } = await startChild(script, input, { env: names.env }).ended
+
+  expect({ stdout, stderr }).toEqual({ stdout: '0\n', stderr: '' })
+  expect(names.lookups()).not.toContain('! listen')
+  expect(proxy.connects.count).toBeGreaterThan(0)
 })
 
 describe('the package loaded twice in one process', () => {

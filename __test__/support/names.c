@@ -2,7 +2,8 @@
 //
 // A line of $TEST_NAMES is `name address`. The address `-` is a failure, and `?` makes the lookup wait until the file names
 // another one. `address,address` is both, in that order. The name `threads` with the address `-` has the system refuse every
-// further thread. What is asked for and answered goes to $TEST_LOOKUPS, a line each: `+ name`, `- name`.
+// further thread. What is asked for and answered goes to $TEST_LOOKUPS, a line each: `+ name`, `- name`; and `! listen` for
+// each socket that is told to listen.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -12,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 typedef int lookup(const char *, const char *, const struct addrinfo *, struct addrinfo **);
@@ -66,4 +68,10 @@ int pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*
   char address[256];
   if (find("threads", address) && strcmp(address, "-") == 0) return EAGAIN;
   return next(thread, attributes, run, argument);
+}
+
+int listen(int socket, int backlog) {
+  int (*next)(int, int) = dlsym(RTLD_NEXT, "listen");
+  note('!', "listen");
+  return next(socket, backlog);
 }

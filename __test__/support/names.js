@@ -22,7 +22,7 @@ const SOURCE = path.join(__dirname, 'names.c')
  * `set({ name: address })` says where names lead, from now on; `env` is what a child process needs. The address `-` is a
  * failure, `?` no answer until another address is set, and `a,b` both. `set({ threads: '-' })` has the system refuse every
  * further thread. `lookups()` is what was asked for (`+ name`) and answered
- * (`- name`) so far, `asked(name)` how often it was asked for; `reach(count)` resolves when that is so many lines in all.
+ * (`- name`) so far, and each socket that was told to listen (`! listen`), `asked(name)` how often it was asked for; `reach(count)` resolves when that is so many lines in all.
  */
 function startNames() {
   const directory = mkdtempSync(path.join(tmpdir(), 'xkit-names-'))
