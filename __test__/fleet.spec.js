@@ -452,6 +452,20 @@ describe('an invalidation', () => {
     expect(tokens.total()).toBe(2)
   })
 
+  test('of a rejected token is noted in Redis even where it has another one', async () => {
+    const [first, second] = [newClient(), newClient()]
+    const rejected = await first.getAccessToken('u1', 'slack')
+    tokens.revoke('u1')
+    const current = await first.getAccessToken('u1', 'slack', { fresh: true })
+    await until(async () => (await newClient().getAccessToken('u1', 'slack')) === current)
+
+    second.invalidate('u1', 'slack', rejected)
+
+    await until(async () => (await redis.keys()).some(key => key.endsWith(':rejected')))
+    expect(await newClient().getAccessToken('u1', 'slack')).toBe(current)
+    expect(tokens.total()).toBe(2)
+  })
+
   test('is seen by the next call of the same client', async () => {
     const client = newClient()
     for (let round = 1; round <= 20; round++) {

@@ -589,6 +589,20 @@ async fn a_rejected_token_is_dropped_by_its_value() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nobody_joins_a_fetch_from_before_a_rejection_whichever_token_is_cached() {
+    let rig = ClientRig::new(true);
+    rig.answers(1);
+    begin(&rig.client, "u", None).unwrap().run().await;
+    let mut older = Box::pin(rig.fresh().run());
+    assert!(futures_util::poll!(&mut older).is_pending());
+    rig.invalidate(Some("another"));
+    rig.passes(61);
+    let mut newer = Box::pin(begin(&rig.client, "u", None).unwrap().run());
+    assert!(futures_util::poll!(&mut newer).is_pending());
+    assert_eq!(rig.requests(), 3, "the older fetch may return the rejected token");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_token_is_cached_again_five_seconds_after_a_rejection_that_was_about_something_else() {
     let rig = ClientRig::new(true);
     rig.tap.0.is_constant.store(true, Ordering::Relaxed);

@@ -1,7 +1,111 @@
 //! Tests of the invalidations that Redis has not been told of yet.
 
+use std::future::pending;
+use std::sync::atomic::AtomicU32;
+
+use futures_util::future::BoxFuture;
+use redis::{Cmd, Value};
+use tokio::runtime::Handle;
+use tokio::time::Instant;
+
 use super::*;
+use crate::core::clock::Clock;
+use crate::core::error::Error;
+use crate::core::fleet::dialer::{Dial, Subscription};
+use crate::core::fleet::failure::{CommandFailure, RedisFailure, Stage};
+use crate::core::fleet::redis_connection::Commands;
+use crate::core::fleet::settings::{Address, RedisOptions};
+use crate::core::fleet::{Environment, Fleet, FleetParts};
+use crate::core::secret::Secret;
+use crate::core::source::{Fetch, Fetched, TokenSource};
+use crate::core::spawn::on_runtime;
 use crate::core::tokens::key::OwnerKind;
+
+/// Counts the commands, and answers none.
+#[derive(Clone, Default)]
+struct SilentRedis(Arc<AtomicU32>);
+
+impl Dial for SilentRedis {
+    fn connect<'a>(
+        &'a self,
+        _: Option<Address>,
+        _: &'a Stage,
+    ) -> BoxFuture<'a, Result<Arc<dyn Commands>, RedisFailure>> {
+        async { Ok(Arc::new(self.clone()) as Arc<dyn Commands>) }.boxed()
+    }
+
+    fn subscribe<'a>(
+        &'a self,
+        _: Option<Address>,
+        _: &'a str,
+        _: &'a Stage,
+    ) -> BoxFuture<'a, Result<Subscription, RedisFailure>> {
+        pending().boxed()
+    }
+}
+
+impl Commands for SilentRedis {
+    fn send<'a>(&'a self, _: &'a Cmd) -> BoxFuture<'a, Result<Value, CommandFailure>> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        pending().boxed()
+    }
+}
+
+/// Nothing is fetched here.
+struct NoSource;
+
+impl TokenSource for NoSource {
+    fn fetch(&self, _: Fetch) -> BoxFuture<'_, Result<Fetched, Error>> {
+        pending().boxed()
+    }
+}
+
+fn fleet(redis: &SilentRedis) -> Fleet<NoSource> {
+    let options = RedisOptions {
+        url: Secret::new("redis://r.test".to_owned()),
+        key_prefix: None,
+        command_timeout: Some(Duration::from_millis(50)),
+        sentinel_username: None,
+        sentinel_password: None,
+        encryption_key: None,
+    };
+    let parts = FleetParts {
+        environment: Environment {
+            dialer: Box::new(redis.clone()),
+            spawn: on_runtime,
+            max_pending: MAX_PENDING,
+        },
+        secret_key: "secret-of-the-fleet",
+        publishable_key: "pk",
+        url_of: Box::new(|_| String::new()),
+        connect_timeout: Duration::from_secs(3),
+        patience: Duration::from_secs(8),
+        ttl: Duration::from_secs(60),
+        validity: Arc::default(),
+        stats: Arc::default(),
+        clock: Clock::system(),
+        jitter: || 0.0,
+    };
+    Fleet::new(NoSource, &options.check().unwrap(), parts).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_goes_on_for_the_others_when_the_caller_that_sent_it_leaves() {
+    let redis = SilentRedis::default();
+    let fleet = fleet(&redis);
+    let (outbox, name) = (Arc::clone(&fleet.background.outbox), names(1)[0]);
+    outbox.add(&[(name, None)]);
+    let start = Instant::now();
+    let mut first = Box::pin(outbox.flush(Some(&name)));
+    assert!(futures_util::poll!(&mut first).is_pending());
+    let other = Arc::clone(&outbox);
+    let second = Handle::current().spawn(async move { other.flush(Some(&name)).await });
+    sleep(Duration::from_millis(30)).await;
+    drop(first);
+    assert!(second.await.unwrap().is_err());
+    assert_eq!(redis.0.load(Ordering::Relaxed), 1);
+    assert!(start.elapsed() < Duration::from_millis(60), "{:?}", start.elapsed());
+}
 
 fn names(count: usize) -> Vec<Name> {
     let keys = FleetKeys::derive(b"secret", "pk").unwrap();
