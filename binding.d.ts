@@ -20,7 +20,7 @@ export interface BindingCallOptions {
   timeoutMs?: number
   /** Skip the cache, and share no request that began earlier. */
   fresh?: boolean
-  /** A token that a service rejected: another one is wanted. */
+  /** A token that a service rejected; the call asks for another one. */
   rejectedToken?: string
   /** The whole connection, in place of its token. */
   wantsConnection?: boolean
@@ -68,7 +68,7 @@ export interface BindingConnection {
   displayLabel?: string
 }
 
-/** All that there is to say; the facade makes an instance of the class and throws it. */
+/** All fields of an error; the facade makes an instance of the class and throws it. */
 export interface BindingError {
   className: string
   code: string
@@ -111,7 +111,10 @@ export interface BindingOutcome {
   accessToken?: string
   /** Milliseconds for which a cached token may be served without another call; absent unless it came from the cache. */
   validForMs?: number
-  /** Of what was known at once: whether another call that reported the same rejected token has fetched it. */
+  /**
+   * Whether it was fetched for another call, which reported the same rejected token; absent unless the outcome was
+   * known at once.
+   */
   coalesced?: boolean
   connection?: BindingConnection
   error?: BindingError
@@ -142,7 +145,7 @@ export interface BindingRedis {
   commandTimeoutMs?: number
   sentinelUsername?: string
   sentinelPassword?: string
-  /** In Base64, since it may be any bytes. */
+  /** In Base64, since it can be any bytes. */
   encryptionKey?: string
 }
 
@@ -162,15 +165,18 @@ export interface BindingStats {
 }
 
 /**
- * Begins a call. Returns its id, under which `settled` gets the result, or at once what is known: a cached token or
- * connection, or what is wrong.
+ * Begins a call. Returns its id, with which `settled` gets the result; or at once the outcome: a cached token or
+ * connection, or an error.
  */
 export declare function call(client: ExternalObject<BindingClient>, ownerKind: BindingOwnerKind, ownerId: string, slug: string, options?: BindingCallOptions | undefined | null): number | BindingOutcome
 
-/** Cancels a call, which then has no result. `false` if its result has been handed over. */
+/** Cancels a call, which then has no result. Returns `false` if its result has been handed over. */
 export declare function cancel(client: ExternalObject<BindingClient>, call: number): boolean
 
-/** Takes no more calls on. Returns an id, as of a call, for the end of those under way, or nothing when there are none. */
+/**
+ * Accepts no more calls. Returns an id, like a call's, with which `settled` is called once those under way have
+ * ended; nothing if there are none.
+ */
 export declare function close(client: ExternalObject<BindingClient>): number | null
 
 export declare function connectorUrl(client: ExternalObject<BindingClient>, slug: string): string | undefined | BindingError
@@ -183,17 +189,17 @@ export declare function connectorUrl(client: ExternalObject<BindingClient>, slug
 export declare function createClient(options: BindingClientOptions, settled: (...results: (number | string | boolean | BindingOutcome | undefined)[]) => void, predecessor?: ExternalObject<BindingClient> | undefined | null): ExternalObject<BindingClient> | BindingError
 
 /**
- * A counter that changes whenever the client's cache gives up a token before its time, shared with JavaScript. To be asked
- * for once. Nothing where the engine shares no memory.
+ * A counter in memory that JavaScript shares, which changes whenever the client's cache discards a token before it
+ * expires. Call it once per client. Returns nothing where the engine shares no memory.
  */
 export declare function discards(client: ExternalObject<BindingClient>): Uint32Array | undefined
 
 export declare function fingerprint(secretKey: string, token: string): string
 
 /**
- * Drops what is cached of a connection and supersedes what is under way; with a rejected token, only what that concerns. A
- * webhook does not tell which kind of owner it is about: without one, all are meant. What is returned is what is wrong with
- * the arguments.
+ * Discards a cached connection and supersedes the fetch in flight; with a rejected token, only that token. Without a
+ * kind, it applies to owners of every kind, since a webhook does not say which one it is about. Returns what is wrong
+ * with the arguments.
  */
 export declare function invalidate(client: ExternalObject<BindingClient>, ownerKind: BindingOwnerKind | undefined | null, ownerId: string, slug: string, rejectedToken?: string | undefined | null): BindingError | null
 

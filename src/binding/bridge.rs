@@ -1,5 +1,5 @@
-//! Hands results from other threads over to JavaScript, any number per wake-up of the event loop. The only module with
-//! `unsafe`. Knows nothing of what the results are.
+//! Hands results from other threads over to JavaScript, many per wake-up of the event loop. The only module with
+//! `unsafe`. Generic over the results.
 //!
 //! napi's own async functions make a thread-safe function and a promise per call. Here one function serves an environment
 //! (the main thread or a worker) for its whole life, and promises are JavaScript's: a result crosses beside the id of its
@@ -27,12 +27,14 @@ pub const VALUES: usize = 3;
 /// Turns a result into what JavaScript gets.
 pub type Convert<T> = for<'env> fn(&'env Env, T) -> napi::Result<[Unknown<'env>; VALUES]>;
 
-/// The function that gets results: it is called with the id of a call and the values of its result, and so on for each.
+/// The function that gets results. Its arguments are the id of a call and the values of its result, for each result in
+/// turn.
 pub type Settled = FunctionRef<Unknown<'static>, Unknown<'static>>;
 
-/// What tools that watch asynchronous resources call the bridge.
+/// The bridge's name in tools that watch asynchronous resources.
 const RESOURCE_NAME: &str = "xkit-node";
-/// The most results that one wake-up hands over, so that what they set off begins before the rest of a burst.
+/// The most results that one wake-up hands over, so that JavaScript gets to work on them before the rest of a burst
+/// arrives.
 const MAX_PER_WAKE_UP: usize = 256;
 
 /// The pending calls of one environment. Lives on the environment's thread.
@@ -175,7 +177,7 @@ impl<T: Send + 'static> Bridge<T> {
         batch.hand_over();
     }
 
-    /// The environment goes: nothing may be settled any more.
+    /// The environment ends: no call may be settled any more.
     fn close(&self) {
         self.queue.close();
         for (_, pending) in self.pending.take() {
@@ -208,7 +210,8 @@ impl ResultBatch<'_> {
         self.values.extend(values.unwrap_or([undefined; VALUES]));
     }
 
-    /// Calls the function. It throws nothing, and a result that cannot be handed over has no one left to tell.
+    /// Calls the function, which throws nothing. If the call fails, the environment is ending, and nobody waits for
+    /// the results.
     fn hand_over(&mut self) {
         let Some(settled) = self.settled.take() else { return };
         let Ok(function) = settled.borrow_back(self.env) else { return };
@@ -256,8 +259,8 @@ unsafe extern "C" fn release<T: Send + 'static>(
     drop(unsafe { Rc::from_raw(context.cast_const().cast::<Bridge<T>>()) });
 }
 
-/// A `Uint32Array` of one element whose memory is the counter's, so that JavaScript reads it without a call. `None` where
-/// the engine allows no such memory, as in Electron. To be made once for each counter: V8 takes a place in memory once.
+/// A `Uint32Array` of one element whose memory is the counter's, so that JavaScript reads it without a call. `None`
+/// where the engine allows no such memory, as in Electron. Call it once per counter: V8 accepts an address once.
 pub fn share_counter<'env>(env: &'env Env, counter: Arc<AtomicU32>) -> napi::Result<Option<Unknown<'env>>> {
     let data = Arc::into_raw(counter).cast_mut().cast::<c_void>();
     let (mut buffer, mut array) = (ptr::null_mut(), ptr::null_mut());

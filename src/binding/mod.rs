@@ -51,8 +51,8 @@ pub struct BindingClient {
 }
 
 impl BindingClient {
-    /// Lets JavaScript serve a cached token again for so long; `None` if nothing can end the lease. All leases end at once,
-    /// with the first of them: the counter of discards changes then.
+    /// How long JavaScript may serve a cached token again; `None` if no timer can end the lease. The timer changes the
+    /// counter of discards, which ends all leases at once, with the first of them.
     fn lease(&self, valid_for: Duration) -> Option<Duration> {
         let now = Instant::now();
         let valid_for = valid_for.min(MAX_LEASE);
@@ -95,8 +95,8 @@ pub fn create_client(
     })
 }
 
-/// A counter that changes whenever the client's cache gives up a token before its time, shared with JavaScript. To be asked
-/// for once. Nothing where the engine shares no memory.
+/// A counter in memory that JavaScript shares, which changes whenever the client's cache discards a token before it
+/// expires. Call it once per client. Returns nothing where the engine shares no memory.
 #[napi(ts_return_type = "Uint32Array | undefined")]
 pub fn discards<'env>(
     env: &'env Env,
@@ -106,12 +106,12 @@ pub fn discards<'env>(
     Ok(counter.map_or(Either::B(()), Either::A))
 }
 
-/// A panic could not unwind into Node and would end the process: it becomes the failure of what was asked for.
+/// Turns a panic into an error: it cannot unwind into Node, and would end the process.
 fn contain<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(Error::internal()))
 }
 
-/// Runs what nobody waits for; where the system refuses the thread, it is dropped.
+/// Runs work that no caller waits for. If the system refuses the thread, the work is dropped.
 fn run_in_background(work: Option<BoxFuture<'static, ()>>) {
     if let Some(work) = work
         && let Ok(runtime) = runtime::handle()
@@ -120,8 +120,8 @@ fn run_in_background(work: Option<BoxFuture<'static, ()>>) {
     }
 }
 
-/// Begins a call. Returns its id, under which `settled` gets the result, or at once what is known: a cached token or
-/// connection, or what is wrong.
+/// Begins a call. Returns its id, with which `settled` gets the result; or at once the outcome: a cached token or
+/// connection, or an error.
 #[napi]
 pub fn call(
     env: &Env,
@@ -166,15 +166,15 @@ pub fn call(
     Ok(Either::A(id as f64))
 }
 
-/// Cancels a call, which then has no result. `false` if its result has been handed over.
+/// Cancels a call, which then has no result. Returns `false` if its result has been handed over.
 #[napi]
 pub fn cancel(env: &Env, client: &External<BindingClient>, call: f64) -> bool {
     client.bridge.cancel(env, call as CallId)
 }
 
-/// Drops what is cached of a connection and supersedes what is under way; with a rejected token, only what that concerns. A
-/// webhook does not tell which kind of owner it is about: without one, all are meant. What is returned is what is wrong with
-/// the arguments.
+/// Discards a cached connection and supersedes the fetch in flight; with a rejected token, only that token. Without a
+/// kind, it applies to owners of every kind, since a webhook does not say which one it is about. Returns what is wrong
+/// with the arguments.
 #[napi]
 pub fn invalidate(
     client: &External<BindingClient>,
@@ -220,7 +220,8 @@ pub fn fingerprint(secret_key: String, token: String) -> String {
     secret::fingerprint(&Secret::new(secret_key), &Secret::new(token))
 }
 
-/// Takes no more calls on. Returns an id, as of a call, for the end of those under way, or nothing when there are none.
+/// Accepts no more calls. Returns an id, like a call's, with which `settled` is called once those under way have
+/// ended; nothing if there are none.
 #[napi]
 pub fn close(env: &Env, client: &External<BindingClient>) -> napi::Result<Option<f64>> {
     let (Some(ended), Ok(runtime)) = (client.client.close(), runtime::handle()) else {

@@ -65,7 +65,7 @@ pub struct BindingRedis {
     pub command_timeout_ms: Option<u32>,
     pub sentinel_username: Option<String>,
     pub sentinel_password: Option<String>,
-    /// In Base64, since it may be any bytes.
+    /// In Base64, since it can be any bytes.
     pub encryption_key: Option<String>,
 }
 
@@ -166,7 +166,7 @@ pub struct BindingCallOptions {
     pub timeout_ms: Option<u32>,
     /// Skip the cache, and share no request that began earlier.
     pub fresh: Option<bool>,
-    /// A token that a service rejected: another one is wanted.
+    /// A token that a service rejected; the call asks for another one.
     pub rejected_token: Option<String>,
     /// The whole connection, in place of its token.
     pub wants_connection: Option<bool>,

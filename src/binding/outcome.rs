@@ -21,7 +21,8 @@ pub struct BindingOutcome {
     pub access_token: Option<String>,
     /// Milliseconds for which a cached token may be served without another call; absent unless it came from the cache.
     pub valid_for_ms: Option<f64>,
-    /// Of what was known at once: whether another call that reported the same rejected token has fetched it.
+    /// Whether it was fetched for another call, which reported the same rejected token; absent unless the outcome was
+    /// known at once.
     pub coalesced: Option<bool>,
     pub connection: Option<BindingConnection>,
     pub error: Option<BindingError>,
@@ -45,7 +46,7 @@ impl From<FleetReport> for BindingFleetReport {
 }
 
 impl BindingOutcome {
-    /// What was known at once.
+    /// An outcome that was known at once.
     pub fn known(known: &Known, lease: Option<Duration>, wants_connection: bool) -> Self {
         let Known { connection, coalesced, .. } = known;
         let valid_for_ms = lease.map(|lease| lease.as_secs_f64() * 1e3);
@@ -107,7 +108,7 @@ pub struct BindingConnection {
     pub display_label: Option<String>,
 }
 
-/// All that there is to say; the facade makes an instance of the class and throws it.
+/// All fields of an error; the facade makes an instance of the class and throws it.
 #[napi(object, object_from_js = false)]
 pub struct BindingError {
     pub class_name: &'static str,
@@ -181,7 +182,7 @@ impl Settlement {
         Self::Outcome { outcome: Box::new(outcome), wants_connection }
     }
 
-    /// What a call that panicked ends with.
+    /// The result of a call that panicked.
     pub fn panicked() -> Self {
         let result = Err(Error::internal());
         Self::of(Outcome { result, unavailable: None, attempts: 0, coalesced: false, fleet: None }, false)
@@ -202,7 +203,7 @@ impl Settlement {
     }
 }
 
-/// The engine need not decode what has one byte for a character.
+/// Faster for ASCII, which the engine need not decode.
 fn string<'env>(env: &'env Env, text: &str) -> napi::Result<Unknown<'env>> {
     let string = if text.is_ascii() { env.create_string_latin1(text) } else { env.create_string(text) };
     string?.into_unknown(env)

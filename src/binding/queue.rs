@@ -1,4 +1,4 @@
-//! The hand-over of results from any thread to the event loop: who wakes it, and that nobody does once it is gone. Knows
+//! Hands results from any thread over to the event loop: who wakes it, and that nobody does after it has ended. Knows
 //! nothing of N-API, so that a model checker can try every order of events.
 //!
 //! 1. A result that finds no wake-up under way wakes the event loop, at once.
@@ -33,7 +33,7 @@ struct QueueState<T, W> {
 }
 
 impl<T, W: Wake> ResultQueue<T, W> {
-    /// Takes nothing in before it is opened.
+    /// Discards results until it is opened.
     pub fn new() -> Self {
         Self(Mutex::new(QueueState { results: Vec::new(), is_woken: false, wake: None }))
     }
@@ -43,7 +43,7 @@ impl<T, W: Wake> ResultQueue<T, W> {
         self.lock().wake = Some(wake);
     }
 
-    /// The event loop goes: what waits is discarded.
+    /// The event loop ends: discards the results that wait.
     pub fn close(&self) {
         let mut state = self.lock();
         let discarded = (state.wake.take(), mem::take(&mut state.results));
@@ -52,7 +52,7 @@ impl<T, W: Wake> ResultQueue<T, W> {
         drop(discarded);
     }
 
-    /// Takes a result in, and wakes the event loop unless it is woken already. A closed queue discards it.
+    /// Adds a result, and wakes the event loop unless it is woken already. A closed queue discards the result.
     pub fn push(&self, call: CallId, result: T) {
         let mut state = self.lock();
         if state.wake.is_none() {
@@ -63,7 +63,7 @@ impl<T, W: Wake> ResultQueue<T, W> {
         state.wake();
     }
 
-    /// The oldest results, `most` of them at the most, for an event loop that has been woken.
+    /// Removes up to `most` of the oldest results, for an event loop that has been woken.
     pub fn take(&self, most: usize) -> Vec<(CallId, T)> {
         let mut state = self.lock();
         let taken = most.min(state.results.len());
@@ -80,7 +80,7 @@ impl<T, W: Wake> ResultQueue<T, W> {
 }
 
 impl<T, W: Wake> QueueState<T, W> {
-    /// Wakes the event loop if there is something to take and it does not know yet.
+    /// Wakes the event loop if results wait and it has not been woken.
     fn wake(&mut self) {
         if let Some(wake) = &self.wake
             && !self.is_woken

@@ -1,4 +1,5 @@
-//! Owns the words for what is wrong with a server's certificate: webpki's verdict, and two distinctions that it does not make.
+//! Owns the messages about a server's certificate: one for each verdict of webpki, and for two flaws that webpki does
+//! not tell apart.
 //!
 //! Trusts nothing and decides nothing.
 
@@ -13,7 +14,7 @@ use x509_cert::der::Decode;
 use x509_cert::der::oid::db::rfc5280::ID_KP_SERVER_AUTH;
 use x509_cert::ext::pkix::ExtendedKeyUsage;
 
-/// What webpki does not tell apart.
+/// Flaws that webpki does not tell apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Flaw {
     /// The server sent its own certificate alone, which another one issued.
@@ -30,14 +31,15 @@ impl fmt::Display for Flaw {
 
 impl std::error::Error for Flaw {}
 
-/// The same error, or a more precise one where the certificates show which flaw it is. The server's own comes first.
+/// Returns the error, or a more precise one where the certificates show which flaw it is. `presented` begins with the
+/// server's own certificate.
 pub fn refine_error<'a>(
     error: rustls::Error,
     presented: impl IntoIterator<Item = &'a CertificateDer<'a>>,
 ) -> rustls::Error {
     let mut presented = presented.into_iter();
     let own = presented.next().and_then(|own| EndEntityCert::try_from(own).ok());
-    // A self-signed certificate has its own words.
+    // A self-signed certificate has a message of its own.
     if own.is_none_or(|own| own.issuer() == own.subject()) {
         return error;
     }

@@ -1,7 +1,7 @@
-//! The client: takes a call on, answers it from what is known, or has it share a fetch, and remembers what comes back.
+//! The client: accepts a call, answers it from the cache or has it share a fetch, and caches the result.
 //!
-//! `tokens` decides under its lock; the client acts on that after it has released the lock. Under a lock nothing is dropped,
-//! called or woken that could take a lock.
+//! `tokens` decides under its lock; the client acts after it has released that lock. Under a lock we drop, call and
+//! wake nothing that could take a lock.
 
 mod call;
 mod fetch;
@@ -55,15 +55,15 @@ pub struct CallRequest<'a> {
     pub rejected: Option<&'a str>,
 }
 
-/// A call that has been taken on.
+/// A call that was accepted.
 pub enum Begun {
-    /// Answered from what is known.
+    /// Answered at once.
     Known(Known),
     /// To be run.
     Call(Call),
 }
 
-/// An answer that is known already.
+/// An answer that needed no fetch of its own.
 pub struct Known {
     /// An active connection.
     pub connection: Connection,
@@ -71,7 +71,7 @@ pub struct Known {
     pub valid_for: Duration,
     /// Whether it was fetched for another call, which reported the same rejected token.
     pub coalesced: bool,
-    /// To be run in the background: refreshes the connection, or notifies other processes of a rejection.
+    /// The caller runs it in the background: it refreshes the connection, or notifies other processes of a rejection.
     pub background: Option<BoxFuture<'static, ()>>,
 }
 
@@ -81,7 +81,7 @@ impl Client {
         Self { shared: Arc::new(ClientState::new(parts)) }
     }
 
-    /// Takes a call on: checks its arguments and starts its deadline. Sends nothing yet.
+    /// Accepts a call: checks its arguments and starts its deadline. Sends nothing yet.
     pub fn begin(&self, request: CallRequest<'_>) -> Result<Begun, Error> {
         let key = ConnectionKey::new(request.kind, request.id, request.slug)?;
         let open = self.shared.open().clone().ok_or_else(Error::closed)?;
@@ -146,9 +146,9 @@ impl Client {
         Begun::Known(Known { connection, valid_for: Duration::ZERO, coalesced: true, background })
     }
 
-    /// Drops what is cached and supersedes the fetch in flight: the next call asks the platform. With the token that a service
-    /// rejected, only what that token concerns. One event may be about several kinds of owners. The returned future notifies
-    /// other processes.
+    /// Discards the cached connection and supersedes the fetch in flight: the next call asks the platform. With
+    /// `rejected`, discards only that token. One event may concern several kinds of owners. The returned future
+    /// notifies other processes.
     pub fn invalidate(
         &self,
         kinds: &[OwnerKind],
@@ -162,7 +162,8 @@ impl Client {
         if let Some(token) = rejected {
             return Ok(self.reject(open.as_deref(), &keys, token));
         }
-        // Before the fetches in flight are superseded: one that begins in between reads the old entry elsewhere.
+        // First for other processes, then here: else a fetch that begins in between would read the old entry from
+        // Redis and count as a new one.
         let notify = open.and_then(|open| open.source.invalidate(&keys, None));
         let now = self.shared.clock.now();
         let mut tokens = self.shared.tokens();
@@ -172,7 +173,7 @@ impl Client {
         Ok(notify)
     }
 
-    /// Notes that a service rejected a token. The returned future notifies other processes, and sweeps.
+    /// A service rejected a token. The returned future notifies other processes, and sweeps.
     fn reject(
         &self,
         open: Option<&OpenGuard>,
@@ -185,7 +186,7 @@ impl Client {
             return None;
         }
         self.stats().rejections.add();
-        // As for an invalidation, before the fetches in flight are superseded.
+        // First for other processes, as in `invalidate`.
         let notify = open.and_then(|open| open.source.invalidate(keys, Some(token)));
         let mut tokens = self.shared.tokens();
         for key in keys {
@@ -196,10 +197,10 @@ impl Client {
         both(notify, begins_sweeping.then(|| sweep::sweeper(&self.shared)))
     }
 
-    /// Counts the tokens that the cache discarded before their time: invalidated or rejected, here or by another process;
-    /// replaced by another token; withdrawn by the platform; evicted for lack of room; or no longer known to be valid, since
-    /// the subscription was lost. A token that reached its end is not counted. Nobody learns of the cause before it is
-    /// counted, so a copy is valid while the count is what it was before `begin`.
+    /// The count of tokens that the cache discarded before they expired: invalidated or rejected, here or by another
+    /// process; replaced by another token; withdrawn by the platform; evicted for lack of room; or no longer known to
+    /// be valid, since the subscription was lost. It grows before anybody learns of the discard, so a copy of a token
+    /// is valid as long as the count is what it was before `begin`.
     pub fn discards(&self) -> &Arc<SharedCounter> {
         &self.shared.discards
     }
@@ -209,7 +210,7 @@ impl Client {
         &self.shared.stats
     }
 
-    /// Takes no more calls on and forgets what is cached. The returned future resolves when the calls in flight have ended;
+    /// Accepts no more calls and forgets all tokens. The returned future resolves when the calls in flight have ended;
     /// `None` when there are none.
     pub fn close(&self) -> Option<impl Future<Output = ()> + Send + use<>> {
         let open = self.shared.open().take();

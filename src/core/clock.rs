@@ -1,5 +1,5 @@
-//! What time it is, by the two clocks that together tell whether a token has ended: the wall clock, which people and
-//! networks set, and one that only runs on, also while the machine is suspended.
+//! The two clocks by which a token expires: the wall clock, which people and networks set, and one that never jumps
+//! and does not stop while the machine is suspended.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -11,11 +11,11 @@ use crate::core::connection::EpochMillis;
 pub struct Now {
     /// The wall clock.
     pub wall: EpochMillis,
-    /// Since some moment in the past that stays the same.
+    /// Time since a fixed moment in the past.
     pub boot: Duration,
 }
 
-/// A moment ahead, reached as soon as either clock says so.
+/// A moment in the future, reached as soon as either clock reaches it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Moment {
     wall: EpochMillis,
@@ -45,7 +45,7 @@ impl Moment {
 pub struct Clock(Arc<dyn Fn() -> Now + Send + Sync>);
 
 impl Clock {
-    /// A clock that tells what the function says.
+    /// A clock that reads the time from the function.
     pub fn new(read: impl Fn() -> Now + Send + Sync + 'static) -> Self {
         Self(Arc::new(read))
     }

@@ -1,4 +1,5 @@
-//! From options to what a client runs on: every value is checked here, once, at construction. Builds nothing.
+//! Checks every option, once, at construction, and makes the parts of a client from them: its endpoint, its trust, its
+//! proxy. Opens nothing.
 //!
 //! The facade has checked types and the ranges of integers; an absent option is `None` and gets its default here.
 
@@ -20,13 +21,13 @@ use crate::core::secret::{Secret, basic_authorization};
 use crate::core::text::is_blank;
 use crate::core::tokens::cache;
 
-/// The whole call.
+/// Time limit of a whole call.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_millis(20_000);
-/// One attempt.
+/// Time limit of one attempt.
 pub const DEFAULT_ATTEMPT_TIMEOUT: Duration = Duration::from_millis(8_000);
-/// A new connection: a little more than a lost SYN and its repetition after 3 s.
+/// Time limit of a new connection: a little more than the 3 s after which a lost SYN has been sent again twice.
 pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_millis(3_100);
-/// A connection that is in use: after so long a name that moved is followed.
+/// Age at which a connection gets no new request, so that the client follows a name that moves.
 pub const DEFAULT_MAX_CONNECTION_AGE: Duration = Duration::from_millis(300_000);
 /// Requests at once.
 pub const DEFAULT_MAX_CONCURRENCY: usize = 100;
@@ -83,18 +84,19 @@ pub struct Config {
     pub limits: CallLimits,
     pub attempts: platform::AttemptLimits,
     pub transport: TransportSettings,
-    /// Or which one nobody has set: a client can be made without it and says so when it is used.
+    /// The keys, or the error that names the missing one: a client is made without keys, and each of its calls fails
+    /// with that error.
     pub keys: Result<ApiKeys, Error>,
 }
 
-/// What a call may take, and what is kept of it.
+/// The limits of a call, and of the cache.
 #[derive(Clone, Copy, Debug)]
 pub struct CallLimits {
     pub timeout: Duration,
     pub cache: Option<cache::CacheLimits>,
 }
 
-/// The platform's keys, and the header that they make.
+/// The platform's keys, and the header made of them.
 #[derive(Clone, Debug)]
 pub struct ApiKeys {
     pub publishable: Secret,
@@ -103,7 +105,7 @@ pub struct ApiKeys {
 }
 
 impl ClientOptions {
-    /// Checks everything; the first thing wrong is the error.
+    /// Checks all options, and fails with the first that is wrong.
     pub fn check(&self) -> Result<Config, Error> {
         let keys = self.keys()?;
         let endpoint = Endpoint::new(self.base_url.as_deref(), self.allow_http, &self.paths)?;
@@ -139,12 +141,12 @@ impl ClientOptions {
         })
     }
 
-    /// A key that is set and wrong is an error at once; one that is not set is the inner one.
+    /// The outer error is that of a key that is wrong, the inner one that of a key that is not set.
     fn keys(&self) -> Result<Result<ApiKeys, Error>, Error> {
         let name = self.key(PUBLISHABLE_KEY, self.publishable_key.as_ref())?;
         let password = self.key(SECRET_KEY, self.secret_key.as_ref())?;
         if name.is_some_and(|name| name.contains(':')) {
-            // RFC 7617, section 2: it would end the user name there. A password may hold one.
+            // It would end the user name there (RFC 7617, section 2). A password may hold one.
             return Err(Error::option(PUBLISHABLE_KEY, "must not contain a colon"));
         }
         let (name, password) = match (name, password) {
@@ -195,7 +197,7 @@ impl ClientOptions {
     fn proxy(&self, endpoint: &Endpoint) -> Result<Option<Proxy>, Error> {
         let Some(setting) = &self.proxy else { return Ok(None) };
         if !endpoint.is_https() {
-            // A variable such as HTTPS_PROXY speaks of https: only.
+            // A variable such as HTTPS_PROXY is for https: only.
             if self.variables.contains_key(PROXY) {
                 return Ok(None);
             }
@@ -209,7 +211,8 @@ impl ClientOptions {
     }
 }
 
-/// The first character that no key holds: a key is ASCII, and what a document or a chat put into it is often invisible.
+/// Keys are ASCII. Documents and chats put other characters into them, often invisible ones, so the error says which
+/// one stands where.
 fn refuse_foreign_character(option: &'static str, key: &str) -> Result<(), Error> {
     if key.chars().any(char::is_control) {
         return Err(Error::option(option, "must not contain control characters"));

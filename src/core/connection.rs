@@ -1,4 +1,4 @@
-//! A connection of an owner to a third-party service, as the platform described it.
+//! An owner's connection to a third-party service, as the platform returned it.
 
 use crate::core::secret::Secret;
 
@@ -8,7 +8,7 @@ pub type EpochMillis = f64;
 /// Active with a token, or one of the ordinary states without.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Connection {
-    /// Which of the two, with what belongs to it.
+    /// Active or unavailable, with what belongs to that.
     pub state: ConnectionState,
     /// What else the platform returned.
     pub details: Details,
@@ -24,26 +24,26 @@ impl Connection {
     }
 }
 
-/// The discriminant of a connection.
+/// Whether a connection has a token.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ConnectionState {
     /// Enabled, active and with a usable token.
     Active {
         /// The token for the third-party service.
         access_token: Secret,
-        /// When it ends, if the platform tells.
+        /// When it expires, if the platform says so.
         expires_at: Option<EpochMillis>,
     },
     /// An ordinary state without a token.
     Unavailable {
         /// Which one.
         reason: Unavailable,
-        /// What else is known of it. Apart, since few are without a token.
+        /// What else the platform said about it. Boxed, since few connections are without a token.
         trouble: Box<Trouble>,
     },
 }
 
-/// Why a connection has no token, and where that is mended.
+/// Why a connection has no token, and where the owner repairs it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Trouble {
     /// The platform's code for what broke.

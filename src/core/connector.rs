@@ -15,7 +15,7 @@ use tokio::time::sleep;
 /// How long an address has to itself before the next one is tried beside it, as in reqwest's own connector.
 pub const HEAD_START: Duration = Duration::from_millis(300);
 
-/// Opens a connection to the first of the addresses that accepts one. Has no limit of its own.
+/// Opens a connection to the first address that accepts one. Has no time limit of its own.
 pub async fn connect(addresses: &[IpAddr], port: u16) -> io::Result<TcpStream> {
     let addresses: Vec<_> = addresses.iter().map(|address| SocketAddr::new(*address, port)).collect();
     let attempts = addresses.into_iter().map(TcpStream::connect);
@@ -24,8 +24,8 @@ pub async fn connect(addresses: &[IpAddr], port: u16) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// The first success among attempts (RFC 8305): the next one begins as soon as the last one has failed, or was silent for a
-/// while. Without a success, the last failure; `failure` if there is no attempt at all.
+/// The first success among attempts (RFC 8305). The next attempt begins as soon as one has failed, or the last one has
+/// been silent for `head_start`. If none succeeds, returns the last failure; `failure` if there is no attempt.
 pub async fn first_success<T, E>(
     attempts: impl IntoIterator<Item: Future<Output = Result<T, E>>>,
     head_start: Duration,

@@ -1,4 +1,4 @@
-//! What can go wrong, as data: a kind with a stable code and a class, and words a person can act on.
+//! Failures as data: a kind with a stable code and a class, and a message that a person can act on.
 //!
 //! Messages are built from fixed texts, statuses, limits and the platform's origin. They never hold a key, a token,
 //! an owner's id, a header or a body.
@@ -40,7 +40,7 @@ pub enum Kind {
     Connect,
     /// The TLS handshake failed.
     Tls,
-    /// The proxy did not do its part.
+    /// The proxy opened no tunnel.
     Proxy,
     /// Too many calls wait already.
     Overloaded,
@@ -85,7 +85,7 @@ impl Kind {
     }
 }
 
-/// One failure, complete: what the facade throws is this and nothing else.
+/// One failure, with all that the facade throws.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Error {
     /// Which failure it is.
@@ -130,9 +130,9 @@ impl Error {
         self
     }
 
-    /// Whether the platform refuses these keys: what they fetched before may not be served any more. A 404 is no such error:
-    /// with a body of the platform it is a connection in the state `not_provisioned`, and without one it comes from somebody
-    /// else.
+    /// Whether the platform refuses these keys, so that what they fetched before must not be served any more. A 404 is
+    /// no such error: with a body of the platform it is a connection in the state `not_provisioned`, and without one
+    /// it does not come from the platform.
     pub fn is_refusal(&self) -> bool {
         matches!(self.kind, Kind::InvalidApiKey | Kind::Forbidden)
     }
@@ -172,8 +172,8 @@ impl Error {
         Some(if *reason == Unavailable::Pending { error.retryable() } else { error })
     }
 
-    /// An unusable option. The problem completes a sentence that `config` begins with the option, or with the environment
-    /// variable that its value came from.
+    /// An unusable option. `problem` completes a sentence that `config` begins with the option, or with the
+    /// environment variable that held the value.
     pub fn option(option: &'static str, problem: impl Into<String>) -> Self {
         Self { option: Some(option), ..Self::argument(problem.into()) }
     }

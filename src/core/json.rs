@@ -1,4 +1,5 @@
-//! JSON objects that are objects: the one thing about JSON that serde has to be told.
+//! `Object<T>` accepts JSON objects only; derived structs also accept arrays
+//! (<https://github.com/serde-rs/serde/issues/1587>).
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -7,7 +8,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-/// What a JSON object says; derived structs alone would take a list for one, by position.
+/// The value of a JSON object.
 #[derive(Default)]
 pub struct Object<T>(pub T);
 

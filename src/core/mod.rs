@@ -1,4 +1,4 @@
-//! The client in plain Rust, put together here. Each folder answers one question, and imports run downward only:
+//! The client in plain Rust, assembled here. Each folder answers one question, and imports run downward only:
 //!
 //! `client` takes a call on → `tokens`: what we know → `source`: where a connection is fetched from, which is `platform`: how
 //! we ask → `http`: how bytes travel, or `fleet` around it: how processes share. Below them are leaves that import none of
@@ -116,7 +116,7 @@ fn fleet_on(settings: RedisSettings, trust: &Trust) -> Result<(RedisSettings, fl
     Ok((settings, environment))
 }
 
-/// What a client with keys is put together from: its options, and what leads out of the process.
+/// What a client with keys is assembled from: its options, and its ways out of the process.
 struct Assembly<T> {
     endpoint: Endpoint,
     catalog: Option<Catalog>,
@@ -164,7 +164,7 @@ fn assemble<T: Exchange>(assembly: Assembly<T>) -> Result<Client, Error> {
     Ok(Client::new(ClientParts { source, origin, limits, validity, stats, clock, jitter, spawn }))
 }
 
-/// Stands in for the platform while a key is missing: each call fails with the error that names the key.
+/// Takes the platform's place while a key is missing: each call fails with the error that names the key.
 struct Keyless(Error);
 
 impl TokenSource for Keyless {

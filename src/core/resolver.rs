@@ -1,8 +1,8 @@
-//! Owns name lookups. The system's resolver blocks, so each lookup runs on a thread of its own for as long as the name
-//! server is silent; lookups never wait for each other, and one name is asked for once at a time, whoever wants it.
+//! Owns name lookups. The system's resolver blocks its thread, so each lookup has one of its own, and no lookup waits
+//! for another. All who ask for one name at a time share a lookup.
 //!
-//! Connects to nothing. Threads are made by the standard library, which returns an error where the system refuses one;
-//! `tokio::task::spawn_blocking` panics there (<https://github.com/tokio-rs/tokio/issues/2309>).
+//! Connects to nothing. The standard library starts the threads, since it returns an error if the system refuses one,
+//! where `tokio::task::spawn_blocking` panics (<https://github.com/tokio-rs/tokio/issues/2309>).
 
 use std::collections::HashMap;
 use std::error::Error as StdError;
@@ -16,7 +16,7 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use tokio::sync::oneshot;
 
-/// Lookups under way in the process: far more than it has names, and a bound for those that never end.
+/// The most lookups under way in the process: far more than it has names, and a bound on those that never end.
 const MAX_LOOKUPS: usize = 256;
 const LOOPBACK: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
 
@@ -44,8 +44,8 @@ impl Resolver {
         Self(Arc::new(NameLookups { ask, under_way: Mutex::default() }))
     }
 
-    /// The addresses of a host, in the order in which they should be tried; never an empty list. The lookup goes on when
-    /// this future is dropped, and the next caller joins it.
+    /// The addresses of a host, in the order in which to try them; never an empty list. If this future is dropped, the
+    /// lookup continues, and the next caller joins it.
     ///
     /// `localhost` and the names below it mean this machine, whatever a name server says (RFC 6761, section 6.3).
     pub async fn addresses(&self, host: &str) -> Result<Arc<[IpAddr]>, LookupError> {
@@ -78,7 +78,7 @@ impl Resolver {
         let lookup = lookup.boxed().shared();
         under_way.insert(host.to_owned(), lookup.clone());
         drop(under_way);
-        // Made outside the lock, since a thread that is refused drops the guard, which takes it.
+        // Started outside the lock, since a refused thread drops the guard, which takes it.
         let guard = UnderWayGuard { lookups: Arc::clone(&self.0), host: host.to_owned() };
         let thread = thread::Builder::new().name("xkit-lookup".to_owned());
         let spawned = thread.spawn(move || {
@@ -130,11 +130,11 @@ pub fn is_localhost(host: &str) -> bool {
 pub enum LookupError {
     /// The resolver failed: its own words, which do not hold the name.
     NotFound(String),
-    /// `localhost` leads to another machine.
+    /// `localhost` has no loopback address.
     NotLoopback,
     /// The system refused a thread.
     NoThread(io::ErrorKind),
-    /// As many lookups are under way as there may be.
+    /// [`MAX_LOOKUPS`] are under way.
     TooMany,
 }
 
@@ -147,7 +147,7 @@ impl LookupError {
         Self::NotFound("the lookup was broken off".to_owned())
     }
 
-    /// Whether this process is short of something, rather than the name unknown.
+    /// Whether the process lacks threads, rather than the name an address.
     pub fn is_shortage(&self) -> bool {
         matches!(self, Self::NoThread(_) | Self::TooMany)
     }

@@ -1,5 +1,4 @@
-//! Where a connection is fetched from: the one way from the client to whatever stands behind it. A source may stand around
-//! another one.
+//! Where a connection is fetched from. The client knows its source by this trait alone. A source may wrap another one.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,56 +12,59 @@ use crate::core::tokens::in_flight::SharedFetchState;
 use crate::core::tokens::key::ConnectionKey;
 use crate::core::tokens::validity::Version;
 
-/// What brings connections.
+/// Fetches connections.
 pub trait TokenSource: Send + Sync + 'static {
-    /// What is known to be invalidated of a connection now; asked before a fetch begins.
+    /// The version of a connection, which changes when another process invalidates it. The client asks before each
+    /// fetch.
     fn version(&self, _key: &ConnectionKey) -> Version {
         Version::default()
     }
 
-    /// Brings the connection, whatever its state. Dropping the future gives everything back that it holds.
+    /// Fetches the connection, whatever its state. Dropping the future cancels the request and releases all that it
+    /// holds.
     fn fetch(&self, fetch: Fetch) -> BoxFuture<'_, Result<Fetched, Error>>;
 
-    /// Invalidates what is kept elsewhere of these connections, or only the one token that a service rejected: at once for
-    /// the fetches that begin after this, and for others once the returned future has ended. `None` if nothing is kept
-    /// elsewhere. The keys are those of one event.
+    /// Invalidates the copies that other processes share of these connections, or only of the rejected token: at once
+    /// for the fetches that begin after this call, and for other processes once the returned future has ended. `None`
+    /// if nothing is shared. The keys are those of one event.
     fn invalidate(&self, _keys: &[ConnectionKey], _rejected: Option<&str>) -> Option<BoxFuture<'static, ()>> {
         None
     }
 }
 
-/// One fetch, for all who wait for it.
+/// One fetch, for all calls that wait for it.
 #[derive(Debug)]
 pub struct Fetch {
     /// Whose connection to what.
     pub key: ConnectionKey,
     /// Why it is fetched.
     pub purpose: Purpose,
-    /// What its waiters and the source tell each other.
+    /// What its waiters and the source share.
     pub state: Arc<SharedFetchState>,
-    /// Counts the fetch as queued. Dropped as soon as the fetch has a permit to send a request, or needs none.
+    /// Counts the fetch as queued. The source drops it as soon as the fetch has a permit to send a request, or needs
+    /// none.
     pub queued: CountGuard,
 }
 
 /// Why a connection is fetched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// It is not in the process.
+    /// It is not cached in this process.
     Missing,
-    /// It is, and is late in its life.
+    /// It is cached and due for a refresh.
     Refresh,
-    /// The caller wants nothing that is older than the call.
+    /// The caller set `fresh`: nothing older than the call will do.
     Fresh,
 }
 
-/// What a fetch brings.
+/// A fetched connection.
 #[derive(Debug)]
 pub struct Fetched {
     /// The connection, whatever its state.
     pub connection: Connection,
-    /// For how long others have kept it already.
+    /// How long other processes have cached it already.
     pub age: Duration,
-    /// For how long it may be kept at the most.
+    /// How long it may be cached at most.
     pub left: Duration,
 }
 

@@ -39,7 +39,7 @@ pub struct FleetStats {
     pub hits: Counter,
     pub misses: Counter,
     pub errors: Counter,
-    /// Whether it is left alone now.
+    /// Whether it is bypassed now.
     pub is_bypassed: AtomicBool,
     errors_by_source: Mutex<[Option<FleetError>; 2]>,
 }
@@ -53,7 +53,7 @@ pub struct FleetReport {
     pub error: Option<Cow<'static, str>>,
 }
 
-/// What failed: each is well again by itself.
+/// The two ways in which Redis fails, each of which recovers by itself.
 #[derive(Clone, Copy, Debug)]
 pub enum FleetErrorSource {
     Commands,
@@ -68,17 +68,17 @@ pub struct FleetError {
 }
 
 impl FleetStats {
-    /// Remembers what failed last, until it is well again.
+    /// Remembers the last error of a source until it recovers.
     pub fn note_error(&self, source: FleetErrorSource, error: FleetError) {
         self.errors_by_source()[source as usize] = Some(error);
     }
 
-    /// What had failed works again.
+    /// The source has recovered.
     pub fn forget_error(&self, source: FleetErrorSource) {
         self.errors_by_source()[source as usize] = None;
     }
 
-    /// What failed last and is not well again.
+    /// The last error of a source that has not recovered.
     pub fn last_error(&self) -> Option<FleetError> {
         let errors = self.errors_by_source().clone();
         errors.into_iter().flatten().max_by(|one, other| one.at.total_cmp(&other.at))
@@ -96,7 +96,7 @@ impl FleetStats {
     }
 }
 
-/// One counter. Relaxed, since what hangs on it bears being a moment late.
+/// One counter. Relaxed, since its readers tolerate a count that is a moment late.
 #[derive(Debug, Default)]
 pub struct Counter(AtomicU64);
 

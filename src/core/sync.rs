@@ -4,7 +4,7 @@
 pub mod scheduled;
 
 pub use std::sync::MutexGuard;
-/// A counter that others may read where they like, other languages included.
+/// A counter that JavaScript reads too, hence the standard library's in tests as well.
 pub use std::sync::atomic::AtomicU32 as SharedCounter;
 pub use std::sync::atomic::Ordering;
 #[cfg(not(test))]

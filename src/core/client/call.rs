@@ -1,4 +1,4 @@
-//! One call: its share in a fetch, with its own deadline.
+//! One call: it waits for a fetch, until its own deadline.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -55,7 +55,7 @@ impl Call {
         self.coalesced
     }
 
-    /// Ends the call without running it: something that it needs cannot be had.
+    /// Counts the call as failed, for a caller that cannot run it.
     pub fn fail(self, error: Error) -> Error {
         self.shared.stats.failures.add();
         error
@@ -92,7 +92,7 @@ impl Call {
     }
 }
 
-/// The error of a caller whose own time is up.
+/// The error of a call whose deadline has passed.
 fn timed_out(origin: &str, timeout: Duration, attempts: u32) -> Error {
     let limit = timeout.as_millis();
     let message = if attempts == 0 {

@@ -1,4 +1,4 @@
-//! The fetches of a client: how one starts, and what becomes of its result.
+//! The fetches of a client: how one starts, and what happens with its result.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -16,12 +16,12 @@ use crate::core::tokens::key::ConnectionKey;
 use crate::core::tokens::validity::Version;
 use crate::core::tokens::{FetchInfo, FetchNumber};
 
-/// Fetches that may wait for a permit. With 100 permits and answers in 100 ms, as many as can be served within the default
-/// timeout; one beyond them would only wait to fail.
+/// The most fetches that wait for a permit. With 100 permits and answers in 100 ms, so many are served within the
+/// default timeout; one more would wait until it times out.
 const MAX_QUEUED: u64 = 20_000;
 
-/// Starts a fetch, which runs for as long as somebody waits for it. Joins another one instead, and says `true`, if that
-/// began since the caller looked for one; the fetch that was not needed is dropped after the lock is released.
+/// Starts a fetch, which runs as long as a call waits for it. If another one has started since the caller's lookup,
+/// joins that one instead and returns `true`; the new fetch is then dropped, after the lock is released.
 pub fn join_or_start(
     shared: &Arc<ClientState>,
     open: &OpenGuard,
@@ -92,7 +92,7 @@ pub fn refresh(
     Some(refresh.boxed())
 }
 
-/// Takes a fetch off the list however it ends: with a result, dropped by its last caller, or panicking.
+/// Removes a fetch from those in flight however it ends: with a result, dropped by its last caller, or by a panic.
 struct InFlightGuard {
     shared: Arc<ClientState>,
     key: ConnectionKey,

@@ -1,4 +1,4 @@
-//! What a client shares with its calls and fetches. All locks of a client are here.
+//! The state that a client shares with its calls and fetches. All locks of a client are here.
 
 use std::sync::{Arc, PoisonError};
 
@@ -18,11 +18,11 @@ use crate::core::tokens::validity::Validity;
 pub struct ClientParts {
     /// Where connections are fetched from.
     pub source: Arc<dyn TokenSource>,
-    /// What messages call the platform.
+    /// The platform's scheme, host and port, for messages.
     pub origin: String,
     /// The limits of a call.
     pub limits: CallLimits,
-    /// What other processes invalidate.
+    /// What other processes invalidated.
     pub validity: Arc<Validity>,
     /// The counters.
     pub stats: Arc<Stats>,

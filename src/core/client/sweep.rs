@@ -1,5 +1,5 @@
-//! Sweeps what has expired out of memory, in an idle client too: a token is a secret, also when nobody asks for it again.
-//! There is a sweeper only while there is something to sweep, and it keeps no client alive.
+//! Sweeps expired tokens out of memory, in an idle client too: a token is a secret, also when nobody asks for it
+//! again. A sweeper runs only while there is something to sweep, and keeps no client alive.
 
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -15,7 +15,7 @@ const SHORTEST_PAUSE: Duration = Duration::from_secs(1);
 /// Nor less often: the timer stands still while the machine is suspended, and the wall clock may be set.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// Lets others sweep however the sweeper ends: a runtime that shuts down drops it.
+/// Lets another sweeper start, however this one ends: a runtime that shuts down drops it.
 struct Sweeping {
     shared: Weak<ClientState>,
     has_ended: bool,
@@ -35,7 +35,7 @@ pub fn sweeper(shared: &Arc<ClientState>) -> BoxFuture<'static, ()> {
     let mut closing = shared.closing.subscribe();
     let sweep = async move {
         let mut pause = SHORTEST_PAUSE;
-        // Until the pause is over: the client is neither closed nor dropped.
+        // It times out, unless the client is closed or dropped during the pause.
         while timeout(pause, closing.wait_for(|is_closing| *is_closing)).await.is_err() {
             let Some(shared) = sweeping.shared.upgrade() else { break };
             let now = shared.clock.now();

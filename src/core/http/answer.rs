@@ -1,4 +1,4 @@
-//! Owns the answer: its status, its body where one is needed, and the headers that count; and their limits.
+//! Owns the answer: its status, its body where one is needed, two of its headers, and their limits.
 
 use std::time::{Duration, SystemTime};
 
@@ -12,7 +12,7 @@ pub const MAX_BODY_BYTES: usize = 256 * 1024;
 pub const MAX_HEADERS: usize = 100;
 /// Longest head of an answer, as in Node.
 pub const MAX_HEAD_BYTES: usize = 16 * 1024;
-/// How much is read of a body that nobody needs, and for how long.
+/// How much we read of a body that nobody needs, and for how long.
 const MAX_DRAINED_BYTES: usize = 64 * 1024;
 const MAX_DRAINING: Duration = Duration::from_millis(100);
 
@@ -21,8 +21,8 @@ const MAX_DRAINING: Duration = Duration::from_millis(100);
 pub struct Answer {
     /// HTTP status.
     pub status: u16,
-    /// The whole body of a 2xx or a 404. Empty for other statuses, which say everything, and for a 404 whose body is too large
-    /// to be the platform's.
+    /// The whole body of a 2xx or a 404. Empty for other statuses, whose body nobody needs, and for a 404 whose body
+    /// is too large to be the platform's.
     pub body: Body,
     /// `Retry-After`, read.
     pub retry_after: Option<Duration>,
@@ -70,8 +70,8 @@ pub async fn read_body(mut response: Response) -> Result<Option<Body>, reqwest::
     Ok(Some(body))
 }
 
-/// Reads a body that nobody needs, within bounds. Over HTTP/1.1 the connection can be used again only if its answer was read to
-/// the end, and a platform in trouble should not meet a handshake for each error that it gives.
+/// Reads a body that nobody needs, within bounds. Over HTTP/1.1 a connection can be reused only if its answer was read
+/// to the end, and a platform in trouble should not get a new handshake for each error that it returns.
 pub async fn drain(mut response: Response) {
     let expected = response.content_length().unwrap_or_default();
     if response.version() == Version::HTTP_2 || expected > MAX_DRAINED_BYTES as u64 {

@@ -1,4 +1,4 @@
-//! Owns the reading of reqwest's errors: what went wrong, by the types down the chain of causes.
+//! Reads reqwest's errors: what went wrong, by the types in the chain of causes.
 
 use std::error::Error as StdError;
 use std::io;
@@ -90,7 +90,7 @@ pub fn was_refused(error: &(dyn StdError + 'static)) -> bool {
     })
 }
 
-/// Whether the server wants this request over HTTP/1.1 (RFC 9113, section 7).
+/// Whether the server demands HTTP/1.1 for this request (RFC 9113, section 7).
 pub fn wants_http1(error: &(dyn StdError + 'static)) -> bool {
     find::<h2::Error>(error)
         .is_some_and(|error| error.is_remote() && error.reason() == Some(h2::Reason::HTTP_1_1_REQUIRED))
@@ -101,7 +101,7 @@ pub fn has_oversized_head(error: &(dyn StdError + 'static)) -> bool {
     find::<hyper::Error>(error).is_some_and(hyper::Error::is_parse_too_large)
 }
 
-/// Whether the peer does not speak HTTP as it should.
+/// Whether the answer is not valid HTTP.
 pub fn is_malformed(error: &(dyn StdError + 'static)) -> bool {
     let is_not_http = find::<hyper::Error>(error).is_some_and(hyper::Error::is_parse);
     let is_bad_stream = find::<h2::Error>(error)
@@ -119,7 +119,7 @@ pub fn was_alerted(error: &(dyn StdError + 'static), alert: AlertDescription) ->
     chain(error).any(|error| error.to_string() == words)
 }
 
-/// The operating system's own words, which hold nothing of the call.
+/// The operating system's own words, which contain nothing of the call.
 pub fn system_words(error: &(dyn StdError + 'static)) -> Option<String> {
     chain(error).filter_map(|error| error.downcast_ref::<io::Error>()).last().map(|error| {
         match error.raw_os_error() {

@@ -1,4 +1,4 @@
-//! Owns the faults of one request: what went wrong below HTTP, in words, and whether trying again can help.
+//! Owns the faults of one request: the message about what went wrong below HTTP, and whether a retry can help.
 //!
 //! Decides on no retry.
 
@@ -19,7 +19,7 @@ use crate::core::error::{Error, Kind};
 /// Completes a sentence that begins with who was to be reached.
 const NO_LOOKUP: &str = "cannot be reached, since its name could not be looked up: call again later, and allow the process more threads (pids limit, ulimit -u)";
 
-/// Completes a message where HTTP/2 was agreed upon and no answer ever came by it.
+/// Completes a message when HTTP/2 was negotiated and no answer ever came over it.
 const UNPROVEN_HTTP2: &str =
     "; if something on the way agrees on HTTP/2 and does not speak it, set http2: false (XKIT_HTTP2=0)";
 
@@ -31,7 +31,7 @@ pub struct Fault {
     pub kind: FaultKind,
 }
 
-/// What a fault says of the next request.
+/// What a fault says about the next request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultKind {
     /// It would fail likewise.
@@ -46,7 +46,7 @@ pub enum FaultKind {
 }
 
 impl Fault {
-    /// A fault that trying again does not help.
+    /// A fault that the next request would meet too.
     pub fn permanent(error: Error) -> Self {
         Self { error: Box::new(error), kind: FaultKind::Permanent }
     }
@@ -56,7 +56,7 @@ impl Fault {
         Self { error: Box::new(error.retryable()), kind: FaultKind::Transient }
     }
 
-    /// Says that HTTP/2 may be to blame. A server that did not process a request does speak it.
+    /// Says that HTTP/2 may be the cause, unless the server said over HTTP/2 that it did not process the request.
     pub fn suspect_http2(mut self) -> Self {
         let is_unclear = matches!(self.error.kind, Kind::Timeout | Kind::Connect | Kind::InvalidResponse);
         if is_unclear && !matches!(self.kind, FaultKind::Unprocessed(_)) {
@@ -66,7 +66,7 @@ impl Fault {
     }
 }
 
-/// Who did not answer, as far as messages speak of it.
+/// The platform, as messages about it need it.
 #[derive(Debug)]
 pub struct Peer {
     /// The platform's scheme, host and port.
@@ -77,7 +77,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Nothing, or only a part, came back within the time limit of an attempt.
+    /// The answer was not complete within the time limit of an attempt.
     pub fn timed_out(&self, limit: Duration) -> Fault {
         let (origin, limit) = (&self.origin, limit.as_millis());
         transient(
@@ -86,14 +86,14 @@ impl Peer {
         )
     }
 
-    /// A body that is needed goes on beyond the limit.
+    /// The body is larger than the limit.
     pub fn oversized_body(&self, status: u16) -> Fault {
         let mut fault = self.too_large(&format!("more than {MAX_BODY_BYTES} bytes"));
         fault.error.status = Some(status);
         fault
     }
 
-    /// A head beyond the limits.
+    /// The head is larger than the limits.
     pub fn oversized_head(&self) -> Fault {
         self.too_large(&format!(
             "more than {MAX_HEADERS} headers, or more than {MAX_HEAD_BYTES} bytes of them"
@@ -196,8 +196,8 @@ impl Peer {
         transient(Kind::Proxy, format!("The proxy {problem}: check the proxy's URL and its rules"))
     }
 
-    /// The server wants another client certificate than this client has. Over TLS 1.3 it says so after the client takes
-    /// the connection for open.
+    /// The server wants another client certificate than this client has. Over TLS 1.3 it says so only after the
+    /// client's handshake has ended.
     fn unwelcome(&self, error: &(dyn StdError + 'static)) -> Option<Fault> {
         let alert = CERTIFICATE_ALERTS.iter().find(|alert| causes::was_alerted(error, **alert))?;
         let problem = self.identity.explain(*alert)?;
@@ -230,7 +230,8 @@ impl Peer {
         );
         fault.error.cause = causes::system_words(error).map(Into::into);
         if causes::was_unprocessed(error) {
-            // A connection that refuses a stream lives on, and by now says how many streams it takes; one that says GOAWAY ends.
+            // A connection that refuses a stream lives on, and by now has told h2 how many streams it takes; one that
+            // sent GOAWAY ends.
             let pool = if causes::was_refused(error) { PoolChoice::Current } else { PoolChoice::Alone };
             fault.kind = FaultKind::Unprocessed(pool);
         }

@@ -1,5 +1,6 @@
-//! Owns the order in which connections over TLS are opened, as a layer around reqwest's connector. One is opened first: with
-//! HTTP/2 it carries the rest of a cold burst, and with HTTP/1.1 most requests get a connection that came free meanwhile.
+//! Owns the order in which connections over TLS are opened, as a layer around reqwest's connector. The first one is
+//! opened alone: over HTTP/2 it carries the rest of a cold burst, and over HTTP/1.1 most requests get a connection
+//! that was released meanwhile.
 
 use std::error;
 use std::fmt;
@@ -20,7 +21,7 @@ use super::pool::Connections;
 
 /// Connections opened at once, as soon as the platform is known to speak HTTP/1.1.
 const MAX_OPENING: usize = 16;
-/// How long a connection waits for its turn before it is opened without one, since those before it may hang.
+/// How long a connection waits for its turn. It is then opened without one, since those before it may hang.
 pub const MAX_WAIT: Duration = Duration::from_secs(1);
 
 type BoxError = Box<dyn error::Error + Send + Sync>;
@@ -33,9 +34,9 @@ enum Turn {
 }
 
 tokio::task_local! {
-    /// Set while a request is polled. When a request gets another connection, hyper's pool goes on opening its own in a task:
-    /// there this is not set. It holds the turn of an HTTP/2 connection until the request is answered, which is when the
-    /// connection can be shared.
+    /// Set while a request is polled. When a request gets another connection, hyper's pool continues to open the first
+    /// one in a task of its own, where this is not set. It holds the turn of an HTTP/2 connection until the request is
+    /// answered, since the connection can be shared from then on.
     static HELD: HeldTurn;
 }
 
@@ -89,7 +90,7 @@ impl Turns {
         })
     }
 
-    /// Waits for those that are opened out of turn too: once they are open, few more are needed.
+    /// Waits also for the connections that are opened out of turn: once they are open, few more are needed.
     async fn turn(&self) -> Turn {
         let permit = Arc::clone(&self.free).acquire_owned().await.ok();
         drop(self.out_of_turn.write().await);
@@ -156,7 +157,7 @@ where
     }
 }
 
-/// A connection was not there within its limit.
+/// A connection was not open within its time limit.
 #[derive(Debug)]
 pub struct ConnectTimedOut;
 
@@ -168,7 +169,7 @@ impl fmt::Display for ConnectTimedOut {
 
 impl error::Error for ConnectTimedOut {}
 
-/// The request got another connection, so nobody waits for this one.
+/// The request got another connection and does not wait for this one.
 #[derive(Debug)]
 struct Unwanted;
 

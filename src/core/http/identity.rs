@@ -1,4 +1,5 @@
-//! Owns the client certificate, whose key never leaves this module, and the words for a platform that demands another one.
+//! Owns the client certificate, whose key never leaves this module, and the messages for a platform that demands
+//! another one.
 
 use std::fmt;
 use std::sync::Arc;
@@ -29,7 +30,7 @@ pub const CERTIFICATE_ALERTS: &[AlertDescription] = &[
     AlertDescription::AccessDenied,
 ];
 
-/// The options `cert` and `key`, as PEM. Neither is printed, since many give the same file, with both in it, for each.
+/// The options `cert` and `key`, as PEM. Neither is printed, since many users give one file with both in it for each.
 #[derive(Clone, Debug, Default)]
 pub struct Pem {
     /// The certificate, and those between it and its authority.
@@ -101,7 +102,7 @@ impl Identity {
         self.pair.is_some()
     }
 
-    /// What a server's alert says about the client certificate; `None` for an alert about something else.
+    /// What a server's alert means for the client certificate; `None` for an alert about something else.
     pub fn explain(&self, alert: AlertDescription) -> Option<&'static str> {
         let is_about_it = CERTIFICATE_ALERTS.contains(&alert) && self.was_asked.load(Ordering::Relaxed);
         is_about_it.then_some(if self.pair.is_some() {
@@ -111,7 +112,7 @@ impl Identity {
         })
     }
 
-    /// A possible reason why a server hung up without an alert, after it had asked for a certificate.
+    /// A possible reason why a server closed the connection without an alert, after it had asked for a certificate.
     pub fn suspicion(&self) -> &'static str {
         match (self.was_asked.load(Ordering::Relaxed), &self.pair) {
             (false, _) => "",

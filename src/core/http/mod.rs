@@ -1,4 +1,4 @@
-//! How bytes travel: one request and one answer, by reqwest.
+//! Sends one request and reads one answer, by reqwest.
 //!
 //! Turns whatever goes wrong below HTTP into a [`Fault`]. Decides on no retry.
 
@@ -32,9 +32,9 @@ use self::pool::{Pool, Pools};
 use self::route::Route;
 use crate::core::error::Error;
 
-/// What the attempts of a fetch need of a transport.
+/// A transport, as the attempts of a fetch use it.
 pub trait Exchange: Send + Sync + 'static {
-    /// Sends one request over the chosen connections, and waits up to `limit` for its answer.
+    /// Sends one request over the chosen connections, and waits for the answer up to `limit`.
     fn exchange(
         &self,
         url: Url,

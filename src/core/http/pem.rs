@@ -1,4 +1,4 @@
-//! Owns the forms of PEM that Node reads and the parser of rustls does not.
+//! Owns the forms of PEM that Node reads and rustls's parser does not.
 
 /// Certificates without the byte order mark, and with the label that replaced the old one.
 pub fn plain_pem(pem: &str) -> String {

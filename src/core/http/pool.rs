@@ -1,5 +1,5 @@
-//! Owns the pools of connections, and which one a request uses. A pool is one client of reqwest; it has a number, by which a
-//! fault says which pool to avoid.
+//! Owns the connection pools, and which one a request uses. A pool is one client of reqwest. A fault names a pool to
+//! avoid by its number.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
@@ -12,7 +12,8 @@ use rustc_hash::FxHashSet;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout};
 
-/// Connections that are remembered per pool. Beyond so many all are forgotten, which costs each live one a free retry at most.
+/// Connections that a pool remembers. One more makes it forget all, so that a live one has no free retry until its
+/// next answer.
 const MAX_REMEMBERED: usize = 4096;
 
 /// Which of a client's pools.
@@ -24,7 +25,7 @@ pub enum PoolChoice {
     /// Those of the pool in use.
     #[default]
     Current,
-    /// Those of another pool than this one, whose place it takes if that is still in use.
+    /// Those of a pool other than this one. It replaces this one if that is still in use.
     InsteadOf(PoolNumber),
     /// A new one that no other request uses.
     Alone,
@@ -41,13 +42,13 @@ pub struct Pool<C = reqwest::Client> {
 }
 
 impl<C> Pool<C> {
-    /// How many whole answers came, which tells whether its connections live.
+    /// The number of complete answers, which shows whether its connections are alive.
     fn answers(&self) -> u64 {
         self.answers.load(Ordering::Relaxed)
     }
 }
 
-/// The pool in use. A pool that was left lives on for the requests that still use it.
+/// The pool in use. An abandoned pool lives on for the requests that still use it.
 #[derive(Debug)]
 pub struct Pools<C = reqwest::Client> {
     current: Mutex<Option<Arc<Pool<C>>>>,
@@ -56,13 +57,13 @@ pub struct Pools<C = reqwest::Client> {
 }
 
 impl<C> Pools<C> {
-    /// Without a pool yet. A pool is left at `max_age`, so that no older connection gets a new request.
+    /// Without a pool yet. A pool is abandoned at `max_age`, so that no older connection gets a new request.
     pub fn new(max_age: Duration) -> Self {
         Self { current: Mutex::default(), built: AtomicU32::default(), max_age }
     }
 
-    /// Sends a request over the chosen connections, and waits up to `limit` for its answer. Gives the pool that it used besides;
-    /// `None` if no pool can be built.
+    /// Sends a request over the chosen connections, and waits for the answer up to `limit`. Returns the pool that it
+    /// used, and the result; `None` if no pool can be built.
     pub async fn exchange<T, E, F: Future<Output = Result<T, E>>>(
         &self,
         choice: PoolChoice,
@@ -82,7 +83,7 @@ impl<C> Pools<C> {
                 pool.answers.fetch_add(1, Ordering::Relaxed);
             }
             Ok(Err(_)) => {}
-            // The connection may be frozen, unless the pool brought other answers meanwhile.
+            // The connection may be frozen, unless the pool received other answers meanwhile.
             Err(_) if pool.answers() == answers => self.leave(pool.number),
             Err(_) => {}
         }
@@ -96,7 +97,7 @@ impl<C> Pools<C> {
         if in_use.is_some() {
             return in_use;
         }
-        // Built and left outside the lock: the one takes time, and the other closes idle connections.
+        // Outside the lock, since building a pool takes time, and dropping one closes its idle connections.
         let pool = self.build(build)?;
         let mut current = lock(&self.current);
         if let Some(other) = current.as_ref().filter(is_young).cloned() {
@@ -108,7 +109,7 @@ impl<C> Pools<C> {
         Some(pool)
     }
 
-    /// A pool without a connection yet. It takes the place of the one to avoid if that is still in use; else no other request
+    /// A pool without a connection yet. It replaces the one to avoid if that is still in use; else no other request
     /// uses it.
     fn fresh(&self, avoid: PoolNumber, build: impl FnOnce(Connections) -> Option<C>) -> Option<Arc<Pool<C>>> {
         let pool = self.build(build)?;
@@ -121,7 +122,7 @@ impl<C> Pools<C> {
         Some(pool)
     }
 
-    /// Leaves a pool to the requests that use it now, if it is still the one in use.
+    /// Abandons a pool, if it is still the one in use, to the requests that use it now.
     pub fn leave(&self, number: PoolNumber) {
         let left = lock(&self.current).take_if(|pool| pool.number == number);
         // Closes its idle connections, outside the lock.
@@ -146,29 +147,29 @@ pub struct Connections(Arc<ConnectionRecords>);
 
 #[derive(Debug, Default)]
 struct ConnectionRecords {
-    /// Those that have answered well, by their local address.
+    /// Those that have served an answer, by their local address.
     served: Mutex<FxHashSet<SocketAddr>>,
     have_agreed_on_http2: AtomicBool,
 }
 
 impl Connections {
-    /// The connection has answered well.
+    /// The connection has served an answer.
     pub fn mark(&self, connection: &HttpInfo) {
         let mut served = lock(&self.0.served);
-        // The address of a connection that is gone stays until it is used again.
+        // The address of a closed connection stays until a new one has it.
         if served.len() >= MAX_REMEMBERED {
             served.clear();
         }
         served.insert(connection.local_addr());
     }
 
-    /// Whether the connection has answered well.
+    /// Whether the connection has served an answer.
     pub fn is_marked(&self, connection: &HttpInfo) -> bool {
         lock(&self.0.served).contains(&connection.local_addr())
     }
 
-    /// The connection is new, even if an earlier one had its address. Nobody says so of connections in clear: at worst, one
-    /// that breaks at once is tried again for free.
+    /// The connection is new, even if an earlier one had its address. The gate calls this, so nobody does for
+    /// connections in clear: at worst, one that breaks at once gets a free retry.
     pub fn opened(&self, connected: &Connected) {
         if connected.is_negotiated_h2() {
             self.0.have_agreed_on_http2.store(true, Ordering::Relaxed);
@@ -180,7 +181,7 @@ impl Connections {
         }
     }
 
-    /// Whether a handshake agreed on HTTP/2.
+    /// Whether a handshake negotiated HTTP/2.
     pub fn have_agreed_on_http2(&self) -> bool {
         self.0.have_agreed_on_http2.load(Ordering::Relaxed)
     }

@@ -1,4 +1,4 @@
-//! Owns which proxy, if any, a client uses for the platform. Decided once, since a client has one target.
+//! Owns which proxy, if any, a client uses. It is chosen once, since a client has one target.
 
 use std::net::IpAddr;
 
@@ -10,7 +10,7 @@ use url::{Host, Url};
 use crate::core::error::Error;
 use crate::core::secret::{Secret, basic_authorization};
 
-/// What messages call it.
+/// The option's name.
 pub const OPTION: &str = "proxy";
 
 /// The proxy that the options or the environment name.
@@ -18,7 +18,7 @@ pub const OPTION: &str = "proxy";
 pub struct ProxySetting {
     /// The proxy's URL, perhaps with a password.
     pub url: Secret,
-    /// Hosts that the proxy is not used for, as in `NO_PROXY`; empty for the option.
+    /// Hosts that are reached without the proxy, as in `NO_PROXY`; empty for the option.
     pub no_proxy: String,
 }
 
@@ -68,7 +68,7 @@ impl Proxy {
         let refuse = |problem: &str| {
             Err(Error::option(OPTION, format!("{problem}: use a URL such as http://proxy.example.com:3128")))
         };
-        // Many environments hold `host:port` alone.
+        // Many environments have `host:port` alone.
         let text = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
         if !is_encoded(&text) {
             return Err(Error::option(

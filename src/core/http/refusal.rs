@@ -1,5 +1,5 @@
-//! Owns why a proxy refused a tunnel. reqwest's tunnel says that it was refused and tells neither the status nor the
-//! challenge, so one CONNECT of ours asks the proxy again, and its answer is put into words.
+//! Owns the reason why a proxy refused a tunnel. reqwest reports the refusal without the status and the challenge, so
+//! we send one CONNECT of our own and read them.
 
 use std::io;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::core::resolver::Resolver;
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// As many headers as hyper takes.
 const MAX_HEADERS: usize = 100;
-/// How long an answer counts for every tunnel that was refused, so that a burst of calls does not double the CONNECTs.
+/// How long an answer counts for all refused tunnels, so that a burst of calls does not double the CONNECTs.
 const ANSWER_LIFE: Duration = Duration::from_secs(1);
 /// Kinds of authentication that a proxy may ask for and that are not supported, by their registered names.
 const UNSUPPORTED: [&str; 5] = ["NTLM", "Negotiate", "Kerberos", "Digest", "Bearer"];
@@ -52,7 +52,7 @@ impl Inquiry {
         Self { proxy, tls: Arc::new(tls), target, resolver, agent, last: Mutex::default() }
     }
 
-    /// Why the proxy refuses a tunnel; `None` where it opened this one, or gave no answer. Has no limit of its own.
+    /// Why the proxy refuses a tunnel; `None` if it opened this one, or did not answer. Has no time limit of its own.
     pub async fn ask(&self) -> Option<Refusal> {
         let mut last = self.last.lock().await;
         if let Some((at, refusal)) = &*last
@@ -120,14 +120,14 @@ pub enum Refusal {
     CredentialsWanted,
     /// 407 to the user name and password that were given.
     CredentialsRefused,
-    /// 407 with none but these challenges. Unknown names are not repeated.
+    /// 407 with these challenges only. Messages do not repeat unknown names.
     Unsupported(Vec<&'static str>),
     /// Any other status but 200.
     Status(u16),
 }
 
 impl Refusal {
-    /// What the head of an answer refuses; `None` for 200.
+    /// Reads the head of an answer; `None` for 200.
     fn read(head: &[u8], had_credentials: bool) -> Option<Self> {
         let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
         let mut response = httparse::Response::new(&mut headers);

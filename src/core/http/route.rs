@@ -1,4 +1,4 @@
-//! Owns the way of one request to the platform: the client that carries it, its headers, and what its answer or its error
+//! Owns how one request reaches the platform: the client that sends it, its headers, and what its answer or its error
 //! shows.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -28,10 +28,10 @@ use crate::core::resolver::Resolver;
 const AGENT: &str = concat!("xkit-node/", env!("CARGO_PKG_VERSION"));
 /// Idle connections are closed before common servers and balancers close theirs.
 const POOL_IDLE: Duration = Duration::from_secs(15);
-/// What h2 reads of the headers of an answer. More than [`MAX_HEAD_BYTES`], so that an answer meets that limit first: beyond
-/// its own, h2 says no more than that the stream is wrong.
+/// How many bytes of headers h2 reads. More than [`MAX_HEAD_BYTES`], so that an answer meets that limit first: beyond
+/// its own limit, h2 only says that the stream failed.
 const MAX_HEADER_LIST_BYTES: u32 = 256 * 1024;
-/// Pings on HTTP/2 connections while a request waits: a connection that a middlebox froze is left after both.
+/// Pings on HTTP/2 connections while a request waits. After both times we abandon a connection that a middlebox froze.
 const PING_INTERVAL: Duration = Duration::from_secs(3);
 const PING_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -86,12 +86,12 @@ impl Route {
         self.has_http2_answered.load(Ordering::Relaxed)
     }
 
-    /// The fault of a request that ended at the time limit of an attempt.
+    /// The fault of a request that reached the time limit of an attempt.
     pub fn timed_out(&self, limit: Duration) -> Fault {
         self.peer.timed_out(limit)
     }
 
-    /// The TLS configuration. It outlives the pools, so that a new one resumes sessions of the last.
+    /// The TLS configuration. It outlives the pools, so that a new pool resumes sessions of the last one.
     fn tls(&self) -> Option<&ClientConfig> {
         if self.tls.get().is_none() {
             let tls = self.trust.client_config(Arc::clone(&self.peer.identity)).ok()?;
@@ -112,7 +112,7 @@ impl Route {
             .default_headers(self.headers.clone())
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
-            // All retries are ours. A limit of none spares a copy of each request besides.
+            // All retries are ours. With a limit of 0, reqwest also makes no copy of each request.
             .retry(reqwest::retry::never().max_retries_per_request(0))
             .no_proxy()
             .dns_resolver(self.names.clone())
@@ -124,8 +124,8 @@ impl Route {
             Some(proxy) => builder.proxy(proxy.tunnel()?),
             None => builder,
         };
-        // Over TLS the gate has the limit, which does not count the wait there. In clear a connection costs little and is not
-        // shared, so nobody waits for it.
+        // Over TLS the gate applies the limit, without the time for which a connection waits there. In clear a
+        // connection is cheap and is not shared, so there is no gate.
         let builder = if self.is_https {
             builder.connect_timeout(limit + gate::MAX_WAIT).connector_layer(Gate::new(limit, connections))
         } else {
@@ -154,7 +154,7 @@ impl Route {
         }
         let Some(connection) = response.extensions().get::<HttpInfo>() else { return };
         self.names.prefer(connection.remote_addr().ip());
-        // A platform that fails is not asked again for free, so its failures do not count as served.
+        // Only a connection that served an answer gets a free retry, and a platform in trouble must not get one.
         let status = response.status();
         if !status.is_server_error() && status != StatusCode::TOO_MANY_REQUESTS {
             pool.connections.mark(connection);
@@ -184,7 +184,7 @@ impl Route {
         self.peer.unreachable(error, &cause, refusal)
     }
 
-    /// Why the proxy refused a tunnel, as far as it says so in time.
+    /// Why the proxy refused a tunnel, if it answers in time.
     async fn ask_the_proxy(&self) -> Option<Refusal> {
         timeout(self.peer.connect_timeout, self.inquiry()?.ask()).await.ok().flatten()
     }

@@ -1,4 +1,4 @@
-//! Owns what a transport is built from.
+//! The options that concern connections.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use super::identity::Identity;
 use super::proxy::Proxy;
 use super::tls::Trust;
 
-/// The options that concern connections, checked.
+/// What a transport is built from, checked.
 #[derive(Debug)]
 pub struct TransportSettings {
     /// The platform's scheme, host and port, for messages.

@@ -1,4 +1,4 @@
-//! Owns which certificates are trusted, and the words for a handshake that failed.
+//! Owns which certificates are trusted, and the messages about a failed handshake.
 //!
 //! rustls with ring, and with more signatures than ring verifies; TLS 1.2 and 1.3; the Mozilla roots compiled in, so that
 //! no system store is needed.
@@ -27,7 +27,7 @@ use crate::core::error::Error;
 pub struct Roots {
     /// The option `ca`: every one must be a certificate.
     pub ca: Vec<String>,
-    /// What Node itself trusts besides. Node ignores what it cannot read, so we do too.
+    /// What Node trusts besides. Node ignores certificates that it cannot read, so we do too.
     pub node: Vec<String>,
     /// Whether `node` is the whole set that Node trusts, in place of the roots compiled in.
     pub node_is_complete: bool,
@@ -41,7 +41,7 @@ pub struct Trust {
 }
 
 impl Trust {
-    /// Reads every certificate once, so that garbage shows at construction.
+    /// Reads every certificate once, so that an unreadable one is an error at construction.
     pub fn new(roots: &Roots) -> Result<Self, Error> {
         let mut store = RootCertStore::empty();
         if !roots.node_is_complete {
@@ -153,7 +153,7 @@ impl ServerCertVerifier for PinnedOrChain {
     }
 }
 
-/// What a failed handshake means and what to do about it.
+/// Why a handshake failed, and what to do about it.
 pub fn explain(error: &rustls::Error) -> &'static str {
     match error {
         rustls::Error::InvalidCertificate(problem) => certificate::explain(problem),

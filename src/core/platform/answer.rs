@@ -1,8 +1,8 @@
-//! What the platform's answers look like. Both documented shapes are read: `authorization` and `connector` beside
-//! `connection` (source: given) and inside it (source: found).
+//! The shapes of the platform's answers. It has two: `authorization` and `connector` beside `connection`, as its
+//! reference has it, and inside it, as its sample application reads it.
 //!
-//! What a verdict hangs on is typed: a wrong type there is no answer of the platform. A detail that cannot be read costs that
-//! detail and nothing else.
+//! Fields that the verdict depends on have a type, and an answer with another type there is not the platform's. A
+//! detail that cannot be read is absent.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -13,17 +13,18 @@ use crate::core::json::Object;
 use crate::core::platform::moment;
 use crate::core::secret::Secret;
 
-/// The farthest moment that a JavaScript `Date` can hold.
+/// The latest moment that a JavaScript `Date` can hold.
 pub const MAX_DATE: EpochMillis = 8.64e15;
 
-/// Reads a body. `None` if it is no JSON object in UTF-8, or what is typed has another type.
+/// Reads a body. `None` if it is no JSON object in UTF-8, or a field has another type.
 pub fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Option<T> {
-    // As text, since serde_json does not look into strings that it skips.
+    // We check UTF-8 first, since serde_json does not check strings that it skips
+    // (<https://github.com/serde-rs/json/pull/830>).
     let Object(body) = serde_json::from_str(str::from_utf8(body).ok()?).ok()?;
     Some(body)
 }
 
-/// A JSON object of which nothing is asked.
+/// Any JSON object.
 #[derive(Deserialize)]
 pub struct Any {}
 
@@ -79,7 +80,7 @@ pub struct AuthorizationJson<'a> {
 }
 
 impl AuthorizationJson<'_> {
-    /// When the token ends: the earlier of what `expires_at` and `expires_in` say. Source: open.
+    /// When the token expires: the earlier of `expires_at` and `expires_in`. The platform documents neither.
     pub fn expiry(&self, now: EpochMillis) -> Option<EpochMillis> {
         let at = self.expires_at.text().and_then(|at| moment::read(&at));
         let after = self.expires_in.text().and_then(|left| finite(&left)).map(|seconds| now + seconds * 1e3);
@@ -87,7 +88,7 @@ impl AuthorizationJson<'_> {
     }
 }
 
-/// A field that no verdict hangs on, still as it came: whatever it is, it cannot spoil the rest.
+/// A field that no verdict depends on, unparsed, so that its value cannot make the whole answer unreadable.
 #[derive(Clone, Copy, Default, Deserialize)]
 #[serde(transparent)]
 pub struct Detail<'a>(#[serde(borrow)] Option<&'a RawValue>);
@@ -102,7 +103,7 @@ impl Detail<'_> {
         }
     }
 
-    /// Whether it is there and says something.
+    /// Whether it is present and neither null, false nor empty.
     pub fn says_something(&self) -> bool {
         self.0.is_some_and(|raw| !matches!(raw.get(), "null" | "false" | "\"\""))
     }

@@ -1,4 +1,4 @@
-//! Owns what one call has spent on trying again: whether and when its next request is sent, and over which connections.
+//! Owns the retries of one fetch: whether and when its next request is sent, and over which connections.
 //!
 //! Sends nothing and waits for nothing.
 
@@ -10,7 +10,7 @@ use crate::core::platform::retry::{
     FailedAttempt, RetryClass, RetryPolicy, RetryQuota, Spent, is_transient_status, resend_delay,
 };
 
-/// The attempts of one call.
+/// The attempts of one fetch.
 #[derive(Debug, Default)]
 pub struct Attempts {
     retries: u32,
@@ -73,7 +73,7 @@ impl Attempts {
                 }
             }
             FaultKind::Stale(pool) => {
-                // The last try keeps away from the pool, where more connections may have died with this one.
+                // The last attempt avoids this pool, where more connections may have died with this one.
                 if self.retries + 1 >= policy.max_retries {
                     self.pool = PoolChoice::InsteadOf(pool);
                 }
@@ -90,8 +90,8 @@ impl Attempts {
         Some(delay)
     }
 
-    /// The platform has not failed, so the first retry of a stale connection costs neither quota nor backoff. It is one of the
-    /// call's retries all the same, and one is granted where there are none.
+    /// The platform has not failed, so the first retry after a stale connection costs neither quota nor backoff. It
+    /// still counts as one of the call's retries; a call without retries gets this one.
     fn take_free_retry(&mut self, policy: &RetryPolicy) -> bool {
         let is_free = !self.had_free_retry && self.retries < policy.max_retries.max(1);
         if is_free {

@@ -1,4 +1,4 @@
-//! The page where an owner sets a connector up or repairs it.
+//! The page where an owner sets up or repairs a connector.
 
 use url::Url;
 
@@ -9,7 +9,7 @@ use crate::core::tokens::key::Segment;
 /// Where a template takes the slug.
 const PLACE: &str = "{slug}";
 
-/// The links of a catalog: what stands before the slug and what stands behind it.
+/// The links of a catalog: the text before the slug and the text after it.
 #[derive(Clone, Debug)]
 pub struct Catalog {
     before: String,
@@ -17,9 +17,9 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// Checks the catalog's URL: the root of a catalog whose pages are at `/connectors/<slug>` (source: given), or a template
-    /// with `{slug}` in its path, query or fragment, for one that is self-hosted in another layout (source: found). Any
-    /// http(s) host will do: it is a link for a person, no key goes there.
+    /// Checks the catalog's URL: the root of a catalog whose pages are at `/connectors/<slug>`, as the platform
+    /// documents, or a template with `{slug}` in its path, query or fragment, for a catalog that is self-hosted in
+    /// another layout. Any http(s) host is allowed, since it is a link for a person and no key goes there.
     pub fn new(catalog_url: &str) -> Result<Self, Error> {
         if catalog_url.contains(['{', '}']) {
             return Self::template(catalog_url).ok_or_else(|| {
@@ -42,7 +42,8 @@ impl Catalog {
             let (before, after) = *parts;
             !before.contains(['{', '}']) && !after.contains(['{', '}'])
         })?;
-        // What parsing makes of the rest is the same for every slug, so one that the template does not hold stands for all.
+        // Parsing changes the rest of the template in the same way for every slug, so we parse it once, with a
+        // stand-in that the template does not contain.
         let stand_in = (0_u32..).map(|number| format!("slug{number}")).find(|name| !text.contains(name))?;
         let url = Url::parse(&format!("{before}{stand_in}{after}")).ok()?;
         let is_link =

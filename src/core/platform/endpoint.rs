@@ -1,7 +1,7 @@
-//! From an owner and a slug to the one URL that names their connection, and to the page where it is set up.
+//! The URL of an owner's connection, from the base URL and a path template.
 //!
-//! An id becomes exactly one path segment that decodes to exactly that id, or the call is refused: nothing is
-//! trimmed, normalised or guessed. Must not know anything of requests.
+//! An id becomes exactly one path segment that decodes to exactly that id, or the call is refused: nothing is trimmed,
+//! normalised or guessed. Knows nothing of requests.
 
 use url::{Host, Url};
 
@@ -13,13 +13,13 @@ use crate::core::tokens::key::{OwnerKind, Segment};
 const ID: &str = "{id}";
 const SLUG: &str = "{slug}";
 
-/// Where the platform lives unless an option or the environment says otherwise. Source: given.
+/// The base URL unless an option or the environment names another one. The platform documents it.
 pub const DEFAULT_BASE_URL: &str = "https://app.xkit.co/api/platform";
-/// The documented path. Source: given.
+/// The platform documents it.
 pub const DEFAULT_USER_PATH: &str = "/connections/{id}/{slug}";
-/// Nowhere stated; the likeliest by the other two. Source: open.
+/// The platform documents none; this is the likeliest by the other two.
 pub const DEFAULT_GROUP_PATH: &str = "/groups/{id}/connections/{slug}";
-/// From the platform's newer pages. Source: found.
+/// Found in the platform's newer pages.
 pub const DEFAULT_CONTEXT_PATH: &str = "/contexts/{id}/connections/{slug}";
 
 /// A path that begins with the base URL's own, with one segment for the id and one for the slug.
@@ -87,8 +87,8 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    /// Checks the base URL and the templates once, so that a call only has to fill them in. Plain HTTP goes to a loopback
-    /// host, or wherever it is allowed to.
+    /// Checks the base URL and the templates once, so that a call only fills them in. Plain HTTP is for loopback
+    /// hosts, unless `allow_http`.
     pub fn new(base_url: Option<&str>, allow_http: bool, paths: &Paths) -> Result<Self, Error> {
         let base = parse_base(base_url.unwrap_or(DEFAULT_BASE_URL), allow_http)?;
         let prefix = base.path().trim_end_matches('/').to_owned();
@@ -103,7 +103,7 @@ impl Endpoint {
         })
     }
 
-    /// The URL of one connection. Fails, rather than asks for another one, if parsing changed what was built.
+    /// The URL of one connection. Fails if parsing changed the path, since that would be another connection's.
     pub fn connection_url(&self, kind: OwnerKind, id: Segment<'_>, slug: Segment<'_>) -> Result<Url, Error> {
         let path = self.template(kind).path(id, slug);
         let mut url = self.base.clone();
@@ -116,7 +116,7 @@ impl Endpoint {
         &self.template(kind).0
     }
 
-    /// The text of that URL as it is built: what tells a connection apart from all others of any platform.
+    /// That URL as text, which tells a connection apart from all others of any platform.
     pub fn connection_text(&self, kind: OwnerKind, id: Segment<'_>, slug: Segment<'_>) -> String {
         self.origin() + &self.template(kind).path(id, slug)
     }
@@ -162,7 +162,7 @@ fn parse_base(text: &str, allow_http: bool) -> Result<Url, Error> {
     Ok(url)
 }
 
-/// A URL to build upon: http(s), a host, nothing behind the path.
+/// A URL to append to: http(s), a host, and nothing after the path.
 pub fn parse_root(text: &str, name: &'static str) -> Result<Url, Error> {
     let refuse = |problem: &str| Err(Error::option(name, problem));
     let Ok(url) = Url::parse(text) else {

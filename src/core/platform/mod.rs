@@ -1,6 +1,6 @@
-//! How the platform is asked: permit → request → verdict → retry, until there is an answer or no more sense in trying.
+//! Asks the platform: permit → request → verdict → retry, until there is an answer or another attempt makes no sense.
 //!
-//! Everything that a fetch holds is given back when its future is dropped, so dropping it is how a request is cancelled.
+//! A fetch releases everything that it holds when its future is dropped, so dropping it cancels the request.
 
 mod answer;
 mod attempts;
@@ -30,7 +30,7 @@ use crate::core::source::{Fetch, Fetched, TokenSource};
 use crate::core::stats::Stats;
 use crate::core::tokens::key::{OwnerKind, Segment};
 
-/// What a fetch may take.
+/// The limits of a fetch.
 #[derive(Clone, Copy, Debug)]
 pub struct AttemptLimits {
     pub attempt_timeout: Duration,
@@ -38,7 +38,7 @@ pub struct AttemptLimits {
     pub max_concurrency: usize,
 }
 
-/// The source that stands behind all others: the Platform API itself.
+/// The source that no other one wraps: the Platform API.
 pub struct Platform<T> {
     transport: T,
     origin: String,
@@ -122,8 +122,8 @@ impl<T: Exchange> Platform<T> {
             .map_err(|error| AttemptError::of_answer(error, answer.status))
     }
 
-    /// By the slug that the platform returned, since that is how the catalog names the connector (source: given); by the
-    /// one that was asked for where there is none or it is no slug.
+    /// The catalog names the connector by the slug that the platform returned, as the platform's documentation says.
+    /// If there is none, or it is no slug, the caller's takes its place.
     fn with_connect_url(&self, mut connection: Connection, asked: Segment<'_>) -> Connection {
         if let (ConnectionState::Unavailable { trouble, .. }, Some(catalog)) =
             (&mut connection.state, &self.catalog)

@@ -1,5 +1,5 @@
-//! The moment at which a token expires, in the forms that servers write it. The platform documents none (source: open), so
-//! we read what JavaScript's `Date` reads of a date and a time in figures, and HTTP dates.
+//! The moment at which a token expires, in the forms that servers write. The platform documents none, so we read what
+//! JavaScript's `Date` reads of dates and times in figures, and HTTP dates.
 
 use std::time::UNIX_EPOCH;
 
@@ -15,13 +15,13 @@ const MICROS_FROM: f64 = 1e14;
 /// The same in microseconds, from which on it counts nanoseconds.
 const NANOS_FROM: f64 = 1e17;
 
-/// Reads a moment. `None` for a form that is not known: that is no reason to refuse the token.
+/// Reads a moment. `None` for an unknown form, which is no reason to refuse the token.
 pub fn read(text: &str) -> Option<EpochMillis> {
     let text = text.trim();
     number(text).or_else(|| date_and_time(text)).or_else(|| http_date(text))
 }
 
-/// The unit goes by the size, which leaves no doubt between the years 1973 and 5138.
+/// The size tells the unit, without doubt from the year 1973 to 5138.
 fn number(text: &str) -> Option<EpochMillis> {
     let number: f64 = text.parse().ok().filter(|number: &f64| number.is_finite())?;
     Some(match number.abs() {

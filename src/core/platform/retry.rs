@@ -1,22 +1,21 @@
-//! Whether and when to send a request again: a pure decision, and the quota that keeps a dying platform from being
-//! hammered. Sleeps nowhere and sends nothing; the clock and the jitter are the caller's.
+//! Whether and when to send a request again: a pure decision, and the quota that keeps a client from hammering a
+//! platform in trouble. It neither sleeps nor sends; clock and jitter are the caller's.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-/// How often a call is tried again unless an option says otherwise.
+/// Retries of a call unless an option says otherwise.
 pub const DEFAULT_MAX_RETRIES: u32 = 2;
-/// First backoff after a passing fault; doubles with each retry.
+/// First backoff after a transient fault; doubles with each retry.
 const TRANSIENT_BASE: Duration = Duration::from_millis(50);
 /// First backoff after a 429.
 const THROTTLED_BASE: Duration = Duration::from_secs(1);
 /// Longest backoff.
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
-/// Longest `Retry-After` that is waited for; a longer one is the caller's to wait.
+/// Longest `Retry-After` that we wait for; with a longer one the call fails at once.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(10);
 
-/// Most requests of one call that are sent again because the server says that it did not process them. The first of them has
-/// a connection of its own, which a server that serves anybody serves.
+/// Most requests of one call that are sent again because the server says that it did not process them.
 const MAX_RESENDS: u32 = 3;
 
 /// What a retry costs, and how long to back off before it.
@@ -33,18 +32,18 @@ pub fn is_transient_status(status: u16) -> bool {
     matches!(status, 408 | 409 | 425 | 429 | 500 | 502 | 503 | 504 | 520..=529)
 }
 
-/// One fault, as far as the decision depends on it.
+/// What the decision depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct FailedAttempt {
     pub class: RetryClass,
     pub retry_after: Option<Duration>,
-    /// Retries that the call has had.
+    /// Retries of the call so far.
     pub retries: u32,
     /// Until the call's deadline.
     pub time_left: Duration,
 }
 
-/// What the client may spend.
+/// The retries that an option allows.
 #[derive(Clone, Copy, Debug)]
 pub struct RetryPolicy {
     pub max_retries: u32,
@@ -53,8 +52,8 @@ pub struct RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// How long to wait before the next request, or `None` to give up now. A wait that would pass the deadline is
-    /// giving up: the caller learns the real reason at once instead of a timeout later.
+    /// How long to wait before the next request; `None` to give up. If the wait would pass the deadline, we give up at
+    /// once, so that the caller gets the real reason rather than a timeout later.
     pub fn delay(&self, failure: FailedAttempt) -> Option<Duration> {
         if failure.retries >= self.max_retries {
             return None;
@@ -65,7 +64,7 @@ impl RetryPolicy {
         };
         let delay = match failure.retry_after {
             Some(asked) if asked > MAX_RETRY_AFTER => return None,
-            // A little on top, so that all who were told the same do not come back as one.
+            // A little more, so that clients that got the same header do not retry at the same moment.
             Some(asked) => asked + TRANSIENT_BASE.mul_f64((self.jitter)()),
             None => {
                 base.saturating_mul(1 << failure.retries.min(10)).min(MAX_BACKOFF).mul_f64((self.jitter)())
@@ -75,14 +74,14 @@ impl RetryPolicy {
     }
 }
 
-/// How long to wait before a request is sent again that the server did not process; `None` after [`MAX_RESENDS`]. `resends` is
-/// how many of the call there were.
+/// How long to wait before sending again a request that the server did not process; `None` after [`MAX_RESENDS`].
+/// `resends` counts those of the call so far.
 pub fn resend_delay(resends: u32, jitter: fn() -> f64) -> Option<Duration> {
-    // At once for the first, since a server that ends a connection does so between two requests.
+    // The first goes out at once, since a server that closes a connection processes requests on others.
     (resends < MAX_RESENDS).then(|| (TRANSIENT_BASE * ((1 << resends) - 1)).mul_f64(jitter()))
 }
 
-/// What one client may spend on retries before the platform answers again. Successes fill it up.
+/// What one client may spend on retries. Successes refill it.
 #[derive(Debug)]
 pub struct RetryQuota {
     retries: Mutex<u32>,
@@ -94,7 +93,7 @@ impl RetryQuota {
     const CAPACITY: u32 = 500;
     const REFILL: u32 = 1;
 
-    /// A full quota. All the requests that may be under way can be sent again twice, since one connection may carry them all.
+    /// A full quota. One HTTP/2 connection may carry all requests under way, so each of them may be sent again twice.
     pub fn new(max_concurrency: usize) -> Self {
         let max_resends = u32::try_from(max_concurrency).unwrap_or(u32::MAX).saturating_mul(2);
         Self { retries: Mutex::new(Self::CAPACITY), resends: Mutex::new(max_resends), max_resends }
@@ -111,8 +110,7 @@ impl RetryQuota {
         Some(Spent(cost))
     }
 
-    /// Whether a request may be sent again that the server did not process. It costs no retry; a server that processes nothing
-    /// gets no more of them than `new` says.
+    /// Takes one resend of a request that the server did not process; `false` if none is left. It costs no retry.
     pub fn may_resend(&self) -> bool {
         let mut left = lock(&self.resends);
         let next = left.checked_sub(1);
@@ -120,7 +118,7 @@ impl RetryQuota {
         next.is_some()
     }
 
-    /// A call succeeded: what its last retry cost comes back, or a little for a call without one.
+    /// A call succeeded: refills what its last retry cost, or a little if it had none.
     pub fn succeed(&self, last: Option<Spent>) {
         let mut left = lock(&self.retries);
         *left = left.saturating_add(last.map_or(Self::REFILL, |spent| spent.0)).min(Self::CAPACITY);

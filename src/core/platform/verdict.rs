@@ -1,7 +1,7 @@
-//! From an answer of the platform to a connection or an error. Pure: no clock, no network, no retry.
+//! Judges an answer: a connection, or an error. Pure: no clock, no network, no retry.
 //!
-//! Only a well-formed answer may become one of the four unavailable states: whatever else comes, from whatever
-//! stands in the platform's place, is an error.
+//! Only a well-formed answer of the platform becomes one of the four unavailable states. Any other answer, such as a
+//! proxy's page, is an error.
 
 use crate::core::connection::{Connection, ConnectionState, Details, EpochMillis, Trouble, Unavailable};
 use crate::core::error::{Error, Kind};
@@ -12,8 +12,8 @@ use crate::core::platform::retry::is_transient_status;
 use crate::core::secret::Secret;
 use crate::core::text::is_blank;
 
-/// Judges one answer. `origin` is what messages call the platform, `path` the template of the path that was asked for; `now`
-/// is the wall clock, for `expires_in`.
+/// Judges one answer. `origin` and `path`, the template of the request's path, are for messages; `now` is the wall
+/// clock, for `expires_in`.
 pub fn judge(answer: &Answer, origin: &str, path: &str, now: EpochMillis) -> Result<Connection, Error> {
     #[cfg(feature = "panic-probe")]
     assert!(answer.status != 299, "provoked");
@@ -43,7 +43,7 @@ fn invalid(problem: &str, status: u16, origin: &str, path: &str) -> Error {
     Error::new(Kind::InvalidResponse, message)
 }
 
-/// What a status from 300 to 399 tells, and what to do about it.
+/// What a status from 300 to 399 means, and what to do about it.
 fn redirect(status: u16) -> &'static str {
     match status {
         300 => "a choice between several addresses: set baseUrl to the right one",

@@ -16,7 +16,7 @@ use crate::core::tokens::validity::Validity;
 pub const DEFAULT_TTL: Duration = Duration::from_secs(60);
 /// How many tokens are cached by default.
 pub const DEFAULT_MAX_ENTRIES: usize = 10_000;
-/// How much jitter adds to the part of its life after which an entry is refreshed.
+/// How much jitter adds at most to [`REFRESH_FROM`].
 const REFRESH_JITTER: f64 = 0.15;
 /// Minimum time between two refreshes of an entry.
 const REFRESH_PAUSE: Duration = Duration::from_secs(5);
@@ -56,7 +56,8 @@ impl Cache {
         Self { entries: LruCache::unbounded(), limits, jitter }
     }
 
-    /// The connection, unless it has expired or others have invalidated it; whoever invalidates it counts that as a discard.
+    /// The connection, unless it has expired or other processes have invalidated it. `Validity` has counted such an
+    /// invalidation as a discard.
     pub fn get(&mut self, key: &ConnectionKey, now: Now, validity: &Validity) -> Option<Hit> {
         let Refreshable { entry, refresh } = self.entries.get(key)?;
         let Some(left) = entry.left(now, validity) else {
@@ -71,7 +72,7 @@ impl Cache {
         })
     }
 
-    /// Notes that a refresh begins, so that the next one waits its turn.
+    /// A refresh begins; the next one is due after [`REFRESH_PAUSE`].
     pub fn note_refresh(&mut self, key: &ConnectionKey, now: Now) {
         if let Some(cached) = self.entries.peek_mut(key) {
             cached.refresh = Moment::after(now, REFRESH_PAUSE);
@@ -83,7 +84,8 @@ impl Cache {
         self.limits.ttl
     }
 
-    /// Stores a connection for the rest of its life, of which it has spent some elsewhere. `true` if others were evicted.
+    /// Stores a connection for `life`; other processes have cached it for `age` already. Returns whether other entries
+    /// were evicted.
     pub fn put(
         &mut self,
         key: ConnectionKey,

@@ -1,4 +1,4 @@
-//! One connection as the cache holds it, and until when it may be served.
+//! One cached connection, and until when it may be served.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use crate::core::clock::{Moment, Now};
 use crate::core::connection::Connection;
 use crate::core::tokens::validity::{Validity, Version};
 
-/// An active connection with its end.
+/// An active connection, with the moment until which it may be served.
 #[derive(Clone)]
 pub struct CacheEntry {
     /// The token, its expiry, and the details.
     connection: Packed,
     end: Moment,
     version: Version,
-    /// When it was stored, by the clock that runs on during suspension.
+    /// When it was stored, by the clock that does not stop during suspension.
     since_micros: u64,
 }
 
@@ -26,14 +26,14 @@ impl CacheEntry {
         Self { connection: pack(connection), end, version, since_micros }
     }
 
-    /// How long it may be served without another look; `None` once it may not be.
+    /// How long it may be served without asking again; `None` if it must not be served.
     pub fn left(&self, now: Now, validity: &Validity) -> Option<Duration> {
         let left = self.time_left(now)?;
         let since = Duration::from_micros(self.since_micros);
         validity.may_serve(self.version, since, now.boot).then(|| left.min(validity.longest_lease()))
     }
 
-    /// Time until its end, whatever others have invalidated; `None` once it has ended.
+    /// Time until it expires, whatever other processes have invalidated; `None` once it has expired.
     pub fn time_left(&self, now: Now) -> Option<Duration> {
         self.end.left(now)
     }

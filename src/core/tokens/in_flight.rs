@@ -1,8 +1,8 @@
 //! The fetches in flight, so that identical calls share one. A fetch runs for as long as somebody waits for it: when the last
 //! caller leaves, its future is dropped, and with it the request.
 //!
-//! Dropping that future runs a destructor that locks the tokens. Nothing here does so: this module holds fetches weakly, and
-//! hands every strong reference to its caller.
+//! Dropping that future runs a destructor that locks the tokens, so this module, which runs under that lock, never
+//! drops one: it holds fetches weakly, and returns every strong reference to its caller.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -21,7 +21,7 @@ use crate::core::tokens::key::ConnectionKey;
 use crate::core::tokens::replacement::FetchNumber;
 use crate::core::tokens::validity::{Validity, Version};
 
-/// What a fetch ends with; each waiter gets a copy of its own.
+/// The result of a fetch; each waiter gets a clone.
 pub type FetchResult = Result<Arc<Connection>, Error>;
 
 /// A fetch that several callers can wait for.
@@ -68,7 +68,8 @@ impl Drop for WaiterGuard {
     }
 }
 
-/// Takes a call off the waiters of its fetch at once: to drop the call's future takes until its thread gets to it.
+/// Takes a call off the waiters of its fetch at once. Dropping the call's future would do so later, when the runtime's
+/// thread gets to it.
 #[derive(Debug)]
 pub struct CancelHandle(Arc<Waiting>);
 
@@ -87,7 +88,7 @@ impl Waiting {
     }
 }
 
-/// What the waiters of a fetch and its source tell each other.
+/// What the waiters of a fetch and its source share.
 #[derive(Debug)]
 pub struct SharedFetchState {
     attempts: AtomicU32,
@@ -154,15 +155,15 @@ impl SharedFetchState {
         self.paused.notify_waiters();
     }
 
-    /// Resolves as soon as a pause reaches a waiter's deadline, with the error that caused the pause: waiting on would only
-    /// turn that error into a timeout.
+    /// Resolves as soon as a pause would outlast a waiter's deadline, with the error that caused the pause. If the
+    /// waiter went on waiting, it would get a timeout in place of that error.
     pub async fn out_of_reach(&self, deadline: Instant) -> Error {
         loop {
             let mut paused = pin!(self.paused.notified());
             paused.as_mut().enable();
             let pause = self.timing().pause.clone().filter(|pause| pause.until >= deadline);
             if let Some(Pause { until, mut error }) = pause {
-                // A caller that joined during the pause is told how much of it is left.
+                // For a caller that joined during the pause, only a part of it is left.
                 let left = until.saturating_duration_since(Instant::now());
                 error.retry_after = error.retry_after.map(|asked| asked.min(left));
                 return error;
@@ -215,15 +216,16 @@ impl InFlight {
         self.last
     }
 
-    /// A share in the fetch in flight, which then lasts for this caller's deadline too. A fetch that is older than what other
-    /// processes have invalidated is superseded.
+    /// Joins the fetch in flight, which then runs until this caller's deadline at least. A fetch that began before
+    /// another process invalidated the connection is superseded.
     pub fn join(&mut self, key: &ConnectionKey, deadline: Instant, validity: &Validity) -> Option<Waiter> {
         let joinable = self.joinable.get(key)?;
         if !validity.is_current(joinable.version) {
             self.joinable.remove(key);
             return None;
         }
-        // Counted before its future is upgraded: whoever upgrades a future that all have left has to drop it.
+        // We count the waiter before we upgrade the future: after all others have left, we would have to drop it here,
+        // under the lock.
         if !joinable.state.join(deadline) {
             return None;
         }
@@ -251,7 +253,7 @@ impl InFlight {
         WaiterGuard::new(Arc::clone(state))
     }
 
-    /// Nobody joins the fetch any more. `false` if it was superseded before.
+    /// No call joins the fetch any more. Returns `false` if it was superseded before.
     pub fn end(&mut self, key: &ConnectionKey, number: FetchNumber) -> bool {
         let is_current = self.joinable.get(key).is_some_and(|joinable| joinable.number == number);
         if is_current {

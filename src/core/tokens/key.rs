@@ -1,4 +1,4 @@
-//! What names a connection: an owner of a kind, and a connector. Two different ones never share anything.
+//! The key of a connection: an owner's kind and id, and a connector's slug. Different connections never share a key.
 //!
 //! An id is one path segment that decodes to exactly that id, or it is refused: nothing is trimmed, normalised or guessed.
 
@@ -45,7 +45,7 @@ impl OwnerKind {
 pub struct Segment<'a>(&'a str);
 
 impl<'a> Segment<'a> {
-    /// Accepts whatever can be one path segment; `name` is what the message calls it.
+    /// Accepts what can be one path segment. `name` is the parameter's name in the message.
     pub fn new(text: &'a str, name: &str) -> Result<Self, Error> {
         #[cfg(feature = "panic-probe")]
         assert!(text != "panic-probe", "provoked");
@@ -70,13 +70,13 @@ impl<'a> Segment<'a> {
         self.0
     }
 
-    /// The text as one path segment decodes to it.
+    /// Appends the text, percent-encoded as one path segment.
     pub fn push_encoded(self, target: &mut String) {
         target.extend(utf8_percent_encode(self.0, SEGMENT));
     }
 }
 
-/// One owner's connection to one connector. Many are kept, so that both names share one text.
+/// One owner's connection to one connector. A cache holds many keys, so id and slug share one allocation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ConnectionKey {
     text: Arc<str>,
@@ -89,7 +89,7 @@ impl ConnectionKey {
     /// Accepts what can go on the wire.
     pub fn new(kind: OwnerKind, id: &str, slug: &str) -> Result<Self, Error> {
         let (id, slug) = (Segment::new(id, kind.id_name())?.text(), Segment::new(slug, "slug")?.text());
-        // No segment is as long.
+        // A segment has at most `MAX_ID_BYTES`.
         let id_bytes = u16::try_from(id.len()).unwrap_or(u16::MAX);
         Ok(Self { text: [id, slug].concat().into(), id_bytes, kind })
     }

@@ -1,4 +1,4 @@
-//! How long a token may be kept. Pure: the clock is the caller's.
+//! How long a token may be cached. Pure: the clock is the caller's.
 
 use std::time::Duration;
 
@@ -11,14 +11,14 @@ use crate::core::clock::Now;
 use crate::core::connection::{Connection, ConnectionState, EpochMillis};
 use crate::core::json::Object;
 
-/// A token is not kept to its very end, since whoever got it still has to use it: this much stays free, or a fifth
-/// of what is left where that is less.
+/// We subtract this from the time until a known expiry, or a fifth of that time if that is less, so that the caller
+/// has time to use the token.
 const EXPIRY_BUFFER: Duration = Duration::from_secs(60);
-/// The part of a life after which a connection is fetched anew, at the least.
+/// The part of its lifetime after which a connection is refreshed, before jitter.
 pub const REFRESH_FROM: f64 = 0.75;
 
-/// How long a connection may be kept: the shortest of the limit and the time to its end. `None` if there is no time
-/// left, or no token.
+/// How long a connection may be cached: `ttl`, or less if the token expires before. `None` if no time is left, or
+/// there is no token.
 pub fn lifetime(connection: &Connection, ttl: Duration, now: Now) -> Option<Duration> {
     let ConnectionState::Active { access_token, expires_at } = &connection.state else {
         return None;

@@ -1,6 +1,6 @@
-//! What is known of tokens at one moment: which are cached, which are being fetched, which were rejected. All of it changes
-//! together, so that an invalidation beats whatever is in flight. Bookkeeping alone: the client fetches, notifies and drops
-//! futures, outside the lock around this.
+//! Which tokens are cached, which are being fetched, and which were rejected. All three change together, under one
+//! lock, so that an invalidation supersedes whatever is in flight. Only bookkeeping: the client fetches, notifies and
+//! drops futures, after it has released that lock.
 
 pub mod cache;
 mod entry;
@@ -28,7 +28,7 @@ use crate::core::clock::Now;
 use crate::core::connection::Connection;
 use crate::core::error::Error;
 
-/// The state.
+/// The tokens of one client.
 pub struct Tokens {
     in_flight: InFlight,
     cache: Option<Cache>,
@@ -59,11 +59,11 @@ pub enum Lookup {
     Miss(FetchNumber),
 }
 
-/// What a fetch has brought.
+/// Where a fetched connection comes from.
 #[derive(Clone, Copy, Debug)]
 pub struct FetchInfo {
     pub number: FetchNumber,
-    /// How long others have cached it already.
+    /// How long other processes have cached it already.
     pub age: Duration,
     /// How long it may be cached at most.
     pub most: Duration,
@@ -72,7 +72,7 @@ pub struct FetchInfo {
 }
 
 impl Tokens {
-    /// Nothing is known.
+    /// No token yet.
     pub fn new(cache: Option<Cache>, validity: Arc<Validity>) -> Self {
         Self {
             in_flight: InFlight::default(),
@@ -83,7 +83,7 @@ impl Tokens {
         }
     }
 
-    /// Answers a call with what is known, or tells how it is to be answered.
+    /// Answers a call from the cache, or says how the client answers it.
     pub fn look_up(&mut self, key: &ConnectionKey, query: Query<'_>, deadline: Instant, now: Now) -> Lookup {
         let replaced = query.rejected.and_then(|rejected| self.replacement(key, rejected, now));
         if let Some(connection) = replaced {
@@ -116,7 +116,7 @@ impl Tokens {
         self.in_flight.next_number()
     }
 
-    /// A share in the fetch in flight.
+    /// Joins the fetch in flight.
     pub fn join(&mut self, key: &ConnectionKey, deadline: Instant) -> Option<Waiter> {
         self.in_flight.join(key, deadline, &self.validity)
     }
@@ -141,8 +141,8 @@ impl Tokens {
         self.in_flight.start(key.clone(), number, version, result, state)
     }
 
-    /// A fetch has brought a connection, which is cached unless the fetch was superseded. A connection without a token drops
-    /// what is cached, whoever asked for it.
+    /// A fetch has brought a connection. It is cached unless the fetch was superseded. A connection without a token
+    /// discards the cached one, also if the fetch was superseded.
     pub fn fetched(&mut self, key: &ConnectionKey, connection: &Connection, origin: FetchInfo, now: Now) {
         let FetchInfo { number, age, most, version } = origin;
         let is_current = self.in_flight.end(key, number);
@@ -153,7 +153,7 @@ impl Tokens {
         self.end_rejections(key, now);
         let Some(token) = connection.token() else { return self.discard(key) };
         let Some(cache) = self.cache.as_mut().filter(|_| is_current) else { return };
-        // The platform may soon have a better one than that which a service has just rejected.
+        // A rejected token is not cached, since the platform may soon have a better one.
         let is_rejected = self.replacements.is_rejected(key, token, now);
         let life = lifetime(connection, most.min(cache.ttl()), now).filter(|_| !is_rejected);
         let Some(life) = life else { return self.discard(key) };
@@ -197,8 +197,9 @@ impl Tokens {
         self.replacements.is_rejected(key, token, now)
     }
 
-    /// Drops a token that a service rejected, and supersedes the fetch that might bring it again. A newer token stays, but once
-    /// it has expired, nobody joins a fetch that is older than the rejection. Does nothing if the rejection is known.
+    /// Discards a token that a service rejected, and supersedes the fetch that might bring it again. A newer token
+    /// stays cached; once it has expired, no call joins a fetch that began before the rejection. Does nothing if the
+    /// rejection is known.
     pub fn reject(&mut self, key: &ConnectionKey, token: &str, now: Now) {
         if self.is_rejected(key, token, now) {
             return;
@@ -211,7 +212,8 @@ impl Tokens {
         }
     }
 
-    /// Forgets what is known; what is in flight goes on. Returns the cache, since dropping it takes time.
+    /// Forgets all tokens; the fetches in flight continue. Returns the cache, so that the caller drops it outside the
+    /// lock, since that takes time.
     pub fn close(&mut self) -> Option<Cache> {
         let cache = self.cache.take();
         if cache.as_ref().is_some_and(|cache| !cache.is_empty()) {
@@ -221,8 +223,8 @@ impl Tokens {
         cache
     }
 
-    /// Drops what has expired, so that no secret stays in memory for longer than it is of use. Returns the time until there is
-    /// more to drop; `None` if nothing is left, and somebody else may begin to sweep.
+    /// Drops what has expired, so that no secret stays in memory longer than needed. Returns the time until the next
+    /// entry expires; `None` if none is left, and the sweeper may end.
     pub fn sweep(&mut self, now: Now) -> Option<Duration> {
         let cache = self.cache.as_mut().and_then(|cache| cache.sweep(now));
         let next = cache.into_iter().chain(self.replacements.sweep(now)).min();
@@ -230,19 +232,19 @@ impl Tokens {
         next
     }
 
-    /// Whether nothing is cached or remembered.
+    /// Whether no token is cached and no rejection remembered.
     pub fn is_empty(&self) -> bool {
         self.replacements.is_empty() && self.cache.as_ref().is_none_or(Cache::is_empty)
     }
 
-    /// Whether the client has to begin to sweep: there is something to sweep, and nobody does.
+    /// Whether the client has to start a sweeper: there is something to sweep, and no sweeper runs.
     pub fn begin_sweeping(&mut self) -> bool {
         let begins = !self.is_empty() && !self.is_swept;
         self.is_swept |= begins;
         begins
     }
 
-    /// Whoever swept has stopped.
+    /// The sweeper has ended before its work was done.
     pub fn stop_sweeping(&mut self) {
         self.is_swept = false;
     }

@@ -24,7 +24,7 @@ impl Packed {
         Self(Zeroizing::new(buffer.into_boxed_slice()))
     }
 
-    /// The fields in their order; `None` for ever behind the last one.
+    /// The fields in their order; always `None` after the last one.
     pub fn fields(&self) -> Fields<'_> {
         Fields(&self.0)
     }

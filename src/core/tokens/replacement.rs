@@ -1,6 +1,8 @@
-//! Which tokens services rejected, and what came in their place: one fetch for all callers that hold the same rejected token.
+//! Which tokens services rejected, and which tokens replaced them: all callers that hold the same rejected token share
+//! one fetch.
 //!
-//! Fetch numbers only grow, which tells whether a fetch began before a rejection: such a fetch replaces nothing.
+//! Fetch numbers only grow, which shows whether a fetch began before a rejection: the token of such a fetch replaces
+//! none.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -12,8 +14,8 @@ use crate::core::secret::Secret;
 use crate::core::tokens::entry::CacheEntry;
 use crate::core::tokens::key::ConnectionKey;
 
-/// How long a rejection is remembered after the fetch that followed it: the reports of one burst of calls come in over
-/// seconds, and the late ones shall not cause another request.
+/// How long a rejection is remembered after the fetch that followed it. The calls of one burst report a rejection over
+/// some seconds, and a late report must not cause another request.
 pub const REJECTION_RETENTION: Duration = Duration::from_secs(5);
 /// Connections of which rejected tokens are remembered.
 const MAX_CONNECTIONS: NonZeroUsize = NonZeroUsize::new(1_000).expect("not zero");
@@ -23,7 +25,7 @@ const MAX_TOKENS: usize = 16;
 /// Numbers the fetches of a client in the order in which they begin.
 pub type FetchNumber = u64;
 
-/// The rejected tokens of the connections that had some of late.
+/// The tokens that were rejected recently, by connection.
 pub struct Replacements(LruCache<ConnectionKey, Vec<RejectedToken>>);
 
 struct RejectedToken {
@@ -34,14 +36,14 @@ struct RejectedToken {
     retention: Retention,
 }
 
-/// When a rejection is forgotten, by the clock that runs on during suspension.
+/// When a rejection is forgotten, by the clock that does not stop during suspension.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Retention {
-    /// At that moment, unless a fetch begins before.
+    /// At that moment, unless a fetch begins before it.
     Until(Duration),
     /// Not before the fetch in flight ends.
     Fetching,
-    /// At that moment, whoever fetches meanwhile: a fetch has followed the rejection.
+    /// At that moment, even if another fetch begins: one has followed the rejection.
     Settled(Duration),
 }
 
@@ -69,7 +71,7 @@ impl Replacements {
         Self(LruCache::new(MAX_CONNECTIONS))
     }
 
-    /// Notes that a service rejected a token, which from now on replaces no other. Does nothing if that is known.
+    /// A service rejected a token, which replaces no other from now on. Does nothing if the rejection is known.
     pub fn reject(&mut self, key: &ConnectionKey, token: &str, last: FetchNumber, now: Now) {
         let rejections = self.0.get_or_insert_mut(key.clone(), Vec::new);
         rejections.retain(|rejection| !rejection.retention.is_over(now));
@@ -93,7 +95,8 @@ impl Replacements {
         });
     }
 
-    /// What came in place of a rejected token: the same token once more if the platform has no other. `None` until then.
+    /// What replaces a rejected token: the same token once more if the platform has no other. `None` before a fetch
+    /// has ended.
     pub fn replacement(&self, key: &ConnectionKey, token: &str, now: Now) -> Option<&CacheEntry> {
         self.find(key, token, now)?.replacement.as_ref()
     }
@@ -103,7 +106,7 @@ impl Replacements {
         self.find(key, token, now).is_some()
     }
 
-    /// A fetch begins: nothing that is known is forgotten before it ends.
+    /// A fetch begins: rejections that are remembered now stay so until it ends.
     pub fn begin(&mut self, key: &ConnectionKey, now: Now) {
         for rejection in self.of(key) {
             if let Retention::Until(_) = rejection.retention
@@ -134,14 +137,15 @@ impl Replacements {
             if !matches!(rejection.retention, Retention::Settled(_)) {
                 rejection.retention = Retention::Settled(now.boot + REJECTION_RETENTION);
             }
-            // Where two members of a group take turns, the other one's token is still the better answer.
+            // The platform may return the tokens of a group's members in turn. Another member's token is better than
+            // the rejected one.
             if rejection.replacement.is_none() || rejection.token.expose() != token {
                 rejection.replacement = Some(entry.clone());
             }
         }
     }
 
-    /// The last fetch of a connection has ended, without a token for those who still wait for one.
+    /// The last fetch of a connection has ended; some rejections may still have no replacement.
     pub fn end(&mut self, key: &ConnectionKey, now: Now) {
         for rejection in self.of(key) {
             if rejection.retention == Retention::Fetching {
@@ -150,7 +154,7 @@ impl Replacements {
         }
     }
 
-    /// The connection was invalidated: a token that was fetched before replaces none.
+    /// The connection was invalidated: a token that was fetched before replaces no other.
     pub fn invalidate(&mut self, key: &ConnectionKey, last: FetchNumber, now: Now) {
         for rejection in self.of(key) {
             rejection.begin_anew(last, now);
@@ -162,7 +166,8 @@ impl Replacements {
         self.0.is_empty()
     }
 
-    /// Forgets what is over. Returns the time until there is more to forget, if something is left.
+    /// Forgets the rejections whose time has passed. Returns the time until the next one is forgotten; `None` if none
+    /// is left.
     pub fn sweep(&mut self, now: Now) -> Option<Duration> {
         let mut next = None::<Duration>;
         let mut empty = Vec::new();
@@ -191,7 +196,7 @@ impl Replacements {
 }
 
 impl RejectedToken {
-    /// What was fetched until now does not replace the token.
+    /// No token that was fetched until now replaces this one.
     fn begin_anew(&mut self, last: FetchNumber, now: Now) {
         (self.after, self.replacement) = (last, None);
         if self.retention != Retention::Fetching {

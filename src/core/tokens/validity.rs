@@ -1,39 +1,40 @@
-//! Whether what is kept may still be handed out, as far as others have a say in it.
+//! Whether a cached connection may still be served, as far as other processes decide that.
 //!
-//! Whoever hears of the others pushes it in here; the cache only reads. Invalidations are by slot, so that no list of names
-//! has to be kept: a few connections that share the slot are fetched anew, which does no harm.
+//! The fleet writes here what it receives from them; the cache only reads. Invalidations are counted by slot, so that
+//! nobody keeps a list of names. The few connections that share a slot are fetched anew, which does no harm.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::core::sync::{AtomicU32, AtomicU64, Ordering, SharedCounter};
 
-/// What the others say holds for so long after a heartbeat was asked for, and came.
+/// How long the subscription counts as alive after we sent the heartbeat that arrived last.
 const HEARTBEAT_LIFE: Duration = Duration::from_millis(600);
-/// What is kept may be handed out for so long when nothing is heard of them.
-const UNHEARD_LIFE: Duration = Duration::from_millis(500);
-/// What is handed out without another look here. Together with `HEARTBEAT_LIFE` less than the second that is promised.
+/// How long a connection may be served after it was cached, while there is no subscription.
+const DISCONNECTED_LIFE: Duration = Duration::from_millis(500);
+/// The longest that JavaScript serves a token without another native call. Together with `HEARTBEAT_LIFE` it is less
+/// than the second within which we promise that an invalidation takes effect.
 const LONGEST_LEASE: Duration = Duration::from_millis(300);
 const SLOTS: usize = 4096;
-/// Bits that remember which names this process asked for: 128 KiB. After 10,000 names, one of a hundred unknown ones passes
-/// for known.
+/// Bits that record which names this process asked for: 128 KiB. After 10,000 names, one in a hundred unknown ones
+/// passes for known.
 const KNOWN_BITS: usize = 1 << 20;
 
 /// A part of a connection's name, which few names share.
 pub type NamePrefix = u32;
 
-/// Since some moment in the past, by the clock that runs on during suspension.
+/// Time since a fixed moment, by the clock that does not stop during suspension.
 type Boot = Duration;
 
 /// What had been invalidated of a connection when its fetch began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Version {
     prefix: NamePrefix,
-    /// Begins anew after four billion, which no token lives to see.
+    /// Wraps around after four billion, which no token lives to see.
     number: u32,
 }
 
-/// What other processes invalidated, if anything is shared with any; and the count of what was discarded.
+/// What other processes invalidated, where processes share tokens; and the count of discarded tokens.
 #[derive(Debug, Default)]
 pub struct Validity {
     shared: Option<Invalidations>,
@@ -51,7 +52,7 @@ struct Invalidations {
 }
 
 impl Validity {
-    /// Others share what is kept; nothing is heard of them yet.
+    /// For a process that shares tokens with others, before it has subscribed.
     pub fn shared() -> Self {
         Self::with_sizes(SLOTS, KNOWN_BITS)
     }
@@ -72,17 +73,17 @@ impl Validity {
         Self { shared: Some(shared), discards: Arc::default() }
     }
 
-    /// Counts what was discarded, see `Client::discards`.
+    /// The count of discarded tokens, see `Client::discards`.
     pub fn discards(&self) -> Arc<SharedCounter> {
         Arc::clone(&self.discards)
     }
 
-    /// Something that was kept is discarded.
+    /// Counts one discarded token.
     pub fn count_discard(&self) {
         self.discards.fetch_add(1, Ordering::AcqRel);
     }
 
-    /// The version of a connection now, which this process is about to fetch.
+    /// The version of a connection that this process is about to fetch.
     pub fn version(&self, prefix: NamePrefix) -> Version {
         let Some(shared) = &self.shared else { return Version { prefix, number: 0 } };
         // In this order, so that `invalidate_all` on another thread either makes the number outdated or leaves the bit.
@@ -97,24 +98,24 @@ impl Validity {
         self.shared.as_ref().is_none_or(|shared| shared.number(version.prefix) == version.number)
     }
 
-    /// Whether what was put into the cache at that moment may be handed out.
+    /// Whether a connection that was cached at `since` may be served.
     pub fn may_serve(&self, version: Version, since: Boot, now: Boot) -> bool {
-        self.is_current(version) && (self.is_heard(now) || now.saturating_sub(since) < UNHEARD_LIFE)
+        self.is_current(version) && (self.is_connected(now) || now.saturating_sub(since) < DISCONNECTED_LIFE)
     }
 
-    /// For how long it may be handed out without another look.
+    /// The longest that JavaScript may serve a token without another native call.
     pub fn longest_lease(&self) -> Duration {
         if self.shared.is_some() { LONGEST_LEASE } else { Duration::MAX }
     }
 
-    /// A heartbeat that was asked for at that moment.
+    /// A heartbeat has arrived that we sent at that moment.
     pub fn heartbeat(&self, asked: Boot) {
         if let Some(Invalidations { heartbeat, .. }) = &self.shared {
             heartbeat.store(u64::try_from(asked.as_micros()).unwrap_or(u64::MAX).max(1), Ordering::Release);
         }
     }
 
-    /// Nothing is heard of the others any more.
+    /// The subscription is lost.
     pub fn mark_disconnected(&self) {
         if let Some(Invalidations { heartbeat, .. }) = &self.shared {
             heartbeat.store(0, Ordering::Release);
@@ -132,7 +133,7 @@ impl Validity {
         }
     }
 
-    /// Whatever was fetched until now was invalidated, or nobody knows what was.
+    /// Everything that was fetched until now was invalidated, or may have been while there was no subscription.
     pub fn invalidate_all(&self) {
         if let Some(Invalidations { invalidations_of_all, known, .. }) = &self.shared {
             known.iter().for_each(|word| word.store(0, Ordering::Release));
@@ -141,7 +142,7 @@ impl Validity {
         }
     }
 
-    fn is_heard(&self, now: Boot) -> bool {
+    fn is_connected(&self, now: Boot) -> bool {
         let Some(Invalidations { heartbeat, .. }) = &self.shared else { return true };
         let heartbeat = heartbeat.load(Ordering::Acquire);
         heartbeat != 0 && now.saturating_sub(Duration::from_micros(heartbeat)) < HEARTBEAT_LIFE
@@ -198,7 +199,7 @@ mod tests {
         assert!(allows(after(599)) && !allows(after(600)));
         validity.mark_disconnected();
         assert!(!allows(NOW));
-        assert!(HEARTBEAT_LIFE.max(UNHEARD_LIFE) + LONGEST_LEASE < Duration::from_secs(1));
+        assert!(HEARTBEAT_LIFE.max(DISCONNECTED_LIFE) + LONGEST_LEASE < Duration::from_secs(1));
     }
 
     #[test]
