@@ -677,6 +677,17 @@ describe('a redirect', () => {
       expect(service.requests).toHaveLength(4)
     })
 
+    test('is followed without the fields of a polluted prototype', async () => {
+      const { service, xkit, to } = await only()
+      Object.defineProperty(Object.prototype, 'method', { value: 'DELETE', configurable: true })
+      try {
+        expect((await xkit.fetch('u1', 'slack', to('/here'))).status).toBe(200)
+      } finally {
+        delete Object.prototype.method
+      }
+      expect(service.requests.map(({ method }) => method)).toEqual(['GET', 'GET', 'GET', 'GET'])
+    })
+
     test('without an end ends', async () => {
       const { platform } = await startBoth()
       const service = await start(() => to('/again'))

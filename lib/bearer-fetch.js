@@ -129,12 +129,12 @@ async function fetchWithin(input, init, check) {
   const request = isRequest(input) ? readInit(input) : undefined
   let next = { url: readUrl(request ? input.url : input), init: { __proto__: null, ...request, ...init } }
   if ((next.init.redirect ?? 'follow') !== 'follow') return fetch(input, init)
-  let response = await fetch(input, { ...init, redirect: 'manual' })
+  let response = await fetch(input, { __proto__: null, ...init, redirect: 'manual' })
   for (let count = 0; count < MAX_REDIRECTS; count++) {
     next = redirected(next, response, check)
     if (next === undefined) return response
     await response.body?.cancel()
-    response = await fetch(next.url, { ...next.init, redirect: 'manual' })
+    response = await fetch(next.url, { __proto__: null, ...next.init, redirect: 'manual' })
   }
   return response
 }
