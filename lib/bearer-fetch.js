@@ -28,7 +28,7 @@ const MAX_BODY = 64 * 1024
 const PATIENCE_MS = 1000
 
 /**
- * The arguments of `Recovery.run` for a request with the global `fetch`. `limits` has the options `hosts` and `allowHttp` of the
+ * The arguments of `recover` for a request with the global `fetch`. `limits` has the options `hosts` and `allowHttp` of the
  * client.
  */
 function bearerFetch(slug, input, init, limits) {

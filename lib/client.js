@@ -15,7 +15,7 @@ const {
   readWaitOptions,
 } = require('./options.js')
 const { parseOwner, readGroup, readOwner } = require('./owner.js')
-const { Recovery } = require('./recovery.js')
+const { recover } = require('./recovery.js')
 const { Waits, wakeWaits } = require('./wait.js')
 const { readWebhook } = require('./webhook.js')
 
@@ -24,7 +24,6 @@ const { markAsUncloneable } = isNodeFrom(22, 10) ? require('node:worker_threads'
 
 class XkitClient {
   #native
-  #recovery
   #waits = new Waits()
   /** The options that say where `fetch` may send a token. */
   #fetchLimits
@@ -36,13 +35,6 @@ class XkitClient {
     const { hosts, allowHttp } = nativeOptions
     this.#fetchLimits = { __proto__: null, hosts, allowHttp }
     this.#native = new NativeClient(options, nativeOptions)
-    this.#recovery = new Recovery({
-      getToken: (owner, slug, options, rejectedToken) =>
-        observe('getAccessToken', asIs, owner, slug, (_, facts) =>
-          this.#native.getAccessToken(owner, slug, options, facts, rejectedToken),
-        ),
-      invalidate: (owner, slug, rejectedToken) => this.#native.invalidate(owner, slug, rejectedToken),
-    })
   }
 
   // Neither is async: for a cached token they return the promise of its lease.
@@ -65,12 +57,13 @@ class XkitClient {
   }
 
   async withAccessToken(owner, slug, use, options) {
-    return await XkitClient.#of(this).#recovery.run(readOwner(owner), slug, use, options)
+    return await recover(XkitClient.#of(this).#tokens(readOwner(owner), slug), use, options)
   }
 
   async fetch(owner, slug, input, init) {
-    const { use, options, ...trial } = bearerFetch(slug, input, init, XkitClient.#of(this).#fetchLimits)
-    return await XkitClient.#of(this).#recovery.run(readOwner(owner), slug, use, options, trial)
+    const client = XkitClient.#of(this)
+    const { use, options, ...trial } = bearerFetch(slug, input, init, client.#fetchLimits)
+    return await recover(client.#tokens(readOwner(owner), slug), use, options, trial)
   }
 
   for(owner, slug) {
@@ -113,6 +106,17 @@ class XkitClient {
     const closed = client.#native.close(timeoutMs)
     client.#waits.end()
     await closed
+  }
+
+  /** The tokens of one connection. With a rejected token, `get` resolves with another one, unless the platform has no other. */
+  #tokens(owner, slug) {
+    return {
+      get: (options, rejectedToken) =>
+        observe('getAccessToken', asIs, owner, slug, (_, facts) =>
+          this.#native.getAccessToken(owner, slug, options, facts, rejectedToken),
+        ),
+      invalidate: rejectedToken => this.#native.invalidate(owner, slug, rejectedToken),
+    }
   }
 
   /** The client that a method was called on; throws if the method was detached from it. */

@@ -11,53 +11,38 @@ const { isError } = require('./rejection/parts.js')
 const TRIAL = { __proto__: null, isRepeatable: true, judge: isRejection }
 const MAX_SHOWN = 300
 
-class Recovery {
-  #getToken
-  #invalidate
-
-  /**
-   * `getToken(owner, slug, options, rejectedToken)` resolves with a token: with another one than `rejectedToken`, unless the
-   * platform has no other.
-   */
-  constructor({ getToken, invalidate }) {
-    this.#getToken = getToken
-    this.#invalidate = invalidate
+/**
+ * Settles as `use(accessToken)` does. If its outcome is a rejection of the token, calls `use` a second time, with a new token;
+ * without `isRepeatable`, only invalidates the rejected one. `judge(value, isThrown)` recognises a rejection, unless the
+ * caller's `isRejected` replaces it.
+ */
+// Every promise is awaited here, so that the stack of an error names the caller.
+async function recover(tokens, use, options, { isRepeatable, judge } = TRIAL) {
+  if (typeof use !== 'function') throw invalidType('use must be a function that takes an access token')
+  const { isRejected, signal, timeoutMs, fresh } = readUseOptions(options)
+  // Only a call without options can be served from a lease.
+  const token = await tokens.get(options && { __proto__: null, signal, timeoutMs, fresh })
+  const first = await attempt(use, token)
+  const verdict = isRejected === undefined ? judge(first.value, first.isThrown) : isRejected(first.value)
+  // Awaiting a boolean would cost a turn of the microtask queue.
+  const isTokenRejected = typeof verdict === 'boolean' ? verdict : await verdict
+  if (!isTokenRejected) return unwrap(first)
+  if (!isRepeatable) {
+    tokens.invalidate(token)
+    return unwrap(first)
   }
-
-  /**
-   * Settles as `use(accessToken)` does. If its outcome is a rejection of the token, calls `use` a second time, with a new token;
-   * without `isRepeatable`, only invalidates the rejected one. `judge(value, isThrown)` recognises a rejection, unless the
-   * caller's `isRejected` replaces it.
-   */
-  // Every promise is awaited here, so that the stack of an error names the caller.
-  async run(owner, slug, use, options, { isRepeatable, judge } = TRIAL) {
-    if (typeof use !== 'function') throw invalidType('use must be a function that takes an access token')
-    const { isRejected, signal, timeoutMs, fresh } = readUseOptions(options)
-    // Only a call without options can be served from a lease.
-    const callOptions = options === undefined ? undefined : { __proto__: null, signal, timeoutMs, fresh }
-    const token = await this.#getToken(owner, slug, callOptions)
-    const first = await attempt(use, token)
-    const verdict = isRejected === undefined ? judge(first.value, first.isThrown) : isRejected(first.value)
-    // Awaiting a boolean would cost a turn of the microtask queue.
-    const isTokenRejected = typeof verdict === 'boolean' ? verdict : await verdict
-    if (!isTokenRejected) return unwrap(first)
-    if (!isRepeatable) {
-      this.#invalidate(owner, slug, token)
-      return unwrap(first)
-    }
-    let replacement
-    try {
-      replacement = await this.#getToken(owner, slug, { __proto__: null, signal, timeoutMs }, token)
-    } catch (error) {
-      if (error === signal?.reason || !isXkitError(error)) throw error
-      // The client was closed meanwhile, so that the first outcome is the last.
-      if (error.code === 'ERR_XKIT_CLOSED') return unwrap(first)
-      throw withCause(error, first.value, token)
-    }
-    if (replacement === token) return unwrap(first)
-    discard(first.value)
-    return await use(replacement)
+  let replacement
+  try {
+    replacement = await tokens.get({ __proto__: null, signal, timeoutMs }, token)
+  } catch (error) {
+    if (error === signal?.reason || !isXkitError(error)) throw error
+    // The client was closed meanwhile, so that the first outcome is the last.
+    if (error.code === 'ERR_XKIT_CLOSED') return unwrap(first)
+    throw withCause(error, first.value, token)
   }
+  if (replacement === token) return unwrap(first)
+  discard(first.value)
+  return await use(replacement)
 }
 
 async function attempt(use, token) {
@@ -113,4 +98,4 @@ function censored(rejection, token) {
   return Object.defineProperty(new Error(shown), 'stack', hidden(shown))
 }
 
-module.exports = { Recovery }
+module.exports = { recover }
