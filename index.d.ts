@@ -72,8 +72,8 @@ export interface XkitClientOptions {
   hosts?: Readonly<Record<string, readonly string[]>> | undefined
   /**
    * The catalog where your users set up and repair connections. Without it there is no `connectUrl`. Either
-   * - the root of a hosted one, `https://acme.xkit.co`: a connector's page is `<root>/connectors/<slug>` (given); or
-   * - for one that you host yourself (found), a template that holds `{slug}` once, in its path, query or fragment:
+   * - the root of a hosted one, `https://acme.xkit.co`: a connector's page is `<root>/connectors/<slug>`, as the platform documents;
+   * - or, for one that you host yourself, a template that holds `{slug}` once, in its path, query or fragment:
    *   `https://acme.com/integrations/{slug}` (embedded under a path, with `connectorsPath="/"`),
    *   `https://acme.com/settings#/connectors/{slug}` (with the hash router). The slug is percent-encoded.
    * @default process.env.XKIT_CATALOG_URL
@@ -167,15 +167,15 @@ export interface RedisOptions {
 
 /** Each template starts with `/` and holds `{id}` and `{slug}` once each, as whole path segments. */
 export interface ConnectionPaths {
-  /** The documented path (given). @default process.env.XKIT_USER_PATH, else '/connections/{id}/{slug}' */
+  /** The path that the platform documents. @default process.env.XKIT_USER_PATH, else '/connections/{id}/{slug}' */
   user?: string | undefined
   /**
-   * The platform's pages do not state this path (open): check it once with `npx --no xkit doctor --group ID`.
+   * The platform does not document this path: check it once with `npx --no xkit doctor --group ID`.
    * @default process.env.XKIT_GROUP_PATH, else '/groups/{id}/connections/{slug}'
    */
   group?: string | undefined
   /**
-   * As found in the platform's newer pages.
+   * The path in the platform's newer pages.
    * @default process.env.XKIT_CONTEXT_PATH, else '/contexts/{id}/connections/{slug}'
    */
   context?: string | undefined
@@ -184,7 +184,7 @@ export interface ConnectionPaths {
 export interface CallOptions {
   /** Cancels the call, which rejects with `signal.reason` itself. Other calls that share its request go on. */
   signal?: AbortSignal | undefined
-  /** Limit of this call in milliseconds, in place of the client's. 1 to 2147483647. */
+  /** Limit of this call in milliseconds. 1 to 2147483647. @default the `timeoutMs` of the client */
   timeoutMs?: number | undefined
   /** Skips the cache, and shares no request that began earlier. @default false */
   fresh?: boolean | undefined
@@ -440,7 +440,8 @@ export class XkitClient<Slug extends string = string> {
   /**
    * Calls `use` with an access token, and settles as `use` does. If the outcome of `use` is a rejection of the token by the
    * service, the token is discarded, one new token is fetched, shared by all callers that hold the rejected one, and `use` is
-   * called a second time, whose outcome is final. If the platform has no other token, the first outcome is final.
+   * called a second time, whose outcome is final. If the platform has no other token, or the client was closed meanwhile, the
+   * first outcome is final.
    *
    * A rejection is recognised by its shape, for HTTP clients and the SDKs of services: a 401 as a status of the thrown value, of
    * its `response` or its `cause`, or of a returned answer; `UNAUTHENTICATED` of gRPC; a word such as `token_expired` or
@@ -460,7 +461,7 @@ export class XkitClient<Slug extends string = string> {
   /**
    * Global `fetch` with the bearer token, on top of {@link withAccessToken}. `init.signal` cancels the fetch of a token too. The
    * URL must be `https:`, or `http:` for loopback (see `allowHttp` and `hosts`); any other rejects with a `TypeError` before a
-   * token is fetched, and so do `timeoutMs`, `fresh` and `isRejected` in `init`. Never take a URL from a user.
+   * token is fetched, and so do the options of other methods in `init`, such as `timeoutMs`. Never take a URL from a user.
    *
    * A body that can be read only once (a stream, or a `Request` with a body) is not sent a second time: the rejection is returned.
    * Small JSON answers with 200, 400 or 403 are read for the same words, in a clone of their first chunk, at most 64 KiB. All
@@ -492,8 +493,9 @@ export class XkitClient<Slug extends string = string> {
   waitForConnection(owner: ConnectionOwner, slug: Slug, options?: WaitOptions): Promise<Connection>
 
   /**
-   * Reads a webhook of the platform, as text, bytes or parsed JSON, and discards the cached tokens of the connection that it names.
-   * The platform signs no webhooks, so that a webhook is only a hint, and grants nothing. Protect the route.
+   * Reads a webhook of the platform, as text or bytes (at most 64 KiB) or as parsed JSON, and discards the cached tokens of the
+   * connection that it names. The platform signs no webhooks, so that a webhook is only a hint, and grants nothing. Protect the
+   * route.
    * @throws {TypeError} `ERR_INVALID_ARG_VALUE` for anything but an event (respond with 400), `ERR_INVALID_ARG_TYPE` for a wrong
    *   type
    */
@@ -516,7 +518,10 @@ export class XkitClient<Slug extends string = string> {
   /** Counters since construction, for metrics. */
   stats(): ClientStats
 
-  /** Later calls reject with `ERR_XKIT_CLOSED`. Resolves when all calls under way have ended, by themselves or at `timeoutMs`. */
+  /**
+   * Closes the client: later calls reject with `ERR_XKIT_CLOSED`. Resolves when all calls under way have ended, by themselves or at
+   * `timeoutMs`. May be called more than once.
+   */
   close(options?: CloseOptions): Promise<void>
   [Symbol.asyncDispose](): Promise<void>
 }
