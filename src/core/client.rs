@@ -41,11 +41,8 @@ pub struct Client {
 /// What a call asks for.
 #[derive(Clone, Copy, Debug)]
 pub struct CallRequest<'a> {
-    /// Which kind of owner.
     pub kind: OwnerKind,
-    /// The owner's id.
     pub id: &'a str,
-    /// The connector's slug.
     pub slug: &'a str,
     /// The call's own limit, in place of the client's.
     pub timeout: Option<Duration>,
@@ -65,7 +62,6 @@ pub enum Begun {
 
 /// An answer that needed no fetch of its own.
 pub struct Known {
-    /// An active connection.
     pub connection: Connection,
     /// How long it may be served without asking again; zero if it is not cached.
     pub valid_for: Duration,
@@ -205,7 +201,6 @@ impl Client {
         &self.shared.discards
     }
 
-    /// The counters.
     pub fn stats(&self) -> &Arc<Stats> {
         &self.shared.stats
     }

@@ -9,7 +9,6 @@ use crate::core::connection::EpochMillis;
 /// One moment by both clocks.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Now {
-    /// The wall clock.
     pub wall: EpochMillis,
     /// Time since a fixed moment in the past.
     pub boot: Duration,
@@ -50,7 +49,6 @@ impl Clock {
         Self(Arc::new(read))
     }
 
-    /// The machine's clocks.
     pub fn system() -> Self {
         Self::new(|| Now {
             wall: SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs_f64()
@@ -59,7 +57,6 @@ impl Clock {
         })
     }
 
-    /// Now.
     pub fn now(&self) -> Now {
         (self.0)()
     }

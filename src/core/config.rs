@@ -29,7 +29,6 @@ pub const DEFAULT_ATTEMPT_TIMEOUT: Duration = Duration::from_millis(8_000);
 pub const DEFAULT_CONNECT_TIMEOUT: Duration = Duration::from_millis(3_100);
 /// Age at which a connection gets no new request, so that the client follows a name that moves.
 pub const DEFAULT_MAX_CONNECTION_AGE: Duration = Duration::from_millis(300_000);
-/// Requests at once.
 pub const DEFAULT_MAX_CONCURRENCY: usize = 100;
 
 const PUBLISHABLE_KEY: &str = "publishableKey";
@@ -42,35 +41,25 @@ pub struct ClientOptions {
     pub publishable_key: Option<Secret>,
     /// Password of the Basic auth.
     pub secret_key: Option<Secret>,
-    /// Root of the Platform API.
     pub base_url: Option<String>,
     /// Whether that may be plain HTTP to another host than a loopback one.
     pub allow_http: bool,
     /// Whether HTTP/2 is offered; `None` for yes.
     pub http2: Option<bool>,
-    /// Root of the catalog.
     pub catalog_url: Option<String>,
-    /// Path templates.
     pub paths: Paths,
-    /// Limit of a call.
     pub timeout: Option<Duration>,
-    /// Limit of an attempt.
     pub attempt_timeout: Option<Duration>,
-    /// Limit of a new connection.
     pub connect_timeout: Option<Duration>,
     /// Age from which a connection gets no new request.
     pub max_connection_age: Option<Duration>,
-    /// Retries of a call.
     pub max_retries: Option<u32>,
-    /// Requests at once.
     pub max_concurrency: Option<usize>,
     /// The cache's limits; `None` for no cache.
     pub cache: Option<cache::CacheLimits>,
     /// The proxy, from an option or the environment.
     pub proxy: Option<ProxySetting>,
-    /// Certificates to trust.
     pub roots: Roots,
-    /// The client's own certificate.
     pub identity: identity::Pem,
     /// The environment variable that stands in for an option, by the option's name, for each option that was not given.
     pub variables: HashMap<String, String>,

@@ -10,12 +10,10 @@ pub type EpochMillis = f64;
 pub struct Connection {
     /// Active or unavailable, with what belongs to that.
     pub state: ConnectionState,
-    /// What else the platform returned.
     pub details: Details,
 }
 
 impl Connection {
-    /// The token, if it is active.
     pub fn token(&self) -> Option<&str> {
         match &self.state {
             ConnectionState::Active { access_token, .. } => Some(access_token.expose()),
@@ -29,14 +27,12 @@ impl Connection {
 pub enum ConnectionState {
     /// Enabled, active and with a usable token.
     Active {
-        /// The token for the third-party service.
         access_token: Secret,
         /// When it expires, if the platform says so.
         expires_at: Option<EpochMillis>,
     },
     /// An ordinary state without a token.
     Unavailable {
-        /// Which one.
         reason: Unavailable,
         /// What else the platform said about it. Boxed, since few connections are without a token.
         trouble: Box<Trouble>,
@@ -94,11 +90,9 @@ impl Unavailable {
 pub struct Details {
     /// The connector's slug as the platform returned it.
     pub slug: Option<Box<str>>,
-    /// The connection's id.
     pub connection_id: Option<Box<str>>,
     /// The connector's name for people.
     pub connector_name: Option<Box<str>>,
-    /// The authorization's id.
     pub authorization_id: Option<Box<str>>,
     /// The platform's own word for the authorization's state.
     pub authorization_status: Option<Box<str>>,

@@ -34,17 +34,14 @@ pub enum Kind {
     InvalidResponse,
     /// Body or headers over the limit.
     ResponseTooLarge,
-    /// A time limit passed.
     Timeout,
     /// No connection, or it was lost.
     Connect,
-    /// The TLS handshake failed.
     Tls,
     /// The proxy opened no tunnel.
     Proxy,
-    /// Too many calls wait already.
+    /// Too many calls wait, or the system refuses a thread.
     Overloaded,
-    /// The client was closed.
     Closed,
     /// A defect of this package.
     Internal,
@@ -88,7 +85,6 @@ impl Kind {
 /// One failure, with all that the facade throws.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Error {
-    /// Which failure it is.
     pub kind: Kind,
     /// What happened and what to do.
     pub message: Cow<'static, str>,
@@ -96,9 +92,7 @@ pub struct Error {
     pub retryable: bool,
     /// Requests sent for the call.
     pub attempts: u32,
-    /// Status of the last answer.
     pub status: Option<u16>,
-    /// The answer's request id.
     pub request_id: Option<Box<str>>,
     /// How long the platform asks to wait.
     pub retry_after: Option<Duration>,
@@ -178,12 +172,10 @@ impl Error {
         Self { option: Some(option), ..Self::argument(problem.into()) }
     }
 
-    /// The client was closed before the call.
     pub fn closed() -> Self {
         Self::new(Kind::Closed, "This client was closed: make the call on a client that is open")
     }
 
-    /// Too many calls wait already.
     pub fn overloaded() -> Self {
         let message = "Too many calls wait already: make fewer at once, or raise maxConcurrency";
         Self::new(Kind::Overloaded, message).retryable()

@@ -35,9 +35,7 @@ pub trait TokenSource: Send + Sync + 'static {
 /// One fetch, for all calls that wait for it.
 #[derive(Debug)]
 pub struct Fetch {
-    /// Whose connection to what.
     pub key: ConnectionKey,
-    /// Why it is fetched.
     pub purpose: Purpose,
     /// What its waiters and the source share.
     pub state: Arc<SharedFetchState>,

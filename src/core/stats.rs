@@ -6,7 +6,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::core::connection::EpochMillis;
 
-/// The live counters.
 #[derive(Debug, Default)]
 pub struct Stats {
     pub calls: Counter,
@@ -27,7 +26,6 @@ pub struct Stats {
 }
 
 impl Stats {
-    /// All at 0.
     pub fn new(has_fleet: bool) -> Self {
         Self { fleet: has_fleet.then(Arc::default), ..Self::default() }
     }
@@ -39,7 +37,6 @@ pub struct FleetStats {
     pub hits: Counter,
     pub misses: Counter,
     pub errors: Counter,
-    /// Whether it is bypassed now.
     pub is_bypassed: AtomicBool,
     errors_by_source: Mutex<[Option<FleetError>; 2]>,
 }
@@ -101,17 +98,14 @@ impl FleetStats {
 pub struct Counter(AtomicU64);
 
 impl Counter {
-    /// Counts one up.
     pub fn add(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts one down.
     pub fn take(&self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// The count now.
     pub fn get(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }

@@ -35,7 +35,6 @@ pub struct Outcome {
     pub result: FetchResult,
     /// The error for a caller who wants the token of a connection that is unavailable.
     pub unavailable: Option<Error>,
-    /// Requests sent.
     pub attempts: u32,
     /// Whether it joined the fetch of an earlier call.
     pub coalesced: bool,

@@ -16,17 +16,13 @@ use crate::core::tokens::validity::Validity;
 
 /// What a client is made of.
 pub struct ClientParts {
-    /// Where connections are fetched from.
     pub source: Arc<dyn TokenSource>,
     /// The platform's scheme, host and port, for messages.
     pub origin: String,
-    /// The limits of a call.
     pub limits: CallLimits,
     /// What other processes invalidated.
     pub validity: Arc<Validity>,
-    /// The counters.
     pub stats: Arc<Stats>,
-    /// What time it is.
     pub clock: Clock,
     /// Yields numbers from 0 up to 1.
     pub jitter: fn() -> f64,
@@ -80,7 +76,6 @@ impl ClientState {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What is known of tokens.
     pub fn tokens(&self) -> MutexGuard<'_, Tokens> {
         self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -19,7 +19,6 @@ const MAX_DRAINING: Duration = Duration::from_millis(100);
 /// An answer of the platform.
 #[derive(Debug)]
 pub struct Answer {
-    /// HTTP status.
     pub status: u16,
     /// The whole body of a 2xx or a 404. Empty for other statuses, whose body nobody needs, and for a 404 whose body
     /// is too large to be the platform's.
@@ -54,15 +53,15 @@ pub fn read_retry_after<'a>(
     Some(read_date(text)?.duration_since(sent).unwrap_or_default())
 }
 
-/// Reads the whole body; `None` if it is over the limit.
-pub async fn read_body(mut response: Response) -> Result<Option<Body>, reqwest::Error> {
+/// Reads the whole body; `None` if it is larger than `limit`.
+pub async fn read_body(mut response: Response, limit: usize) -> Result<Option<Body>, reqwest::Error> {
     let expected = response.content_length().unwrap_or_default();
-    if expected > MAX_BODY_BYTES as u64 {
+    if expected > limit as u64 {
         return Ok(None);
     }
     let mut body = Body::new(Vec::with_capacity(expected as usize));
     while let Some(chunk) = response.chunk().await? {
-        if body.len() + chunk.len() > MAX_BODY_BYTES {
+        if body.len() + chunk.len() > limit {
             return Ok(None);
         }
         body.extend_from_slice(&chunk);
@@ -70,23 +69,12 @@ pub async fn read_body(mut response: Response) -> Result<Option<Body>, reqwest::
     Ok(Some(body))
 }
 
-/// Reads a body that nobody needs, within bounds. Over HTTP/1.1 a connection can be reused only if its answer was read
-/// to the end, and a platform in trouble should not get a new handshake for each error that it returns.
-pub async fn drain(mut response: Response) {
-    let expected = response.content_length().unwrap_or_default();
-    if response.version() == Version::HTTP_2 || expected > MAX_DRAINED_BYTES as u64 {
-        return;
+/// Reads a body that nobody needs, within bounds. Over HTTP/1.1 a connection can be reused only if its answer was read to
+/// the end, and a platform in trouble should not get a new handshake for each error that it returns.
+pub async fn drain(response: Response) {
+    if response.version() != Version::HTTP_2 {
+        let _ = timeout(MAX_DRAINING, read_body(response, MAX_DRAINED_BYTES)).await;
     }
-    let read = async {
-        let mut drained = 0;
-        while let Ok(Some(chunk)) = response.chunk().await {
-            drained += chunk.len();
-            if drained > MAX_DRAINED_BYTES {
-                return;
-            }
-        }
-    };
-    let _ = timeout(MAX_DRAINING, read).await;
 }
 
 #[cfg(test)]

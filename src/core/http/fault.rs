@@ -86,14 +86,12 @@ impl Peer {
         )
     }
 
-    /// The body is larger than the limit.
     pub fn oversized_body(&self, status: u16) -> Fault {
         let mut fault = self.too_large(&format!("more than {MAX_BODY_BYTES} bytes"));
         fault.error.status = Some(status);
         fault
     }
 
-    /// The head is larger than the limits.
     pub fn oversized_head(&self) -> Fault {
         self.too_large(&format!(
             "more than {MAX_HEADERS} headers, or more than {MAX_HEAD_BYTES} bytes of them"

@@ -48,7 +48,6 @@ pub fn waiting<F: Future>(request: F) -> impl Future<Output = F::Output> {
     HELD.scope(HeldTurn::default(), request)
 }
 
-/// The layer.
 #[derive(Clone, Debug)]
 pub struct Gate(Arc<Turns>);
 

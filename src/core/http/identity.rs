@@ -35,7 +35,6 @@ pub const CERTIFICATE_ALERTS: &[AlertDescription] = &[
 pub struct Pem {
     /// The certificate, and those between it and its authority.
     pub cert: Option<Secret>,
-    /// Its private key.
     pub key: Option<Secret>,
 }
 
@@ -97,7 +96,6 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Whether there is a certificate.
     pub fn is_some(&self) -> bool {
         self.pair.is_some()
     }

@@ -163,7 +163,6 @@ impl Connections {
         served.insert(connection.local_addr());
     }
 
-    /// Whether the connection has served an answer.
     pub fn is_marked(&self, connection: &HttpInfo) -> bool {
         lock(&self.0.served).contains(&connection.local_addr())
     }

@@ -27,7 +27,6 @@ pub struct ProxySetting {
 pub struct Proxy {
     /// Without user name and password.
     pub url: Url,
-    /// User name and password.
     pub credentials: Option<(String, Secret)>,
 }
 

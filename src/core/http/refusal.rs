@@ -40,7 +40,6 @@ pub struct Inquiry {
 }
 
 impl Inquiry {
-    /// Asks nothing yet.
     pub fn new(
         proxy: Proxy,
         mut tls: ClientConfig,

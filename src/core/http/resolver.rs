@@ -16,7 +16,6 @@ pub struct DnsResolver {
 }
 
 impl DnsResolver {
-    /// Prefers no address yet.
     pub fn new(resolver: Resolver) -> Self {
         Self { resolver, preferred: Arc::default() }
     }

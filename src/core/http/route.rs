@@ -13,7 +13,7 @@ use reqwest::{Method, Request, Response, StatusCode, Url, Version};
 use rustls::ClientConfig;
 use tokio::time::timeout;
 
-use super::answer::{self, Answer, Body, MAX_HEAD_BYTES, MAX_HEADERS};
+use super::answer::{self, Answer, Body, MAX_BODY_BYTES, MAX_HEAD_BYTES, MAX_HEADERS};
 use super::causes::{self, NoConnection};
 use super::fault::{Fault, FaultKind, Peer};
 use super::gate::{self, Gate};
@@ -225,6 +225,6 @@ impl Route {
     }
 
     async fn read(&self, response: Response) -> Result<Option<Body>, Fault> {
-        answer::read_body(response).await.map_err(|error| self.peer.lost(&error))
+        answer::read_body(response, MAX_BODY_BYTES).await.map_err(|error| self.peer.lost(&error))
     }
 }

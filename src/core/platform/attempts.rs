@@ -31,7 +31,6 @@ pub struct AttemptError {
 }
 
 impl AttemptError {
-    /// From an answer that is a failure.
     pub fn of_answer(error: Error, status: u16) -> Self {
         let (kind, class) = match error.kind {
             Kind::RateLimited => (FaultKind::Transient, RetryClass::Throttled),

@@ -69,11 +69,8 @@ impl Template {
 /// Path templates below the base URL, each `None` for its default.
 #[derive(Clone, Debug, Default)]
 pub struct Paths {
-    /// For users.
     pub user: Option<String>,
-    /// For groups.
     pub group: Option<String>,
-    /// For contexts.
     pub context: Option<String>,
 }
 
@@ -134,7 +131,6 @@ impl Endpoint {
         self.base.origin().ascii_serialization()
     }
 
-    /// Whether requests are encrypted.
     pub fn is_https(&self) -> bool {
         self.base.scheme() == "https"
     }

@@ -53,7 +53,6 @@ pub struct Platform<T> {
 }
 
 impl<T: Exchange> Platform<T> {
-    /// Asks nothing yet.
     pub fn new(
         transport: T,
         endpoint: Endpoint,

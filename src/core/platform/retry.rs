@@ -10,7 +10,6 @@ pub const DEFAULT_MAX_RETRIES: u32 = 2;
 const TRANSIENT_BASE: Duration = Duration::from_millis(50);
 /// First backoff after a 429.
 const THROTTLED_BASE: Duration = Duration::from_secs(1);
-/// Longest backoff.
 const MAX_BACKOFF: Duration = Duration::from_secs(5);
 /// Longest `Retry-After` that we wait for; with a longer one the call fails at once.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(10);

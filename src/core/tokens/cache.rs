@@ -14,14 +14,12 @@ use crate::core::tokens::validity::Validity;
 
 /// How long a token is cached by default: a revoked token is then noticed soon.
 pub const DEFAULT_TTL: Duration = Duration::from_secs(60);
-/// How many tokens are cached by default.
 pub const DEFAULT_MAX_ENTRIES: usize = 10_000;
 /// How much jitter adds at most to [`REFRESH_FROM`].
 const REFRESH_JITTER: f64 = 0.15;
 /// Minimum time between two refreshes of an entry.
 const REFRESH_PAUSE: Duration = Duration::from_secs(5);
 
-/// The cache's limits.
 #[derive(Clone, Copy, Debug)]
 pub struct CacheLimits {
     pub ttl: Duration,
@@ -46,7 +44,6 @@ pub struct Hit {
     pub connection: Connection,
     /// Time until its end or its refresh, whichever comes first.
     pub valid_for: Duration,
-    /// Whether it is time to refresh it.
     pub refresh_due: bool,
 }
 
@@ -109,12 +106,10 @@ impl Cache {
         self.entries.pop(key).is_some()
     }
 
-    /// Whether it holds nothing.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// The cached token.
     pub fn token(&self, key: &ConnectionKey) -> Option<&str> {
         self.entries.peek(key).map(|cached| cached.entry.token())
     }

@@ -38,12 +38,10 @@ impl CacheEntry {
         self.end.left(now)
     }
 
-    /// The connection to serve.
     pub fn connection(&self) -> Connection {
         unpack(self.connection.fields())
     }
 
-    /// Its token.
     pub fn token(&self) -> &str {
         self.connection.fields().text().unwrap_or_default()
     }

@@ -51,7 +51,6 @@ impl WaiterGuard {
         Self(Arc::new(Waiting { state, has_left: AtomicBool::new(false) }))
     }
 
-    /// The state of the fetch.
     pub fn state(&self) -> Arc<SharedFetchState> {
         Arc::clone(&self.0.state)
     }
@@ -134,12 +133,10 @@ impl SharedFetchState {
         self.fleet_error.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a request.
     pub fn count_attempt(&self) {
         self.attempts.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Requests so far.
     pub fn attempts(&self) -> u32 {
         self.attempts.load(Ordering::Relaxed)
     }
@@ -205,12 +202,10 @@ struct Joinable {
 }
 
 impl InFlight {
-    /// The number of the last fetch that began.
     pub fn last(&self) -> FetchNumber {
         self.last
     }
 
-    /// The number of the next fetch.
     pub fn next_number(&mut self) -> FetchNumber {
         self.last += 1;
         self.last
@@ -233,7 +228,6 @@ impl InFlight {
         joinable.result.upgrade().map(|result| Waiter { result, guard })
     }
 
-    /// Whether there is a fetch to join.
     pub fn is_in_flight(&self, key: &ConnectionKey) -> bool {
         self.joinable.contains_key(key)
     }
@@ -262,7 +256,6 @@ impl InFlight {
         is_current
     }
 
-    /// Supersedes the fetch in flight.
     pub fn supersede(&mut self, key: &ConnectionKey) {
         self.joinable.remove(key);
     }

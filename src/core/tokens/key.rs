@@ -20,14 +20,12 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'
 pub enum OwnerKind {
     /// A user, under the id with which the user was provisioned.
     User,
-    /// A group.
     Group,
     /// A context: the one kind of the platform's newer pages.
     Context,
 }
 
 impl OwnerKind {
-    /// Every kind.
     pub const ALL: [Self; 3] = [Self::User, Self::Group, Self::Context];
 
     /// What messages call the owner's id.
@@ -65,7 +63,6 @@ impl<'a> Segment<'a> {
         Err(Error::argument(format!("The {name} {problem}")))
     }
 
-    /// The text, as it was given.
     pub fn text(self) -> &'a str {
         self.0
     }
@@ -81,7 +78,6 @@ impl<'a> Segment<'a> {
 pub struct ConnectionKey {
     text: Arc<str>,
     id_bytes: u16,
-    /// Which kind of owner.
     pub kind: OwnerKind,
 }
 
@@ -94,12 +90,10 @@ impl ConnectionKey {
         Ok(Self { text: [id, slug].concat().into(), id_bytes, kind })
     }
 
-    /// The owner's id.
     pub fn id(&self) -> Segment<'_> {
         Segment(self.text.split_at(self.id_bytes.into()).0)
     }
 
-    /// The connector's slug.
     pub fn slug(&self) -> Segment<'_> {
         Segment(self.text.split_at(self.id_bytes.into()).1)
     }

@@ -72,7 +72,6 @@ pub struct FetchInfo {
 }
 
 impl Tokens {
-    /// No token yet.
     pub fn new(cache: Option<Cache>, validity: Arc<Validity>) -> Self {
         Self {
             in_flight: InFlight::default(),
@@ -116,12 +115,10 @@ impl Tokens {
         self.in_flight.next_number()
     }
 
-    /// Joins the fetch in flight.
     pub fn join(&mut self, key: &ConnectionKey, deadline: Instant) -> Option<Waiter> {
         self.in_flight.join(key, deadline, &self.validity)
     }
 
-    /// Whether there is a fetch to join.
     #[cfg(test)]
     pub fn is_in_flight(&self, key: &ConnectionKey) -> bool {
         self.in_flight.is_in_flight(key)
@@ -164,7 +161,6 @@ impl Tokens {
         }
     }
 
-    /// A fetch has failed.
     pub fn failed(&mut self, key: &ConnectionKey, number: FetchNumber, error: &Error, now: Now) {
         let is_current = self.in_flight.end(key, number);
         self.end_rejections(key, now);

@@ -66,7 +66,6 @@ impl Retention {
 }
 
 impl Replacements {
-    /// No token is known to be rejected.
     pub fn new() -> Self {
         Self(LruCache::new(MAX_CONNECTIONS))
     }
@@ -161,7 +160,6 @@ impl Replacements {
         }
     }
 
-    /// Whether nothing is remembered.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
