@@ -9,6 +9,8 @@ const express = require('express')
  * with the secret: make one with `crypto.randomBytes(32).toString('base64url')`.
  */
 function webhookRoute({ xkit, secret }) {
+  // An unset variable would open the route to all, or break it.
+  if (!secret) throw new TypeError('secret must be set')
   const router = express.Router()
   router.post(
     '/:secret',

@@ -8,6 +8,8 @@ const { createHash, timingSafeEqual } = require('node:crypto')
  * secret: make one with `crypto.randomBytes(32).toString('base64url')`.
  */
 async function webhookRoute(app, { xkit, secret }) {
+  // An unset variable would open the route to all, or break it.
+  if (!secret) throw new TypeError('secret must be set')
   app.post('/:secret', {
     bodyLimit: 64 * 1024,
     // Before the body is read.

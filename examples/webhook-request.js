@@ -12,6 +12,8 @@ const MAX_BYTES = 64 * 1024
  * URL ends with the secret: make one with `crypto.randomBytes(32).toString('base64url')`.
  */
 function webhookRoute({ xkit, secret }) {
+  // An unset variable would open the route to all, or break it.
+  if (!secret) throw new TypeError('secret must be set')
   return async function handle(request) {
     // Before the body is read.
     if (!isSame(secretOf(request.url), secret)) return new Response(null, { status: 404 })

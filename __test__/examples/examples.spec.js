@@ -36,6 +36,19 @@ describe.each(Object.keys(FRAMEWORKS))('the example with %s', name => {
     }
   })
 
+  test.each([[undefined], ['']])(
+    'does not start where the secret is %p, as an unset variable leaves it',
+    async webhookSecret => {
+      const start = async () => {
+        const { close } = await FRAMEWORKS[name](
+          createApp({ xkit: undefined, webhookSecret, userOf: () => undefined }),
+        )
+        await close()
+      }
+      await expect(start()).rejects.toThrow('secret must be set')
+    },
+  )
+
   test('takes no more than 64 kB, and reads nothing without the secret', async () => {
     const large = JSON.stringify('x'.repeat(70_000))
     expect((await post(large)).status).toBe(413)

@@ -31,6 +31,13 @@ const post = (body, secret = SECRET) =>
     new Request(`http://app.example/webhooks/xkit/${secret}?a=/b`, { method: 'POST', body, duplex: 'half' }),
   )
 
+test.each([[undefined], ['']])(
+  'is not open to all where the secret is %p, as an unset variable leaves it',
+  secret => {
+    expect(() => webhookRoute({ xkit, secret })).toThrow(/secret/)
+  },
+)
+
 test('takes a webhook, and the platform is asked at the next need', async () => {
   await xkit.getAccessToken('u1', 'slack')
   expect((await post(EVENT)).status).toBe(204)
