@@ -28,14 +28,14 @@ const MAX_BODY = 64 * 1024
 const PATIENCE_MS = 1000
 
 /**
- * The arguments of `recover` for a request with the global `fetch`. `limits` has the options `hosts` and `allowHttp` of the
- * client.
+ * The arguments of `recover` for a request with the global `fetch`. `destinations` has the options `hosts` and
+ * `allowHttp` of the client.
  */
-function bearerFetch(slug, input, init, limits) {
+function bearerFetch(slug, input, init, destinations) {
   const own = readInit(init)
   const request = isRequest(input) ? input : undefined
   const url = readUrl(request === undefined ? input : request.url)
-  const check = next => checkDestination(next, slug, limits)
+  const check = next => checkDestination(next, slug, destinations)
   check(url)
   const signal = own.signal === undefined ? request?.signal : own.signal
   return {
@@ -44,7 +44,7 @@ function bearerFetch(slug, input, init, limits) {
       const headers = authorized(own.headers ?? request?.headers, slug, token)
       const target = request ?? url.href
       const fields = { __proto__: null, ...own, headers }
-      return limits.hosts === undefined
+      return destinations.hosts === undefined
         ? await fetch(target, fields)
         : await fetchWithin(target, fields, check)
     },

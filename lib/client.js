@@ -26,14 +26,14 @@ class XkitClient {
   #native
   #waits = new Waits()
   /** The options that say where `fetch` may send a token. */
-  #fetchLimits
+  #destinations
 
   constructor(options) {
     // From now on `structuredClone` and `postMessage` throw, instead of making an object without the private fields.
     markAsUncloneable?.(this)
     const nativeOptions = readClientOptions(options)
     const { hosts, allowHttp } = nativeOptions
-    this.#fetchLimits = { __proto__: null, hosts, allowHttp }
+    this.#destinations = { __proto__: null, hosts, allowHttp }
     this.#native = new NativeClient(options, nativeOptions)
   }
 
@@ -62,7 +62,7 @@ class XkitClient {
 
   async fetch(owner, slug, input, init) {
     const client = XkitClient.#of(this)
-    const { use, options, ...trial } = bearerFetch(slug, input, init, client.#fetchLimits)
+    const { use, options, ...trial } = bearerFetch(slug, input, init, client.#destinations)
     return await recover(client.#tokens(readOwner(owner), slug), use, options, trial)
   }
 

@@ -145,11 +145,15 @@ function isRejectedFailure(failure, reading) {
 
 /** A 401 as a status of the failure or of its answer; or as a code or in a body, if there is no other status. */
 function hasUnauthorizedStatus({ value, answers, bodies, httpStatus }) {
-  const has = names => each => names.some(name => isUnauthorizedStatus(get(each, name)))
-  if (has(STATUSES)(value) || answers.some(has(parts.ANSWER_STATUSES))) return true
+  if (holds401(value, STATUSES) || answers.some(answer => holds401(answer, parts.ANSWER_STATUSES)))
+    return true
   if (httpStatus >= 300) return false
   const nodes = bodies.flatMap(body => [body, get(body, 'error')]).filter(isForeign)
-  return has(NUMBERS)(value) || nodes.some(has([...STATUSES, ...NUMBERS]))
+  return holds401(value, NUMBERS) || nodes.some(node => holds401(node, [...STATUSES, ...NUMBERS]))
+}
+
+function holds401(node, names) {
+  return names.some(name => isUnauthorizedStatus(get(node, name)))
 }
 
 /** gRPC. Other services use the number 16 too, so other fields have to confirm it. */
@@ -192,10 +196,8 @@ function isRejectedEntry(entry, answerStatus, reading) {
   if (typeof entry === 'string') return words.strengthOf(entry) === 'strong'
   const extensions = get(entry, 'extensions')
   const layers = [entry, extensions, get(extensions, 'http'), get(extensions, 'response')]
-  if (layers.some(each => [...STATUSES, ...NUMBERS].some(name => isUnauthorizedStatus(get(each, name))))) {
-    return true
-  }
-  const status = layers.map(each => parts.statusOf(each)).find(Boolean) ?? answerStatus
+  if (layers.some(layer => holds401(layer, [...STATUSES, ...NUMBERS]))) return true
+  const status = layers.map(layer => parts.statusOf(layer)).find(Boolean) ?? answerStatus
   return hasWord([entry, extensions], status, reading)
 }
 
