@@ -43,7 +43,7 @@ use self::clock::Clock;
 use self::config::{ApiKeys, CallLimits, ClientOptions, Config};
 use self::error::Error;
 use self::fleet::Fleet;
-use self::fleet::dialer::Dialer;
+use self::fleet::nodes::Nodes;
 use self::fleet::outbox::MAX_PENDING;
 use self::fleet::settings::{RedisOptions, RedisSettings};
 use self::http::tls::Trust;
@@ -111,7 +111,7 @@ fn client_of(config: Config, settings: Option<RedisSettings>, stats: Arc<Stats>)
 /// A fleet on the Redis of the settings, which is trusted as the platform is.
 fn fleet_on(settings: RedisSettings, trust: &Trust) -> Result<(RedisSettings, fleet::Environment), Error> {
     let tls = settings.is_tls.then(|| trust.client_config(Arc::default()).map_err(|_| Error::internal()));
-    let dialer = Box::new(Dialer::new(settings.clone(), tls.transpose()?));
+    let dialer = Box::new(Nodes::new(settings.clone(), tls.transpose()?));
     let environment = fleet::Environment { dialer, spawn: spawn::on_runtime, max_pending: MAX_PENDING };
     Ok((settings, environment))
 }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use redis::RedisError;
 use redis::aio::AsyncStream;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf, ReadHalf, join, split};
 
 use super::failure::RedisFailure;
 
@@ -21,9 +21,8 @@ const MAX_PARTS: i64 = 1 << 10;
 
 /// A stream whose replies are bounded.
 pub struct Bounded {
-    stream: Pin<Box<dyn AsyncStream + Send + Sync>>,
-    meter: ReplyMeter,
-    error: StreamError,
+    pub stream: Pin<Box<dyn AsyncStream + Send + Sync>>,
+    pub error: StreamError,
 }
 
 /// Why a bounded stream failed. The library does not pass the stream's error on.
@@ -31,27 +30,27 @@ pub struct Bounded {
 pub struct StreamError(Arc<OnceLock<ErrorKind>>);
 
 impl StreamError {
-    /// The failure of the stream, if it has failed.
-    pub fn get(&self) -> Option<RedisFailure> {
-        self.0.get().map(|kind| io::Error::from(*kind).into())
-    }
-
     /// The failure of the stream, or else the library's error.
-    pub fn or(&self, error: RedisError) -> RedisFailure {
-        self.get().unwrap_or_else(|| error.into())
+    pub fn or<F: From<RedisFailure> + From<RedisError>>(&self, error: RedisError) -> F {
+        self.0.get().map_or_else(|| error.into(), |kind| RedisFailure::from(io::Error::from(*kind)).into())
     }
 }
 
 impl Bounded {
     /// Reads nothing yet.
     pub fn new(stream: impl AsyncStream + Send + Sync + 'static) -> Self {
-        Self { stream: Box::pin(stream), meter: ReplyMeter::default(), error: StreamError::default() }
+        let (stream, write) = split(stream);
+        let error = StreamError::default();
+        let read = BoundedRead { stream, meter: ReplyMeter::default(), error: error.clone() };
+        Self { stream: Box::pin(join(read, write)), error }
     }
+}
 
-    /// The place where the error will be.
-    pub fn error(&self) -> StreamError {
-        self.error.clone()
-    }
+/// The half of a stream that the library reads.
+struct BoundedRead<S> {
+    stream: ReadHalf<S>,
+    meter: ReplyMeter,
+    error: StreamError,
 }
 
 /// Measures each reply in a stream of bytes.
@@ -122,36 +121,18 @@ fn too_large() -> io::Error {
     ErrorKind::FileTooLarge.into()
 }
 
-impl AsyncRead for Bounded {
+impl<S: AsyncRead> AsyncRead for BoundedRead<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
-        ready!(self.stream.as_mut().poll_read(context, buffer))?;
+        ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
         let read = self.meter.read(&buffer.filled()[before..]);
         Poll::Ready(read.inspect_err(|error| {
             let _ = self.error.0.set(error.kind());
         }))
-    }
-}
-
-impl AsyncWrite for Bounded {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.stream.as_mut().poll_write(context, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.as_mut().poll_flush(context)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.stream.as_mut().poll_shutdown(context)
     }
 }
 

@@ -7,13 +7,14 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::future::select;
+use redis::RedisFuture;
 use tokio::sync::Notify;
 use tokio::sync::futures::Notified;
 use tokio::task::unconstrained;
 use tokio::time::{sleep, timeout};
 
 use super::crypto::Name;
-use super::dialer::{Pings, Subscription};
+use super::dial::Subscription;
 use super::failure::RedisFailure;
 use super::redis_client::RedisClient;
 use crate::core::clock::Clock;
@@ -32,13 +33,14 @@ pub type Sender = [u8; 16];
 
 /// What has happened to connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub enum Event {
     /// Discard these connections.
-    Invalidated,
+    Invalidated = b'i',
     /// Discard every connection that was fetched until now.
-    AllInvalidated,
+    AllInvalidated = b'a',
     /// The fetch of these connections has ended.
-    Fetched,
+    Fetched = b'f',
 }
 
 /// One message.
@@ -121,7 +123,7 @@ impl Channel {
     }
 
     /// Reads messages until the subscription is lost. Returns `true` if it had a heartbeat.
-    async fn follow(&self, Subscription { mut messages, pings }: Subscription) -> bool {
+    async fn follow(&self, Subscription { mut messages, ping }: Subscription) -> bool {
         let mut had_heartbeat = false;
         {
             // Messages go first, so that a heartbeat counts after those that came before it.
@@ -131,17 +133,21 @@ impl Channel {
                     self.receive(Message::parse(&message));
                 }
             });
-            let heartbeats = pin!(self.heartbeats(pings, &mut had_heartbeat));
+            let heartbeats = pin!(self.heartbeats(ping, &mut had_heartbeat));
             select(read, heartbeats).await;
         }
         had_heartbeat
     }
 
-    async fn heartbeats(&self, mut pings: Box<dyn Pings>, had_heartbeat: &mut bool) {
+    async fn heartbeats(
+        &self,
+        mut ping: Box<dyn FnMut() -> RedisFuture<'static, ()> + Send>,
+        had_heartbeat: &mut bool,
+    ) {
         loop {
             sleep(HEARTBEAT_INTERVAL).await;
             let asked = self.clock.now().boot;
-            let answer = timeout(self.heartbeat_timeout, pings.ping()).await;
+            let answer = timeout(self.heartbeat_timeout, ping()).await;
             if !matches!(answer, Ok(Ok(_))) {
                 return;
             }
@@ -169,25 +175,16 @@ impl Channel {
 
 impl Message {
     fn bytes(&self) -> Vec<u8> {
-        let event = match self.event {
-            Event::Invalidated => b'i',
-            Event::AllInvalidated => b'a',
-            Event::Fetched => b'f',
-        };
-        let mut bytes = [&[event], &self.sender[..]].concat();
+        let mut bytes = [&[self.event as u8], &self.sender[..]].concat();
         self.names.iter().for_each(|name| bytes.extend(name.bytes()));
         bytes
     }
 
     /// Returns `None` for anything else, since others may write to the channel.
     fn parse(bytes: &[u8]) -> Option<Self> {
-        let (event, rest) = bytes.split_first()?;
-        let event = match event {
-            b'i' => Event::Invalidated,
-            b'a' => Event::AllInvalidated,
-            b'f' => Event::Fetched,
-            _ => return None,
-        };
+        let (first, rest) = bytes.split_first()?;
+        let mut events = [Event::Invalidated, Event::AllInvalidated, Event::Fetched].into_iter();
+        let event = events.find(|event| *event as u8 == *first)?;
         let (sender, names) = rest.split_first_chunk()?;
         let names = names.chunks(Name::LENGTH).map(Name::parse).collect::<Option<_>>()?;
         Some(Self { event, sender: *sender, names })

@@ -32,21 +32,10 @@ pub struct CommandFailure {
 }
 
 /// Codes of replies that the next command would get too.
-const LASTING: &[&str] = &[
-    "CLUSTERDOWN",
-    "LOADING",
-    "MASTERDOWN",
-    "MISCONF",
-    "MOVED",
-    "NOAUTH",
-    "NOPERM",
-    "NOREPLICAS",
-    "OOM",
-    "READONLY",
-    "WRONGPASS",
-];
+const LASTING: &str =
+    "CLUSTERDOWN LOADING MASTERDOWN MISCONF MOVED NOAUTH NOPERM NOREPLICAS OOM READONLY WRONGPASS";
 /// Codes of replies about one command, or one moment.
-const PASSING: &[&str] = &["ASK", "BUSY", "CROSSSLOT", "NOSCRIPT", "TRYAGAIN", "WRONGTYPE"];
+const PASSING: &str = "ASK BUSY CROSSSLOT NOSCRIPT TRYAGAIN WRONGTYPE";
 
 /// Redis sends this text with the code `ERR` to a client that has not logged in and sends a long command.
 const NOT_LOGGED_IN: &str = "Protocol error: unauthenticated";
@@ -162,7 +151,7 @@ impl From<RedisError> for RedisFailure {
             if says(NO_LOGIN) {
                 return Self::lasting("WRONGPASS");
             }
-            let known = |codes: &[&'static str]| codes.iter().copied().find(|known| *known == code);
+            let known = |codes: &'static str| codes.split(' ').find(|known| *known == code);
             return match known(LASTING) {
                 Some(code) => Self::lasting(code),
                 None => Self::passing(known(PASSING).unwrap_or("ERR")),

@@ -13,22 +13,22 @@
 //! 5. **Invalidate**: an invalidation drops the entry in Redis, begins a fencing token, and goes to all members over the
 //!    channel (`channel`), which pushes it into the `Validity` that the cache of each process reads.
 //!
-//! `settings` → where Redis is; `nodes`, `dialer` → how it is reached; `redis_connection`, `bounded` → one connection, and the bound on
-//! its replies; `redis_client` → which connection a command takes; `breaker`, `failure` → when Redis is bypassed, and why;
+//! `settings` → where Redis is; `dial`, `nodes` → how it is reached; `redis_connection`, `bounded` → one connection, and the bound
+//! on its replies; `redis_client` → which connection a command takes; `breaker`, `failure` → when Redis is bypassed, and why;
 //! `membership` → whether this member may read; `tasks` → how it starts tasks.
 
 mod bounded;
 mod breaker;
 mod channel;
 pub mod crypto;
-pub mod dialer;
+pub mod dial;
 pub mod failure;
 mod fetch;
 mod membership;
-mod nodes;
+pub mod nodes;
 pub mod outbox;
 mod redis_client;
-pub mod redis_connection;
+mod redis_connection;
 pub mod scripts;
 pub mod settings;
 mod tasks;
@@ -43,10 +43,10 @@ use futures_util::future::BoxFuture;
 use self::breaker::Breaker;
 use self::channel::{Channel, Waiters};
 use self::crypto::{FleetKeys, MIN_SECRET_BYTES, Name};
-use self::dialer::Dial;
+use self::dial::Dial;
 use self::fetch::Fetcher;
 use self::membership::Membership;
-use self::outbox::{Outbox, OutboxState};
+use self::outbox::Outbox;
 use self::redis_client::RedisClient;
 use self::scripts::Scripts;
 use self::settings::RedisSettings;
@@ -126,13 +126,9 @@ impl<S: TokenSource> Fleet<S> {
             clock: clock.clone(),
             jitter,
         });
-        let outbox = Arc::new(Outbox {
-            keys: Arc::clone(&keys),
-            scripts: Arc::clone(&scripts),
-            channel: Arc::clone(&channel),
-            tasks: tasks.clone(),
-            state: OutboxState::new(max_pending),
-        });
+        let (its_keys, its_scripts) = (Arc::clone(&keys), Arc::clone(&scripts));
+        let outbox = Outbox::new(its_keys, its_scripts, Arc::clone(&channel), tasks.clone(), max_pending);
+        let outbox = Arc::new(outbox);
         let fetcher = Arc::new(Fetcher {
             keys: Arc::clone(&keys),
             scripts,

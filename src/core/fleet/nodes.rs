@@ -1,5 +1,9 @@
 //! Owns the way to the node that takes the fleet's writes: the lookup of its name, TCP, TLS, and asking Sentinels for its
 //! address. Several nodes are tried beside each other, and the one that answered is tried first from then on.
+//!
+//! The client is redis-rs: it is maintained, where fred is not, and takes any stream, so that TLS stays ours (one
+//! provider, one set of roots, the option `ca`). Its own Sentinel and Cluster clients bring a TLS set-up of their own, and
+//! all that the fleet needs of both is an address.
 
 use std::future::pending;
 use std::net::IpAddr;
@@ -9,7 +13,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, Either, select};
-use redis::from_redis_value;
+use futures_util::{FutureExt, StreamExt};
+use redis::aio::PubSub;
+use redis::{Value, from_redis_value};
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -17,6 +23,7 @@ use tokio::time::sleep;
 use tokio_rustls::TlsConnector;
 
 use super::bounded::Bounded;
+use super::dial::{Commands, Dial, Subscription};
 use super::failure::{RedisFailure, Stage};
 use super::redis_connection::RedisConnection;
 use super::settings::{Address, Login, RedisSettings, Topology};
@@ -47,14 +54,9 @@ impl Nodes {
         Self { settings, tls, resolver: Resolver::system(), answered: AtomicUsize::new(0) }
     }
 
-    /// Whether another node can take the place of a silent one.
-    pub fn are_several(&self) -> bool {
-        self.settings.nodes.len() > 1
-    }
-
     /// Opens a stream to the node that takes writes, and returns what `greet` makes of it. A node counts as silent until
     /// `greet` has ended.
-    pub async fn reach<'a, T: Send + 'a>(
+    async fn reach<'a, T: Send + 'a>(
         &'a self,
         moved: Option<Address>,
         stage: &'a Stage,
@@ -133,15 +135,72 @@ impl Nodes {
     }
 }
 
+impl Nodes {
+    async fn connected(&self, stream: Bounded, stage: &Stage) -> Result<Arc<dyn Commands>, RedisFailure> {
+        stage.set("the login");
+        let connection = RedisConnection::open(stream, &self.settings.login).await?;
+        if self.settings.database != 0 {
+            connection.ask(redis::cmd("SELECT").arg(self.settings.database)).await?;
+        }
+        if self.settings.nodes.len() > 1 {
+            // A silent node shows here, and another one takes its place.
+            connection.ask(&redis::cmd("PING")).await?;
+        }
+        Ok(Arc::new(connection))
+    }
+
+    async fn subscribed(
+        &self,
+        Bounded { stream, error }: Bounded,
+        channel: &str,
+        stage: &Stage,
+    ) -> Result<PubSub, RedisFailure> {
+        stage.set("the subscription");
+        let login = self.settings.login.connection_info().set_db(self.settings.database);
+        let subscribing = async {
+            let mut messages = PubSub::new(&login, stream).await?;
+            messages.subscribe(channel).await?;
+            Ok(messages)
+        };
+        subscribing.await.map_err(|failed| error.or(failed))
+    }
+}
+
+impl Dial for Nodes {
+    fn connect<'a>(
+        &'a self,
+        moved: Option<Address>,
+        stage: &'a Stage,
+    ) -> BoxFuture<'a, Result<Arc<dyn Commands>, RedisFailure>> {
+        self.reach(moved, stage, |stream| self.connected(stream, stage).boxed()).boxed()
+    }
+
+    fn subscribe<'a>(
+        &'a self,
+        moved: Option<Address>,
+        channel: &'a str,
+        stage: &'a Stage,
+    ) -> BoxFuture<'a, Result<Subscription, RedisFailure>> {
+        async move {
+            let greet = |stream| self.subscribed(stream, channel, stage).boxed();
+            let (sink, messages) = self.reach(moved, stage, greet).await?.split();
+            let messages = messages.map(|message| message.get_payload_bytes().to_vec()).boxed();
+            let ping = move || {
+                let mut sink = sink.clone();
+                async move { sink.ping::<Value>().await.map(drop) }.boxed()
+            };
+            Ok(Subscription { messages, ping: Box::new(ping) })
+        }
+        .boxed()
+    }
+}
+
 async fn ask_for_master(
     stream: Bounded,
     login: &Login,
     master: &str,
 ) -> Result<Option<(String, u16)>, RedisFailure> {
-    let sentinel = RedisConnection::open(stream).await?;
-    if let Some(login) = login.command() {
-        sentinel.ask(&login).await?;
-    }
+    let sentinel = RedisConnection::open(stream, login).await?;
     let mut question = redis::cmd("SENTINEL");
     question.arg("GET-MASTER-ADDR-BY-NAME").arg(master);
     let answer = sentinel.ask(&question).await?;

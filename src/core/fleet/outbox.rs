@@ -32,15 +32,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// The outbox, and what it is flushed to.
 pub struct Outbox {
-    pub keys: Arc<FleetKeys>,
-    pub scripts: Arc<Scripts>,
-    pub channel: Arc<Channel>,
-    pub tasks: Tasks,
-    pub state: OutboxState,
-}
-
-/// What the outbox holds, and how flushing it goes.
-pub struct OutboxState {
+    keys: Arc<FleetKeys>,
+    scripts: Arc<Scripts>,
+    channel: Arc<Channel>,
+    tasks: Tasks,
     pending: Mutex<Pending>,
     added: Notify,
     /// Held while a command is sent: one at a time.
@@ -74,21 +69,42 @@ enum InvalidationBatch {
 }
 
 impl Outbox {
+    /// Holds up to `max_pending` connections one by one; empty at first.
+    pub fn new(
+        keys: Arc<FleetKeys>,
+        scripts: Arc<Scripts>,
+        channel: Arc<Channel>,
+        tasks: Tasks,
+        max_pending: usize,
+    ) -> Self {
+        Self {
+            keys,
+            scripts,
+            channel,
+            tasks,
+            pending: Mutex::new(Pending::new(max_pending)),
+            added: Notify::new(),
+            turn: Arc::default(),
+            failures: AtomicU64::new(0),
+            is_flushing: AtomicBool::new(false),
+        }
+    }
+
     /// Adds the connections of one event, each with the tag of the rejected token if the event is about that alone.
     pub fn add(&self, event: &[(Name, Option<Tag>)]) {
         let replaced = self.pending().add(event);
         // Dropped outside the lock, since they may be many.
         drop(replaced);
-        self.state.added.notify_one();
+        self.added.notify_one();
     }
 
     /// Flushes what is pending for a connection, or everything. Callers that come meanwhile wait for the same command, and
     /// fail with it. What fails stays pending.
     pub async fn flush(self: &Arc<Self>, name: Option<&Name>) -> Result<(), RedisUnavailable> {
         while self.pending().holds(name) {
-            let failed_before = self.state.failures.load(Ordering::Relaxed);
-            let turn = Arc::clone(&self.state.turn).lock_owned().await;
-            if self.state.failures.load(Ordering::Relaxed) != failed_before {
+            let failed_before = self.failures.load(Ordering::Relaxed);
+            let turn = Arc::clone(&self.turn).lock_owned().await;
+            if self.failures.load(Ordering::Relaxed) != failed_before {
                 return Err(self.scripts.breaker.unavailable());
             }
             let Some(batch) = self.pending().batch(name) else { continue };
@@ -108,7 +124,7 @@ impl Outbox {
     /// Flushes everything; `None` while an earlier future does, so that a burst of thousands is one task. What that one
     /// leaves, [`Outbox::keep_flushed`] flushes.
     pub fn flush_added(self: &Arc<Self>) -> Option<impl Future<Output = ()> + Send + use<>> {
-        let was_flushing = self.state.is_flushing.swap(true, Ordering::AcqRel);
+        let was_flushing = self.is_flushing.swap(true, Ordering::AcqRel);
         let guard = (!was_flushing).then(|| FlushGuard { outbox: Arc::clone(self) })?;
         Some(async move {
             let _ = guard.outbox.flush(None).await;
@@ -120,7 +136,7 @@ impl Outbox {
         match sent {
             Ok(()) => self.pending().confirm(batch),
             Err(_) => {
-                self.state.failures.fetch_add(1, Ordering::Relaxed);
+                self.failures.fetch_add(1, Ordering::Relaxed);
             }
         }
         sent
@@ -147,7 +163,7 @@ impl Outbox {
         loop {
             if self.flush(None).await.is_ok() {
                 pause = FIRST_PAUSE;
-                self.state.added.notified().await;
+                self.added.notified().await;
             } else {
                 sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
@@ -157,7 +173,7 @@ impl Outbox {
     }
 
     fn pending(&self) -> MutexGuard<'_, Pending> {
-        self.state.pending.lock().unwrap_or_else(PoisonError::into_inner)
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -168,20 +184,7 @@ struct FlushGuard {
 
 impl Drop for FlushGuard {
     fn drop(&mut self) {
-        self.outbox.state.is_flushing.store(false, Ordering::Release);
-    }
-}
-
-impl OutboxState {
-    /// An empty outbox that holds up to so many connections one by one.
-    pub fn new(max_connections: usize) -> Self {
-        Self {
-            pending: Mutex::new(Pending::new(max_connections)),
-            added: Notify::new(),
-            turn: Arc::default(),
-            failures: AtomicU64::new(0),
-            is_flushing: AtomicBool::new(false),
-        }
+        self.outbox.is_flushing.store(false, Ordering::Release);
     }
 }
 

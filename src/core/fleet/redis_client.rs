@@ -11,9 +11,8 @@ use futures_util::future::{BoxFuture, Shared};
 use redis::{Cmd, Value};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::dialer::{Dial, Subscription};
+use super::dial::{Commands, Dial, Subscription};
 use super::failure::{CommandFailure, RedisFailure, Stage};
-use super::redis_connection::Commands;
 use super::settings::{Address, RedisSettings, Topology};
 use super::tasks::Tasks;
 
@@ -87,7 +86,7 @@ impl RedisClient {
         }
     }
 
-    /// The connection, the attempt that is under way, or a new one in place of one that failed.
+    /// The connection, the attempt at one, or a new attempt after one that failed.
     fn attempt(self: &Arc<Self>) -> Attempt {
         let mut state = self.state();
         let is_usable = |attempt: &&Attempt| !matches!(attempt.connecting.peek(), Some(Err(_)));
@@ -108,7 +107,7 @@ impl RedisClient {
         attempt
     }
 
-    /// Gives a connection up, so that the next command opens another one. An attempt that is under way goes on to its own
+    /// Gives a connection up, so that the next command opens another one. An attempt that has not ended goes on to its own
     /// limit.
     fn give_up(&self, attempt: &Attempt, moved: Option<Address>) {
         let mut state = self.state();
@@ -123,7 +122,7 @@ impl RedisClient {
         drop(lost);
     }
 
-    /// Whether an attempt at a connection is under way.
+    /// Whether an attempt at a connection has not ended.
     pub fn is_connecting(&self) -> bool {
         self.state().attempt.as_ref().is_some_and(Attempt::is_under_way)
     }

@@ -8,16 +8,11 @@ use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
 use super::bounded::{Bounded, StreamError};
+use super::dial::Commands;
 use super::failure::{CommandFailure, RedisFailure};
-use super::settings::anonymous;
+use super::settings::{Login, anonymous};
 
-/// A connection for commands, which ends when it is dropped.
-pub trait Commands: Send + Sync {
-    /// Sends a command, and returns the reply to it.
-    fn send<'a>(&'a self, command: &'a Cmd) -> BoxFuture<'a, Result<Value, CommandFailure>>;
-}
-
-/// A connection over a stream.
+/// A connection for commands over a stream.
 pub struct RedisConnection {
     commands: MultiplexedConnection,
     error: StreamError,
@@ -25,15 +20,20 @@ pub struct RedisConnection {
 }
 
 impl RedisConnection {
-    /// Starts the task that drives the connection. Nobody is logged in yet.
-    pub async fn open(stream: Bounded) -> Result<Self, RedisFailure> {
-        let error = stream.error();
+    /// Starts the task that drives the connection, and logs in, by a command of ours: the library does not tell the code with
+    /// which a login is refused.
+    pub async fn open(stream: Bounded, login: &Login) -> Result<Self, RedisFailure> {
+        let Bounded { stream, error } = stream;
         // The limits are those of the callers.
         let config = AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None);
         let opened = MultiplexedConnection::new_with_config(&anonymous(), stream, config).await;
-        let (commands, driver) = opened.map_err(|failed| error.or(failed))?;
+        let (commands, driver) = opened.map_err(|failed| error.or::<RedisFailure>(failed))?;
         let driver = Handle::current().spawn(driver).abort_handle();
-        Ok(Self { commands, error, driver })
+        let connection = Self { commands, error, driver };
+        if let Some(login) = login.command() {
+            connection.ask(&login).await?;
+        }
+        Ok(connection)
     }
 
     /// Sends a command for a caller that has one connection.
@@ -47,9 +47,7 @@ impl Commands for RedisConnection {
         let mut commands = self.commands.clone();
         async move {
             let answer = commands.send_packed_command(command).await;
-            answer
-                .and_then(Value::extract_error)
-                .map_err(|error| self.error.get().map_or_else(|| error.into(), CommandFailure::from))
+            answer.and_then(Value::extract_error).map_err(|error| self.error.or(error))
         }
         .boxed()
     }

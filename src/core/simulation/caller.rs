@@ -1,4 +1,4 @@
-//! Owns what callers do, one step after the other, and what nature does meanwhile.
+//! Owns the steps that callers take, one after the other, and the events that happen meanwhile.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,17 +15,17 @@ use super::wire;
 use super::world::{World, WorldState};
 use crate::core::tokens::key::OwnerKind;
 
-/// How long a slot has no process after one has ended.
+/// Between the end of a process and the start of the next one in its slot.
 const RESTART: Duration = Duration::from_millis(150);
 
-/// After a Redis is well again, somebody may leave it alone for so long, and then wait to tell it something.
+/// How long a member may take to use a Redis that works again, and to flush its outbox to it.
 const RECOVERY: Duration = Duration::from_secs(20);
-/// Whoever was killed holds a lock for so long.
+/// How long a process that was killed may hold a lock.
 const LOCKS: Duration = Duration::from_millis(2_300);
-/// What a client that was closed has to give back, it gives back within this.
+/// How long a closed client may take to release its locks.
 const GRACE: Duration = Duration::from_millis(500);
 
-/// Who runs in the slots.
+/// The processes in the slots.
 pub struct Slots {
     pub world: Arc<World>,
     running: Mutex<Vec<Arc<Running>>>,
@@ -44,7 +44,7 @@ impl Slots {
         Arc::clone(&self.running.lock().unwrap_or_else(PoisonError::into_inner)[slot])
     }
 
-    /// All of them.
+    /// The processes in all slots.
     pub fn all(&self) -> Vec<Arc<Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -59,7 +59,7 @@ impl Slots {
         drop(before);
     }
 
-    /// Lets a caller live.
+    /// Runs the steps of a caller.
     pub async fn live(self: Arc<Self>, caller: Caller) {
         let mut last = None;
         for (pause, action) in caller.steps {
@@ -113,7 +113,7 @@ impl Slots {
         }
     }
 
-    /// Lets nature take its course.
+    /// Runs the events of the plan.
     pub async fn befall(self: Arc<Self>) {
         for (at, what) in self.world.plan.nature.clone() {
             sleep_until(self.world.start + Duration::from_millis(at)).await;
@@ -155,7 +155,7 @@ impl Slots {
         });
     }
 
-    /// Lets Redis be well for as long as it takes until it has been told of everything, closes all, and looks at what is left.
+    /// Heals Redis and waits until it has every invalidation, closes all clients, and checks what is left.
     pub async fn end(&self) {
         let was_well = self.world.with(|state| state.redis.trouble.is_none());
         if !was_well {

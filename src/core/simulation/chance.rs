@@ -1,4 +1,4 @@
-//! Owns chance: whatever is drawn while a world runs comes from its seed, one number after the other.
+//! Owns chance: every number that is drawn while a world runs comes from its seed.
 
 use std::cell::RefCell;
 
@@ -8,7 +8,7 @@ thread_local! {
     static CHANCE: RefCell<Rng> = const { RefCell::new(Rng::with_seed(0)) };
 }
 
-/// Begins the numbers of a seed, on this thread.
+/// Starts the numbers of a seed on this thread.
 pub fn begin(seed: u64) {
     CHANCE.with_borrow_mut(|chance| *chance = Rng::with_seed(seed));
 }
@@ -23,12 +23,12 @@ pub fn between(least: u64, most: u64) -> u64 {
     CHANCE.with_borrow_mut(|chance| chance.u64(least..=most))
 }
 
-/// Whether something happens that happens so often among a hundred.
+/// Returns `true` so many times in a hundred.
 pub fn percent(often: usize) -> bool {
     below(100) < often
 }
 
-/// What the core draws its jitter from.
+/// The core's jitter.
 pub fn jitter() -> f64 {
     CHANCE.with_borrow_mut(Rng::f64)
 }

@@ -1,4 +1,4 @@
-//! Owns what an onlooker notes of callers and their requests, each at the moment at which it happens.
+//! Owns how the onlooker's model changes with each step of callers and requests.
 
 use std::time::Duration;
 
@@ -111,7 +111,7 @@ impl WorldState {
         let one = &self.model.processes[process];
         let (jumps, in_fleet) = (one.clocks.jumps(), one.plan.in_fleet);
         let now = Instant::now();
-        // What the facade hands out by itself, it hands out for a moment longer if the wall clock is set back by a moment.
+        // The facade serves a leased token for a moment longer if the wall clock is set back by a moment.
         let is_sure = in_fleet && one.set.is_none_or(|set| set.elapsed() > MEMORY);
         let has_been_dead = self.redis.dead_for().is_some_and(|time| time >= DEAD);
         let not_before = (is_sure && has_been_dead).then(|| now - MEMORY);
@@ -169,7 +169,7 @@ impl WorldState {
         }
         let place = self.model.place(process, which);
         place.open.retain(|other| *other != call);
-        // What is still under way for a moment, though nobody waits for it any more, is joined by nobody.
+        // No call joins a fetch whose waiters have all left, even before it has ended.
         if place.open.is_empty() && place.leaving > 0 {
             place.supersede(seq);
         }
@@ -178,7 +178,7 @@ impl WorldState {
         self.ends_if_idle(process);
     }
 
-    /// A caller aborts its call. `false` if that has ended, by itself or with its process.
+    /// A caller aborts its call. Returns `false` if the call has ended.
     pub fn aborts(&mut self, call: CallIndex) -> bool {
         let OneCall { process, which, is_settled, .. } = self.model.calls[call];
         if is_settled || self.model.processes[process].has_crashed {
@@ -190,7 +190,7 @@ impl WorldState {
         true
     }
 
-    /// Nothing is left of a call that was aborted.
+    /// An aborted call has ended.
     pub fn aborted(&mut self, call: CallIndex) {
         let seq = self.happens();
         let OneCall { process, which, .. } = self.model.calls[call];
@@ -221,7 +221,7 @@ impl WorldState {
         place.idle_since = None;
     }
 
-    /// A fetch in the background is over.
+    /// A fetch in the background has ended.
     pub fn refresh_ends(&mut self, process: Process, which: Which) {
         let seq = self.happens();
         let place = self.model.place(process, which);
@@ -237,7 +237,7 @@ impl WorldState {
         }
     }
 
-    /// Whatever there is of a connection is about to be invalidated.
+    /// A connection is about to be invalidated.
     pub fn invalidated(&mut self, process: Process, which: Which) {
         let seq = self.happens();
         self.time.note(|| format!("process {process} invalidates {which}"));

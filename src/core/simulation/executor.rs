@@ -1,9 +1,9 @@
-//! Owns the order of things: runs the tasks of a world one step at a time, and draws which of those that are ready goes next.
+//! Owns the order of steps: runs the tasks of a world one step at a time, and draws the next one among those that are ready.
 //!
-//! An executor of its own, for three reasons. The order in which tasks are woken does not count, since the ready ones are
-//! sorted before one is drawn: what tokio decides by chance (whom a `watch` wakes first) changes nothing. A process can
-//! crash: its tasks are dropped, and what they would do at that is not done. And whatever is left behind can be counted.
-//! tokio's timers and its paused clock are used as they are: when nothing is ready, the runtime moves the clock on.
+//! It is an executor of its own for three reasons. The order in which tasks are woken does not count, since the ready ones are
+//! sorted before one is drawn, so tokio's own chance (which waiter a `watch` wakes first) changes nothing. A process can
+//! crash: its tasks are dropped, and their destructors start nothing. And the tasks that are left can be counted. It uses
+//! tokio's timers and paused clock as they are: when no task is ready, the runtime moves the clock on.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -18,10 +18,10 @@ use tokio::task::unconstrained;
 
 use super::chance;
 
-/// Steps of one world: far more than any needs. Beyond them it turns in a circle.
+/// Steps of one world: far more than any needs. A world with more of them loops.
 const MAX_STEPS: u32 = 2_000_000;
 
-/// Whose task it is: one process of the world, or the world itself.
+/// The owner of a task: one process of the world, or the world itself.
 pub type Process = usize;
 /// The world itself.
 pub const WORLD: Process = usize::MAX;
@@ -135,7 +135,7 @@ impl TaskSet {
         let slot = &mut slots[id];
         slot.is_over = true;
         let (task, process) = (slot.task.take(), slot.process);
-        // Outside of the borrow: what is dropped may spawn.
+        // Dropped outside the borrow, since a destructor may spawn.
         drop(slots);
         self.as_process(process, || drop(task));
     }
@@ -181,7 +181,7 @@ pub fn run<T: Send + 'static>(seed: u64, main: impl Future<Output = T> + Send + 
         Poll::Pending
     });
     let done = runtime.block_on(unconstrained(all));
-    // What is dropped from here on spawns nothing.
+    // Destructors spawn nothing from here on.
     let _inside = runtime.enter();
     tasks.crashed.borrow_mut().extend(tasks.slots.borrow().iter().map(|slot| slot.process));
     let left: Vec<_> = tasks.slots.borrow_mut().iter_mut().map(|slot| slot.task.take()).collect();
@@ -195,7 +195,7 @@ pub fn spawn(process: Process, task: impl Future<Output = ()> + Send + 'static) 
     TaskSet::current().expect("a world is running").spawn(process, task.boxed())
 }
 
-/// Takes over what the core spawns, for the process that it runs in. Where the world has ended, nothing runs any more.
+/// Starts a task that the core spawns, for the process that runs now. After the end of the world it starts nothing.
 pub fn adopt(task: BoxFuture<'static, ()>) {
     if let Some(tasks) = TaskSet::current() {
         tasks.spawn(tasks.running.get(), task);
@@ -207,12 +207,12 @@ pub fn end(id: TaskId) {
     TaskSet::current().expect("a world is running").end(id);
 }
 
-/// Does something as a process: what the core spawns meanwhile is its.
+/// Runs code as a process, which owns the tasks that the core spawns meanwhile.
 pub fn within<R>(process: Process, work: impl FnOnce() -> R) -> R {
     TaskSet::current().expect("a world is running").as_process(process, work)
 }
 
-/// Ends a process without a warning: its tasks are dropped, and none begins.
+/// Kills a process: drops its tasks, and starts no further one.
 pub fn crash(process: Process) {
     let tasks = TaskSet::current().expect("a world is running");
     tasks.crashed.borrow_mut().push(process);
@@ -223,14 +223,14 @@ pub fn crash(process: Process) {
     of_it(&tasks).into_iter().for_each(|id| tasks.end(id));
 }
 
-/// TaskSet of a process that have not ended.
+/// The number of a process's tasks that have not ended.
 pub fn left(process: Process) -> usize {
     let tasks = TaskSet::current().expect("a world is running");
     let slots = tasks.slots.borrow();
     slots.iter().filter(|slot| slot.process == process && !slot.is_over).count()
 }
 
-/// Lets others go first, perhaps.
+/// Yields to other tasks, perhaps.
 pub async fn step_aside() {
     if chance::percent(50) {
         tokio::task::yield_now().await;

@@ -1,5 +1,4 @@
-//! Owns what an onlooker notes of a fleet, each at the moment at which it happens: what Redis runs and is told of, and
-//! who hears of it.
+//! Owns how the onlooker's model changes with each command that Redis runs, and with each message.
 
 use std::time::Duration;
 
@@ -17,15 +16,15 @@ use super::store::{Effects, Told, describe, read_only};
 use super::time::Seq;
 use super::world::WorldState;
 
-/// A healthy Redis is told of one within this time.
+/// An invalidation is in a healthy Redis within this time.
 const SOON: Duration = Duration::from_millis(300);
-/// Whoever is woken looks again within this time.
+/// A process that is woken reads again within this time.
 const WAKING: Duration = Duration::from_millis(12);
 /// Bytes of an event and its sender, before the names of a message.
 const HEAD: usize = 17;
 
 impl WorldState {
-    /// A member of a fleet invalidates a connection. One that is closed tells nobody.
+    /// A member of a fleet invalidates a connection. A closed one publishes nothing.
     pub fn shares_invalidation(&mut self, process: Process, which: Which, seq: Seq) {
         if self.model.processes[process].closed.is_some() {
             return;
@@ -47,7 +46,7 @@ impl WorldState {
         rejection.reporters.push((process, seq));
     }
 
-    /// Redis was told by a process of what had happened until then.
+    /// A command has invalidated what a process had added to its outbox by then.
     pub fn told(&mut self, process: Process, told: Told, until: Seq) {
         let now = Instant::now();
         let is_calm = self.redis.was_calm_for(CALM);
@@ -75,7 +74,7 @@ impl WorldState {
         }
     }
 
-    /// A process hears a message, or that nothing was missed from now on.
+    /// A process receives a message, or has just subscribed.
     pub fn heard(&mut self, process: Process, message: Option<&[u8]>) {
         let seq = self.happens();
         let places = &mut self.model.processes[process].places;
@@ -102,7 +101,7 @@ impl WorldState {
         }
     }
 
-    /// A process has asked for a lock: it has it, or somebody else does.
+    /// A process has read the lock: it holds it, or another process does.
     fn sees_lock(&mut self, process: Process, command: &[Vec<u8>], parts: &[Value]) {
         let Some(which) = NAMES.get(&command[3]) else { return };
         match parts {

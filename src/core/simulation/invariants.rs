@@ -1,4 +1,4 @@
-//! Owns what must always hold. Each is checked at the moment at which it could be broken, from what an onlooker knows.
+//! Owns what must always hold. Each invariant is checked when it could be broken, against what the onlooker knows.
 
 use std::time::Duration;
 
@@ -42,10 +42,10 @@ pub const HOLDER: &str = "a lock is held by whoever fetches";
 pub const LOST: &str = "no invalidation is lost";
 pub const NOTHING_LEFT: &str = "nothing is left behind";
 
-/// A lock is given back within this time.
+/// An idle holder releases its lock within this time.
 const GIVEN_BACK: Duration = Duration::from_millis(100);
 
-/// How long a connection may be kept that was fetched then.
+/// How long a process may serve the connection that a request brought.
 fn life(request: &OneRequest, expires_at: Option<f64>, ttl: Duration) -> Duration {
     let Some(end) = expires_at else { return ttl };
     let left = Duration::try_from_secs_f64((end - request.wall) / 1e3).unwrap_or_default();
@@ -124,7 +124,7 @@ impl WorldState {
         }
     }
 
-    /// A call was taken on.
+    /// A call has begun.
     pub fn check_begun(&mut self, call: CallIndex, fresh: bool, rejected: Option<TokenId>, begun: CallStart) {
         let start = self.time.start();
         let Self { model, time, platform, redis } = self;
@@ -135,7 +135,7 @@ impl WorldState {
         let place = &one.places[which % PLACES];
         time.note(|| format!("call {call} is {begun:?}"));
         if begun == CallStart::Started {
-            // Whatever it awaited was for an earlier fetch.
+            // An earlier fetch waited, not this one.
             model.sharing.awaiting.remove(&(process, which));
         }
         if begun == CallStart::Started && one.plan.in_fleet && redis.dead_since.is_some() {
@@ -164,7 +164,7 @@ impl WorldState {
         }
     }
 
-    /// What a call ends with.
+    /// A call has ended.
     pub fn check_settled(
         &mut self,
         call: CallIndex,
@@ -201,15 +201,15 @@ impl WorldState {
         }
     }
 
-    /// What a call ends with came at this moment, in an answer that it waited for; or, for one that joined a fetch between
-    /// two attempts, in the answer before it began.
+    /// The outcome of a call came in this moment, in an answer that it waited for; or in the answer before it began, if it
+    /// joined a fetch between two attempts.
     fn check_explained(&mut self, call: CallIndex, is_it: impl Fn(Ending) -> bool) {
         let Self { model, time, .. } = self;
         let one = &model.calls[call];
         let now = Instant::now();
         let of_it = |request: &&OneRequest| (request.process, request.which) == (one.process, one.which);
         let mut requests = model.requests.iter().rev().filter(of_it);
-        // Answers that came meanwhile, or the last one before.
+        // The answers since it began, or else the last one before.
         let has_joined = !one.has_started;
         // Not the very last request: that may be of another fetch, such as a fresh one.
         let last = requests.clone().find(|request| request.ended.is_some());
@@ -242,7 +242,7 @@ impl WorldState {
             time.violate(IDENTITY, || format!("call {call} gets token {token} of request {serial}"));
             return;
         };
-        // A member that nobody could tell of anything keeps for a moment what it asked for before.
+        // A member without a subscription serves its older tokens for a moment.
         let was_out_of_touch = !redis.was_in_touch_for(request.began_at.elapsed())
             && request.ended.is_some_and(|(_, at, _)| at + MEMORY > one_call.began_at);
         if request.began <= one_call.floor {
@@ -282,7 +282,7 @@ impl WorldState {
         if platform.tokens[token].expires_at.is_some_and(|end| now.wall >= end) {
             time.violate(ENDED, || format!("call {call} gets token {token}, which has expired"));
         }
-        // The facade may still have it for a moment.
+        // The facade may still hold a lease.
         let lease = Duration::from_millis(900);
         let was_refused =
             place.refused.is_some_and(|(seq, at)| seq > ended && at + lease < one_call.began_at);
@@ -299,7 +299,7 @@ impl WorldState {
         }
     }
 
-    /// Somebody waits for a lock that a process has.
+    /// Another process waits for a lock of this holder.
     pub fn check_holder(&mut self, holder: Process, which: Which) {
         let Self { model, time, redis, .. } = self;
         let one = &model.processes[holder];
@@ -317,7 +317,7 @@ impl WorldState {
         }
     }
 
-    /// A process has ended in order: what it counted, and what is left of it.
+    /// A process has been closed: checks its counters and what is left of it.
     pub fn check_end(&mut self, process: Process, retries: u64, counts: [u64; 2], tasks: usize) {
         let Self { model, time, .. } = self;
         let one = &model.processes[process];
@@ -333,7 +333,7 @@ impl WorldState {
         }
     }
 
-    /// Redis has been well for long: everything has been told.
+    /// Redis has been well for long: it must have every invalidation.
     pub fn check_told(&mut self) {
         let Self { model, time, .. } = self;
         for (which, all) in model.sharing.invalidations.iter().enumerate() {

@@ -31,9 +31,9 @@ use crate::core::tokens::in_flight::FetchResult;
 use crate::core::tokens::key::OwnerKind;
 use crate::core::{Assembly, assemble, platform};
 
-/// A token that came from the cache is handed out by the facade itself for so long at the most.
+/// The longest time for which the facade serves a cached token by itself.
 const MAX_LEASE: f64 = 900.0;
-/// What is over is forgotten within this time.
+/// The facade removes an expired lease within this time.
 const SWEEP: f64 = 100.0;
 
 /// One process with its client.
@@ -46,7 +46,7 @@ pub struct Running {
     timeout: Millis,
 }
 
-/// What the facade hands out by itself.
+/// A token that the facade serves by itself.
 #[derive(Clone)]
 struct Lease {
     connection: Arc<Connection>,
@@ -54,13 +54,13 @@ struct Lease {
     until: f64,
 }
 
-/// What a caller asks for.
+/// The arguments of a call.
 #[derive(Clone, Copy, Default)]
 pub struct Wish {
     pub place: Place,
     pub fresh: bool,
     pub timeout: Option<Millis>,
-    /// CallStart long until the caller aborts it.
+    /// When the caller aborts the call.
     pub patience: Option<Millis>,
     pub rejected: Option<TokenId>,
 }
@@ -148,7 +148,7 @@ impl Running {
         self.world.with(|state| state.model.processes[self.process].plan.pair)
     }
 
-    /// One call, as the facade makes it. The token, if there is one.
+    /// Makes one call as the facade does, and returns the token, if there is one.
     pub async fn ask(self: &Arc<Self>, wish: Wish) -> Option<TokenId> {
         let Wish { place, fresh, timeout, patience, rejected } = wish;
         let which = self.pair() * PLACES + place;
@@ -213,7 +213,7 @@ impl Running {
                     () = sleep(Duration::from_millis(patience)) => {
                         if self.world.with(|state| state.aborts(call)) {
                             handle.cancel();
-                            // At this moment, perhaps after others have had their turn: by another thread.
+                            // In the same moment, perhaps after other tasks: another thread ends it.
                             let world = Arc::clone(&self.world);
                             executor::spawn(WORLD, async move {
                                 step_aside().await;
@@ -229,7 +229,7 @@ impl Running {
         }
     }
 
-    /// Runs what the core leaves to the background.
+    /// Runs a refresh in the background.
     fn refresh(self: &Arc<Self>, which: usize, background: futures_util::future::BoxFuture<'static, ()>) {
         let running = Arc::clone(self);
         self.world.with(|state| state.refresh_begins(self.process, which));
@@ -247,7 +247,7 @@ impl Running {
         how: CallStart,
         wish: Wish,
     ) -> Option<TokenId> {
-        // Nobody waits for a call any more that was aborted, even if it has not been ended yet.
+        // The caller has left an aborted call, even if that has not ended.
         if self.world.with(|state| state.model.calls[call].is_settled) {
             return None;
         }
@@ -274,7 +274,7 @@ impl Running {
         }
     }
 
-    /// As the facade's `invalidate` and `handleWebhook`.
+    /// Invalidates as the facade's `invalidate` and `handleWebhook` do.
     pub fn invalidate(
         self: &Arc<Self>,
         kinds: &[OwnerKind],

@@ -44,14 +44,14 @@ use self::world::World;
 /// Longer than any world lasts.
 const HORIZON: Duration = Duration::from_secs(3_600);
 
-/// What came of a world.
+/// The result of a world.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ended {
     pub violation: Option<Violation>,
     pub history: String,
 }
 
-/// Lets a world run to its end.
+/// Runs a world to its end.
 pub fn run(plan: &Plan, has_history: bool) -> Ended {
     let plan = plan.clone();
     executor::run(plan.seed, async move {

@@ -1,5 +1,5 @@
-//! Owns what an onlooker knows: who asked for what when, which requests are under way, what was invalidated and reported.
-//! It takes nothing from the core. `events` and `fleet_events` write it down; `invariants` checks what must hold against it.
+//! Owns what an onlooker knows: the calls, the requests in flight, the invalidations and the reports, each with its time. It
+//! takes nothing from the core. `events` and `fleet_events` update it; `invariants` checks the core against it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,29 +15,29 @@ use super::time::{Clocks, Seq};
 use crate::core::connection::Unavailable;
 use crate::core::error::Kind;
 
-/// A report that follows another one of the same token within this time is known, so that nothing happens.
+/// A second report of the same token within this time changes nothing.
 pub const KNOWN: Duration = Duration::from_secs(4);
 
-/// When Redis has been dead for so long, everybody has noticed.
+/// Every member has noticed a Redis that has been dead for so long.
 pub const DEAD: Duration = Duration::from_millis(1_500);
-/// Then nothing is kept for longer than this: half a second, and what may be handed out without another look.
+/// How long such a member serves a token from memory: half a second, and the life of a lease.
 pub const MEMORY: Duration = Duration::from_millis(900);
 
 /// Names a call.
 pub type CallIndex = usize;
 
-/// What is known of all.
+/// What the onlooker knows.
 pub struct Model {
     pub processes: Vec<OneProcess>,
     pub calls: Vec<OneCall>,
     pub requests: Vec<OneRequest>,
-    /// Calls that have to be settled at the moment in which they are put here.
+    /// Calls that must settle in the moment in which they are added here.
     pub due: Vec<(Instant, CallIndex)>,
-    /// Requests that nobody waits for since then.
+    /// Requests without a waiter, and since when.
     pub forlorn: Vec<(Instant, Process, usize)>,
-    /// Clients that are closed, and have no call left since then.
+    /// Closed clients without a call, and since when.
     pub closing: Vec<(Instant, Process)>,
-    /// Calls that have asked the platform by then, if Redis is dead all the time.
+    /// Calls that must have asked the platform by this time if Redis stays dead.
     pub asking: Vec<(Instant, CallIndex)>,
     pub sharing: Sharing,
     members: Vec<Member>,
@@ -62,9 +62,9 @@ pub struct OneProcess {
     pub stale: u64,
     pub throttled: u64,
     pub successes: u64,
-    /// When the platform refused its keys last, unless a call has had a token of a later request since.
+    /// When the platform last refused its keys, unless a later request brought a call a token.
     pub keys_refused: Option<Seq>,
-    /// When a call had such a token for the first time after a refusal.
+    /// When such a token first came after a refusal.
     pub keys_accepted: Seq,
     pub places: Vec<OnePlace>,
 }
@@ -72,22 +72,22 @@ pub struct OneProcess {
 /// What one process does about one connection.
 #[derive(Default)]
 pub struct OnePlace {
-    /// Calls that have not been settled.
+    /// Calls that have not settled.
     pub open: Vec<CallIndex>,
     /// Requests under way.
     pub requests: Vec<Serial>,
     /// Fetches in the background.
     pub refreshes: usize,
-    /// Calls that were aborted, and are under way for a moment more.
+    /// Aborted calls that have not ended.
     pub leaving: usize,
-    /// The last invalidation of whatever there is.
+    /// The last invalidation of the whole connection.
     pub invalidated: Seq,
-    /// Since when there is no doubt which fetch is whose; nothing if there is.
+    /// Since when the onlooker can tell which fetch a call waits for; `None` while it cannot.
     pub clear_since: Option<Seq>,
-    /// Since when nothing is under way.
+    /// Since when nothing is in flight.
     pub idle_since: Option<Instant>,
     pub last: Option<Serial>,
-    /// The platform said that there is no token.
+    /// When the platform said that there is no token.
     pub refused: Option<(Seq, Instant)>,
     pub reports: FxHashMap<TokenId, Report>,
 }
@@ -96,7 +96,7 @@ pub struct OnePlace {
 #[derive(Clone, Copy)]
 pub struct Report {
     pub first: Seq,
-    /// The last of them that may have been news.
+    /// The last report that may have changed something.
     pub news: Duration,
 }
 
@@ -107,10 +107,10 @@ pub struct OneCall {
     pub began: Seq,
     pub began_at: Instant,
     pub deadline: Instant,
-    /// What it gets was asked for after this.
+    /// Its token comes from a request after this.
     pub floor: Seq,
     pub jumps: u64,
-    /// Redis was dead when it began, since a while: what is kept is not older than this.
+    /// Redis had been dead for a while when it began: a token from memory is not older than this.
     pub not_before: Option<Instant>,
     /// Whether it began a fetch.
     pub has_started: bool,
@@ -124,7 +124,7 @@ pub struct OneRequest {
     pub began: Seq,
     pub began_at: Instant,
     pub ended: Option<(Seq, Instant, Ending)>,
-    /// Both clocks of the process, and their jumps, when it ended.
+    /// The clocks of the process when it ended, and how often they had jumped.
     pub wall: f64,
     pub boot: Duration,
     pub jumps: u64,
@@ -206,19 +206,19 @@ impl Model {
 }
 
 impl OneProcess {
-    /// Whether there is no doubt which fetch is whose.
+    /// Whether the onlooker can tell which fetch a call waits for.
     pub fn is_clear(&self, which: Which) -> bool {
         self.places[which % PLACES].clear_since.is_some()
     }
 }
 
 impl OnePlace {
-    /// Whether nothing is under way.
+    /// Whether nothing is in flight.
     pub fn is_quiet(&self) -> bool {
         self.open.is_empty() && self.requests.is_empty() && self.refreshes == 0 && self.leaving == 0
     }
 
-    /// What was fetched before, or is under way, may be of no use from now on.
+    /// Fetches from before now may be superseded.
     pub fn supersede(&mut self, now: Seq) {
         self.clear_since = self.is_quiet().then_some(now);
     }
@@ -234,7 +234,7 @@ impl OnePlace {
     }
 }
 
-/// How a call was taken on.
+/// How a call began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CallStart {
     Known,
@@ -242,7 +242,7 @@ pub enum CallStart {
     Started,
 }
 
-/// What a caller is given.
+/// What a call ends with.
 #[derive(Clone, Debug)]
 pub enum Given {
     /// The token, and the number of the request that brought it.

@@ -13,7 +13,7 @@ use crate::core::tokens::key::{OwnerKind, Segment};
 /// The platform's address.
 pub const PLATFORM: &str = "https://p.test";
 
-/// What names a place.
+/// The owner and the slug of a place.
 pub fn owner(place: Place) -> (OwnerKind, &'static str, &'static str) {
     let kind = OwnerKind::ALL[place / (IDS.len() * SLUGS.len())];
     (kind, IDS[place / SLUGS.len() % IDS.len()], SLUGS[place % SLUGS.len()])
@@ -24,7 +24,7 @@ pub fn secret_key(pair: usize) -> String {
     format!("secret-of-the-pair-{pair}")
 }
 
-/// What names and keys stand for.
+/// The connection of each name and of each key.
 pub static NAMES: LazyLock<FxHashMap<Vec<u8>, Which>> = LazyLock::new(|| {
     let endpoint = Endpoint::new(Some(PLATFORM), false, &Paths::default()).unwrap();
     let mut names = FxHashMap::default();

@@ -1,5 +1,5 @@
-//! Owns what happens in a world: who there is, what each caller does, and what nature does to them. All of it is drawn from
-//! the seed before the world begins, so that parts can be left out when a failure is made shorter.
+//! Owns the plan of a world: its members, the steps of each caller, and the events. All of it is drawn from the seed before the
+//! world begins, so that `shrink` can leave parts out.
 
 use fastrand::Rng;
 
@@ -8,7 +8,7 @@ pub type Millis = u64;
 
 /// A connection among those of one pair of keys.
 pub type Place = usize;
-/// Kinds of owners, ids and slugs of which places are made.
+/// A place is a kind of owner, an id and a slug.
 pub const IDS: [&str; 2] = ["a", "b"];
 pub const SLUGS: [&str; 2] = ["s", "t"];
 pub const KINDS: usize = 3;
@@ -24,9 +24,9 @@ pub struct Plan {
     pub members: Vec<Member>,
     pub callers: Vec<Caller>,
     pub nature: Vec<(Millis, Nature)>,
-    /// How long the tokens of a place live, where the platform tells.
+    /// The lifetime of the tokens of a place, where the platform returns one.
     pub lives: Vec<Option<Millis>>,
-    /// Invalidations that a member remembers one by one.
+    /// Connections that a member's outbox holds one by one.
     pub max_pending: usize,
 }
 
@@ -43,7 +43,7 @@ pub struct Member {
     pub command_timeout: Millis,
 }
 
-/// One caller, who does one thing after the other.
+/// One caller, which takes one step after the other.
 #[derive(Clone, Debug)]
 pub struct Caller {
     pub member: usize,
@@ -65,65 +65,65 @@ pub enum Action {
         id: usize,
         slug: usize,
     },
-    /// Says once more that the last token it had was rejected.
+    /// Reports its last token as rejected once more.
     ComplainLate,
 }
 
 /// What a caller does with a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Habit {
-    /// Takes it to the service; if that rejects it, asks for another one.
+    /// Uses it, and asks for another one if the service rejects it.
     Repair,
-    /// The same, by way of `invalidate`.
+    /// The same, by `invalidate`.
     InvalidateAndAsk,
-    /// Is told that it was rejected although it was not.
+    /// Reports it as rejected although it was not.
     Complain,
     Keep,
 }
 
-/// What happens by itself.
+/// An event.
 #[derive(Clone, Copy, Debug)]
 pub enum Nature {
     /// The token is replaced; the old one is dead at once.
     Rotate(usize),
     State(usize, Status),
     Weather(Weather),
-    /// The connection in use answers no more.
+    /// The connection in use does not answer any more.
     Freeze(usize),
-    /// The server closes what is idle.
+    /// The server closes the idle connection.
     CloseIdle(usize),
     /// Somebody sets the wall clock.
     SetWall(usize, i64),
     /// The machine sleeps.
     Sleep(usize, Millis),
-    /// The client is closed, and another one opened.
+    /// The client is closed, and another one is opened.
     Close(usize),
-    /// The process is killed, and another one started.
+    /// The process is killed, and another one is started.
     Crash(usize),
     Redis(RedisFault),
 }
 
-/// What becomes of Redis.
+/// What happens to Redis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RedisFault {
     Heal,
     /// Refuses every connection.
     Down,
-    /// Answers nothing any more.
+    /// Does not answer any more.
     Frozen,
     Slow,
     /// Answers with an error.
     ReadOnly,
-    /// Ends all connections, and is away for a moment.
+    /// Ends all connections, and refuses new ones for a moment.
     FailOver,
     DropConnections,
     DropSubscriptions,
-    /// Has no channel for anybody, and is well otherwise.
+    /// Refuses every subscription, and is well otherwise.
     Deaf,
     LoseData,
     /// Evicts one key.
     Evict,
-    /// One member reaches it no more.
+    /// One member cannot reach it.
     Cut(usize),
 }
 
@@ -159,7 +159,7 @@ impl Plan {
         let mut rng = Rng::with_seed(seed);
         let has_redis = rng.u8(..4) > 0;
         let members: Vec<_> = (0..rng.usize(3..=4)).map(|_| Member::draw(&mut rng, has_redis)).collect();
-        // Few places, so that things meet.
+        // Few places, so that calls meet.
         let places: Vec<_> = (0..rng.usize(1..=4)).map(|_| rng.usize(..PLACES)).collect();
         let length = rng.u64(3_000..=9_000);
         let has_weather = rng.bool();
@@ -181,7 +181,7 @@ impl Plan {
         Self { seed, members, callers, nature, lives, max_pending }
     }
 
-    /// Steps of callers and events of nature.
+    /// The number of steps and events.
     pub fn events(&self) -> usize {
         self.nature.len() + self.callers.iter().map(|caller| caller.steps.len()).sum::<usize>()
     }

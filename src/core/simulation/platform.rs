@@ -1,4 +1,4 @@
-//! Owns the truth: the platform's connections, which token is whose, since when it is dead, and what the platform answers.
+//! Owns the simulated platform: its connections, the owner of each token, whether it is dead, and the answers.
 
 use super::chance;
 use super::plan::{KINDS, Millis, PLACES, Plan, SLUGS, Status, Weather};
@@ -24,17 +24,17 @@ pub struct SimulatedPlatform {
 
 pub struct Token {
     pub is_dead: bool,
-    /// By the true wall clock, where the platform tells.
+    /// By the true wall clock, where the platform returns it.
     pub expires_at: Option<f64>,
 }
 
 struct PlatformConnection {
     status: Status,
-    /// One; or those of two members of a group.
+    /// One, or two for a group.
     current: Vec<TokenId>,
 }
 
-/// What a request is met with.
+/// What an answer means.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Meaning {
     Token(TokenId),
@@ -94,7 +94,7 @@ impl SimulatedPlatform {
         })
     }
 
-    /// How long the platform thinks.
+    /// How long the platform takes.
     pub fn delay(&self) -> Millis {
         match self.weather {
             Weather::Slow => chance::between(300, 9_000),

@@ -1,4 +1,4 @@
-//! Owns the Redis of a world: how it is, who is connected to it, and who hears its messages.
+//! Owns the Redis of a world: its health, its connections and its subscribers.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::platform::Which;
 use super::store::Store;
 use super::time::Seq;
 
-/// How Redis is.
+/// The health of Redis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
     Up,
@@ -22,22 +22,22 @@ pub enum Mode {
     ReadOnly,
 }
 
-/// Redis, and who is connected to it.
+/// The Redis of a world.
 pub struct SimulatedRedis {
     pub mode: Mode,
     pub is_slow: bool,
     pub is_deaf: bool,
-    /// Members that do not reach it.
+    /// Members that cannot reach it.
     pub cut: Vec<usize>,
     pub store: Store,
     pub written: FxHashMap<Which, (Seq, Instant)>,
-    /// Who took which lock.
+    /// The process that holds a lock, by the lock's id.
     pub holders: FxHashMap<Vec<u8>, Process>,
-    /// When it was not well for the last time.
+    /// The last time at which it was not well.
     pub trouble: Option<Instant>,
-    /// When subscriptions ended for the last time.
+    /// The last time at which subscriptions ended.
     pub dropped: Option<Instant>,
-    /// Since when nobody gets anything from it.
+    /// Since when it answers no member.
     pub dead_since: Option<Instant>,
     pub links: Vec<Link>,
     pub subscribers: Vec<Subscriber>,
@@ -49,7 +49,7 @@ pub struct Link {
 
 pub struct Subscriber {
     pub channel: Vec<u8>,
-    /// Nothing that is sent later arrives earlier.
+    /// Messages arrive in the order in which they are sent.
     pub last_due: Instant,
     pub messages: Option<mpsc::UnboundedSender<(Instant, Vec<u8>)>>,
 }
@@ -72,23 +72,23 @@ impl SimulatedRedis {
         }
     }
 
-    /// Whether nothing was wrong for so long.
+    /// Whether it has been well for so long.
     pub fn was_calm_for(&self, time: Duration) -> bool {
         let is_well = self.mode == Mode::Up && !self.is_slow && !self.is_deaf && self.cut.is_empty();
         is_well && self.trouble.is_none_or(|last| last.elapsed() > time)
     }
 
-    /// Whether nothing was wrong for so long, and no subscription ended.
+    /// Whether it has been well for so long, and no subscription ended.
     pub fn was_in_touch_for(&self, time: Duration) -> bool {
         self.was_calm_for(time) && self.dropped.is_none_or(|last| last.elapsed() > time)
     }
 
-    /// How long an entry will stay.
+    /// The time until an entry expires.
     pub fn left(&self, which: Which) -> Duration {
         KEYS[which].as_ref().map_or(Duration::ZERO, |key| self.store.left(key))
     }
 
-    /// Since when a member gets nothing from it.
+    /// For how long it has answered no member.
     pub fn dead_for(&self) -> Option<Duration> {
         self.dead_since.map(|since| since.elapsed())
     }

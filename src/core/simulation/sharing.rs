@@ -10,16 +10,17 @@ use super::plan::{PAIRS, PLACES};
 use super::platform::{TokenId, Which};
 use super::time::Seq;
 
-/// All members are to know of an invalidation after this.
+/// Every member knows of an invalidation after this.
 pub const PROMISE: Duration = Duration::from_secs(1);
-/// After so long, nobody leaves a Redis alone any more that is well.
+/// No member bypasses a Redis that has been well for so long.
 pub const CALM: Duration = Duration::from_secs(14);
 
 /// What was invalidated in the fleets.
 pub struct Sharing {
     pub invalidations: Vec<Vec<Invalidation>>,
     pub rejections: FxHashMap<(Which, TokenId), SharedRejection>,
-    /// Who found a lock held and looks again later; and once it was told that the holder is done, until when.
+    /// Processes that found a lock held and read again later; with the time by which they do, once the holder has published
+    /// its end.
     pub awaiting: FxHashMap<(Process, Which), Option<Instant>>,
 }
 
@@ -48,13 +49,13 @@ impl Sharing {
         }
     }
 
-    /// What a member gets that begins now was asked for after this.
+    /// A call that begins now gets a token from a request after this.
     pub fn floor(&self, which: Which) -> Seq {
         let is_due = |one: &&Invalidation| one.told.is_some_and(|told| told.elapsed() >= PROMISE);
         self.invalidations[which].iter().filter(is_due).map(|one| one.seq).max().unwrap_or(0)
     }
 
-    /// Since when all members know that a token was rejected, if it was before a call began.
+    /// When a token was first rejected, if all members knew of that before a call began.
     pub fn rejected(&self, which: Which, token: TokenId, began: Instant) -> Option<Seq> {
         let rejection = self.rejections.get(&(which, token))?;
         (rejection.told? + PROMISE <= began).then_some(rejection.first)

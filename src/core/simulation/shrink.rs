@@ -1,8 +1,8 @@
-//! Owns how a failure is made shorter: callers' steps and events are left out as long as the plan fails in the same way.
+//! Owns how a failing plan is made shorter: it leaves out steps and events as long as the plan fails in the same way.
 
 use super::plan::Plan;
 
-/// Worlds that this may take.
+/// The number of worlds that it may run.
 const MOST_RUNS: usize = 3_000;
 
 /// A plan with fewer steps and events that still fails.
@@ -29,8 +29,8 @@ pub fn shrink(plan: &Plan, fails: impl Fn(&Plan) -> bool) -> Plan {
 }
 
 impl Plan {
-    /// Leaves out some of all events, counted from the first one's number: nature's, and then each caller's steps. What
-    /// follows a step happens when it would have.
+    /// Leaves out `count` events from number `first` on: the plan's events, and then each caller's steps. The later steps keep
+    /// their times.
     fn without(&self, first: usize, count: usize) -> Self {
         let mut plan = self.clone();
         let mut number = 0;

@@ -1,4 +1,4 @@
-//! Owns the keys of a world's Redis, by its own clock, and the scripts of the fleet, each as Redis would run it.
+//! Owns the keys of a world's Redis, by its own clock, and runs the scripts of the fleet as Redis would.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -53,16 +53,16 @@ pub struct Effects {
     pub published: Vec<(Vec<u8>, Vec<u8>)>,
     /// What was invalidated.
     pub told: Vec<Told>,
-    /// Whose entry was written.
+    /// The connection whose entry was written.
     pub written: Option<Which>,
 }
 
-/// What Redis was told of.
+/// What a command invalidates.
 #[derive(Clone, Copy)]
 pub enum Told {
     All,
     Connection(Which),
-    /// No more than some tokens of it.
+    /// Some of its tokens alone.
     Rejections(Which),
 }
 
@@ -110,7 +110,7 @@ impl Store {
         self.0.clear();
     }
 
-    /// Evicts a key, whichever.
+    /// Evicts a key at random.
     pub fn evict(&mut self) -> Option<String> {
         let count = self.0.len();
         let key = self.0.keys().nth(chance::below(count))?.clone();
@@ -135,7 +135,7 @@ impl Store {
         self.0.iter().filter(|(key, (value, end))| is_held(key, value, end)).count()
     }
 
-    /// The epoch, begun if there is none.
+    /// The epoch; begins one if there is none.
     fn epoch(&mut self, key: &[u8], random: &[u8], life: Duration) -> Vec<u8> {
         match self.get(key) {
             Some(epoch) if epoch.len() == 16 => epoch.to_vec(),
@@ -317,7 +317,7 @@ fn millis(text: &[u8]) -> Duration {
     Duration::from_millis(number(text))
 }
 
-/// What a Redis says that is a replica now.
+/// The reply of a replica to a write.
 pub fn read_only() -> Value {
     parse_redis_value(b"-READONLY You can't write against a read only replica.\r\n").expect("an error")
 }

@@ -1,4 +1,4 @@
-//! What the suite asks of the simulator, and `npm run simulate`.
+//! The tests that run worlds, and `npm run simulate`.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -54,7 +54,7 @@ fn what_was_found_once_is_found_no_more() {
     }
 }
 
-/// Here a plan fails when some caller is told that an owner is not provisioned.
+/// Here a plan fails when a call ends with "not provisioned".
 #[test]
 fn a_failure_is_made_shorter_and_stays_the_same_failure() {
     let fails = |plan: &Plan| run(plan, true).history.contains("gets Unavailable(NotProvisioned)");
@@ -64,13 +64,13 @@ fn a_failure_is_made_shorter_and_stays_the_same_failure() {
     assert!(shorter.events() <= plan.events() / 4, "{} of {}", shorter.events(), plan.events());
 }
 
-/// What came of many worlds.
+/// The results of many worlds.
 struct Findings {
     seeds: u64,
     violations: BTreeMap<&'static str, Vec<u64>>,
 }
 
-/// Runs worlds on all processors as long as wanted, by how many have run and when the first began.
+/// Runs worlds on all processors while `goes_on` says so, by the number of worlds and the time of the first.
 fn explore(first: u64, goes_on: impl Fn(u64, Instant) -> bool + Sync) -> Findings {
     let (start, next) = (Instant::now(), AtomicU64::new(0));
     let violations = Mutex::new(BTreeMap::<_, Vec<_>>::new());
@@ -96,7 +96,7 @@ fn explore(first: u64, goes_on: impl Fn(u64, Instant) -> bool + Sync) -> Finding
 }
 
 impl Findings {
-    /// Each invariant that was broken, with a shortened history of one seed.
+    /// Each broken invariant, with a shortened history of one seed.
     fn report(&self) -> String {
         let mut report = String::new();
         for (invariant, seeds) in &self.violations {
@@ -110,7 +110,7 @@ impl Findings {
     }
 }
 
-/// A history as short as can be that breaks what the seed does.
+/// A shortened history that breaks the same invariant as the seed.
 fn shortened(seed: u64, invariant: &str) -> String {
     let plan = Plan::of(seed);
     let breaks = |plan: &Plan| run(plan, false).violation.is_some_and(|it| it.invariant == invariant);

@@ -1,4 +1,4 @@
-//! Owns a world's time: its clocks, what happened in it in which order, and the first thing that should not have.
+//! Owns a world's time: its clocks, the history of what happened, and the first violation.
 
 use std::fmt::Write;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::core::clock::{Clock, Now};
 
 /// The true wall clock when a world begins.
 const WALL: f64 = 1.7e12;
-/// The clock that only runs on, at that.
+/// The monotonic clock when a world begins.
 const BOOT: Duration = Duration::from_secs(1_000);
 
 /// What happened, in order.
@@ -27,7 +27,7 @@ pub struct Time {
 /// The number of something that happened: greater than that of all that happened before.
 pub type Seq = u64;
 
-/// What should not have happened.
+/// An invariant that was broken.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Violation {
     /// Which of the invariants.
@@ -51,7 +51,7 @@ impl Time {
         self.start
     }
 
-    /// The wall clock of the platform, which is right.
+    /// The true wall clock, which is the platform's.
     pub fn wall(&self) -> f64 {
         WALL + self.elapsed().as_secs_f64() * 1e3
     }
@@ -68,7 +68,7 @@ impl Time {
         }
     }
 
-    /// Something happened that should not have. Only the first one counts.
+    /// An invariant is broken. Only the first violation counts.
     pub fn violate(&mut self, invariant: &'static str, words: impl FnOnce() -> String) {
         if self.violation.is_none() {
             let words = words();
@@ -91,7 +91,7 @@ pub struct Clocks {
 }
 
 impl Clocks {
-    /// As the core reads them.
+    /// The clock that the core reads.
     pub fn clock(self: &Arc<Self>, start: Instant) -> Clock {
         let clocks = Arc::clone(self);
         Clock::new(move || clocks.now(start))
@@ -104,7 +104,7 @@ impl Clocks {
         Now { wall, boot: BOOT + elapsed }
     }
 
-    /// How often they did anything but run.
+    /// How often the clocks have jumped.
     pub fn jumps(&self) -> u64 {
         self.jumps.load(Ordering::Relaxed)
     }
@@ -114,7 +114,7 @@ impl Clocks {
         self.jumps.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The machine slept: what measures waits stood still, these clocks did not.
+    /// The machine has slept: timers stood still, these clocks did not.
     pub fn sleep(&self, millis: Millis) {
         self.asleep.fetch_add(millis, Ordering::Relaxed);
         self.jumps.fetch_add(1, Ordering::Relaxed);

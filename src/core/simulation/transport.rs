@@ -51,7 +51,7 @@ fn which(pair: usize, url: &Url) -> Option<Which> {
     Some(pair * PLACES + place)
 }
 
-/// A request under way; one that is dropped was cancelled.
+/// A request in flight; one that is dropped was cancelled.
 struct RequestGuard<'a> {
     network: &'a Network,
     serial: Serial,
@@ -149,7 +149,7 @@ impl Network {
         }
     }
 
-    /// The connection is gone. One that had served before tells of nothing.
+    /// The connection is lost. Its loss is no failure of the platform if it had served a request.
     fn broken(&self, pool: &Pool<ConnectionSlot>, connection: usize) -> Fault {
         let _ = pool.client.0.compare_exchange(connection + 1, 0, Ordering::Relaxed, Ordering::Relaxed);
         let had_served =

@@ -1,4 +1,4 @@
-//! Owns the way to Redis: what happens to it, how long commands and messages take, and how connections end.
+//! Owns the way to Redis: its faults, the latency of commands and messages, and how connections end.
 
 use std::io;
 use std::sync::Arc;
@@ -19,12 +19,11 @@ use super::redis::{Link, Mode, Subscriber};
 use super::store::{Command, describe, parse};
 use super::time::Seq;
 use super::world::World;
-use crate::core::fleet::dialer::{Dial, Pings, Subscription};
+use crate::core::fleet::dial::{Commands, Dial, Subscription};
 use crate::core::fleet::failure::{CommandFailure, RedisFailure, Stage};
-use crate::core::fleet::redis_connection::Commands;
 use crate::core::fleet::settings::Address;
 
-/// Something happens to Redis.
+/// Applies a fault to Redis.
 pub fn befall(world: &Arc<World>, fault: RedisFault) {
     world.with(|state| {
         state.happens();
@@ -90,7 +89,7 @@ pub fn befall(world: &Arc<World>, fault: RedisFault) {
     }
 }
 
-/// What connects a process to Redis.
+/// The way of a process to Redis.
 pub struct Wire {
     pub world: Arc<World>,
     pub process: Process,
@@ -119,7 +118,7 @@ struct Heartbeats {
     subscriber: usize,
 }
 
-/// Until Redis, as this member sees it, says something.
+/// Waits until Redis answers this member.
 async fn until_heard(world: &World, slot: usize) {
     loop {
         let changed = world.redis_changed.notified();
@@ -180,7 +179,7 @@ impl Dial for Wire {
             });
             let (commands, mut queue) = mpsc::unbounded_channel::<(Sent, oneshot::Sender<_>)>();
             let served = Arc::clone(&world);
-            // What was sent is run, whether or not somebody still waits for it.
+            // Redis runs a command that was sent, even if its caller has left.
             executor::spawn(WORLD, async move {
                 while let Some((sent, reply)) = queue.recv().await {
                     until(sent.due).await;
@@ -226,7 +225,7 @@ impl Dial for Wire {
                 world.with(|state| state.heard(process, Some(&message)));
                 Some((message, (world, queue)))
             });
-            Ok(Subscription { messages: messages.boxed(), pings: Box::new(pings) })
+            Ok(Subscription { messages: messages.boxed(), ping: Box::new(move || pings.ping()) })
         }
         .boxed()
     }
@@ -254,20 +253,21 @@ impl Commands for Connected {
     }
 }
 
-impl Pings for Heartbeats {
-    fn ping(&mut self) -> RedisFuture<'_, ()> {
+impl Heartbeats {
+    fn ping(&self) -> RedisFuture<'static, ()> {
+        let (world, slot, subscriber) = (Arc::clone(&self.world), self.slot, self.subscriber);
         async move {
-            travel(&self.world).await;
-            until_heard(&self.world, self.slot).await;
-            let due = self.world.with(|state| {
+            travel(&world).await;
+            until_heard(&world, slot).await;
+            let due = world.with(|state| {
                 let latency = state.redis.latency();
-                let subscriber = &mut state.redis.subscribers[self.subscriber];
+                let subscriber = &mut state.redis.subscribers[subscriber];
                 subscriber.last_due = subscriber.last_due.max(Instant::now() + latency);
                 subscriber.messages.is_some().then_some(subscriber.last_due)
             });
             let Some(due) = due else { return Err(reset()) };
             until(due).await;
-            until_heard(&self.world, self.slot).await;
+            until_heard(&world, slot).await;
             Ok(())
         }
         .boxed()

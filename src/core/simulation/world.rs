@@ -1,4 +1,4 @@
-//! Owns one world: all that there is in it but the core.
+//! Owns one world: everything in it but the core.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -16,11 +16,11 @@ pub struct World {
     pub plan: Plan,
     pub start: Instant,
     state: Mutex<WorldState>,
-    /// When Redis changes for better or worse.
+    /// Notified when the health of Redis changes.
     pub redis_changed: Notify,
 }
 
-/// All that there is in a world but the core.
+/// Everything in a world but the core.
 pub struct WorldState {
     pub time: Time,
     pub platform: SimulatedPlatform,
@@ -41,7 +41,7 @@ impl World {
         Arc::new(Self { plan: plan.clone(), start, state: Mutex::new(state), redis_changed: Notify::new() })
     }
 
-    /// Looks at the state, or changes it. Nothing of the core may be called meanwhile.
+    /// Reads or changes the state. `work` must not call the core.
     pub fn with<R>(&self, work: impl FnOnce(&mut WorldState) -> R) -> R {
         work(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }

@@ -5,13 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, pending};
 use futures_util::stream::{StreamExt, unfold};
-use redis::{Cmd, RedisFuture, Value};
+use redis::{Cmd, Value};
 use shuttle::future::yield_now;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
-use crate::core::fleet::dialer::{Dial, Pings, Subscription};
+use crate::core::fleet::dial::{Commands, Dial, Subscription};
 use crate::core::fleet::failure::{CommandFailure, RedisFailure, Stage};
-use crate::core::fleet::redis_connection::Commands;
 use crate::core::fleet::settings::Address;
 use crate::core::simulation::store::{Effects, Store, parse};
 
@@ -85,8 +84,9 @@ impl Dial for Link {
             let (subscriber, queue) = unbounded_channel();
             self.0.with(|state| state.subscribers.push(subscriber));
             yield_now().await;
+            // Time stands still, so that no heartbeat is due.
             let messages = unfold(queue, |mut queue| async move { Some((queue.recv().await?, queue)) });
-            Ok(Subscription { messages: messages.boxed(), pings: Box::new(NoPings) })
+            Ok(Subscription { messages: messages.boxed(), ping: Box::new(|| pending().boxed()) })
         }
         .boxed()
     }
@@ -101,14 +101,5 @@ impl Commands for Link {
             Ok(answer.extract_error()?)
         }
         .boxed()
-    }
-}
-
-/// Time stands still, so that no heartbeat is due.
-struct NoPings;
-
-impl Pings for NoPings {
-    fn ping(&mut self) -> RedisFuture<'_, ()> {
-        pending().boxed()
     }
 }

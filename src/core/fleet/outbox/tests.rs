@@ -1,4 +1,4 @@
-//! Tests of the invalidations that Redis has not been told of yet.
+//! Tests of the outbox.
 
 use std::future::pending;
 use std::sync::atomic::AtomicU32;
@@ -11,9 +11,8 @@ use tokio::time::Instant;
 use super::*;
 use crate::core::clock::Clock;
 use crate::core::error::Error;
-use crate::core::fleet::dialer::{Dial, Subscription};
+use crate::core::fleet::dial::{Commands, Dial, Subscription};
 use crate::core::fleet::failure::{CommandFailure, RedisFailure, Stage};
-use crate::core::fleet::redis_connection::Commands;
 use crate::core::fleet::settings::{Address, RedisOptions};
 use crate::core::fleet::{Environment, Fleet, FleetParts};
 use crate::core::secret::Secret;
