@@ -2,7 +2,7 @@
 //! `unsafe`. Generic over the results.
 //!
 //! napi's own async functions make a thread-safe function and a promise per call. Here one function serves an environment
-//! (the main thread or a worker) for its whole life, and promises are JavaScript's: a result crosses beside the id of its
+//! (the main thread or a worker) for its whole life, and promises are JavaScript's: a result crosses with the id of its
 //! call. The thread-safe function is referenced only while calls are pending, so an idle client never keeps the process
 //! alive. When the environment goes, pending calls are cancelled and late results are discarded.
 
@@ -21,7 +21,7 @@ use rustc_hash::FxHashMap;
 
 use super::queue::{self, CallId, ResultQueue, Wake};
 
-/// How many values JavaScript gets of a result, beside the id of its call.
+/// Values per result that JavaScript gets, after the id of the call.
 pub const VALUES: usize = 3;
 
 /// Turns a result into what JavaScript gets.

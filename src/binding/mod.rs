@@ -70,7 +70,7 @@ impl BindingClient {
     }
 }
 
-/// Creates a client, which goes on with the counters of its predecessor if it replaces one. Calls `settled` with four values
+/// Creates a client, which continues the counters of its predecessor if it replaces one. Calls `settled` with four values
 /// for each result: the id of the call, what it ended with (a token, or else an outcome; nothing for a client that is closed),
 /// the requests sent, and whether the call shared those of an earlier one.
 #[napi]

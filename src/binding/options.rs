@@ -159,7 +159,7 @@ impl From<BindingOwnerKind> for OwnerKind {
     }
 }
 
-/// What a call asks for, besides whose token of which connector.
+/// The options of a call.
 #[napi(object, object_to_js = false)]
 #[derive(Default)]
 pub struct BindingCallOptions {

@@ -169,7 +169,7 @@ impl BindingConnection {
     }
 }
 
-/// What crosses the bridge.
+/// A result on its way over the bridge.
 pub enum Settlement {
     /// How a call ended, for a caller who wants the token or the whole connection.
     Outcome { outcome: Box<Outcome>, wants_connection: bool },

@@ -82,7 +82,7 @@ pub fn is_of_unknown_issuer(error: &CertificateError) -> bool {
     }
 }
 
-/// What is wrong with the certificate, and what to do about it.
+/// Says what is wrong with the certificate, and what to do about it.
 pub fn explain(error: &CertificateError) -> &'static str {
     match error {
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {

@@ -38,7 +38,7 @@ pub struct Client {
     shared: Arc<ClientState>,
 }
 
-/// What a call asks for.
+/// The arguments of a call.
 #[derive(Clone, Copy, Debug)]
 pub struct CallRequest<'a> {
     pub kind: OwnerKind,

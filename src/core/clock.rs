@@ -31,7 +31,7 @@ impl Moment {
         }
     }
 
-    /// What is left until then; `None` once it is reached.
+    /// The time until then; `None` once it is reached.
     pub fn left(self, now: Now) -> Option<Duration> {
         let wall = Duration::try_from_secs_f64((self.wall - now.wall) / 1e3).ok()?;
         let left = wall.min(Duration::from_micros(self.boot_micros).checked_sub(now.boot)?);
@@ -73,7 +73,7 @@ fn since_boot() -> Duration {
     Duration::try_from(clock_gettime(CLOCK)).unwrap_or_default()
 }
 
-/// On Windows an `Instant` goes on during suspension.
+/// On Windows an `Instant` does not stop during suspension.
 #[cfg(not(unix))]
 fn since_boot() -> Duration {
     static START: std::sync::OnceLock<std::time::Instant> = std::sync::OnceLock::new();

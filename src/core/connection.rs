@@ -34,7 +34,7 @@ pub enum ConnectionState {
     /// An ordinary state without a token.
     Unavailable {
         reason: Unavailable,
-        /// What else the platform said about it. Boxed, since few connections are without a token.
+        /// Why, as far as the platform said. Boxed, since few connections are without a token.
         trouble: Box<Trouble>,
     },
 }
@@ -85,7 +85,7 @@ impl Unavailable {
     }
 }
 
-/// What else the platform returned of a connection.
+/// Details of a connection, each as far as the platform returned it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Details {
     /// The connector's slug as the platform returned it.

@@ -12,7 +12,7 @@ use futures_util::stream::FuturesUnordered;
 use tokio::net::TcpStream;
 use tokio::time::sleep;
 
-/// How long an address has to itself before the next one is tried beside it, as in reqwest's own connector.
+/// How long we wait for one address before we try the next one in parallel, as reqwest's own connector does for families.
 pub const HEAD_START: Duration = Duration::from_millis(300);
 
 /// Opens a connection to the first address that accepts one. Has no time limit of its own.

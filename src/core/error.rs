@@ -86,7 +86,7 @@ impl Kind {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Error {
     pub kind: Kind,
-    /// What happened and what to do.
+    /// Says what happened and what to do.
     pub message: Cow<'static, str>,
     /// Whether the same call may succeed later, unchanged.
     pub retryable: bool,

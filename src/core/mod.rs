@@ -116,7 +116,7 @@ fn fleet_on(settings: RedisSettings, trust: &Trust) -> Result<(RedisSettings, fl
     Ok((settings, environment))
 }
 
-/// What a client with keys is assembled from: its options, and its ways out of the process.
+/// The parts of a client with keys: its options, and its ways out of the process.
 struct Assembly<T> {
     endpoint: Endpoint,
     catalog: Option<Catalog>,

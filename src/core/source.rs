@@ -37,7 +37,7 @@ pub trait TokenSource: Send + Sync + 'static {
 pub struct Fetch {
     pub key: ConnectionKey,
     pub purpose: Purpose,
-    /// What its waiters and the source share.
+    /// The state that its waiters and the source share.
     pub state: Arc<SharedFetchState>,
     /// Counts the fetch as queued. The source drops it as soon as the fetch has a permit to send a request, or needs
     /// none.

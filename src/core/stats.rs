@@ -21,7 +21,7 @@ pub struct Stats {
     pub repairs: Counter,
     pub in_flight: Arc<Counter>,
     pub queued: Arc<Counter>,
-    /// Of the second level of the cache, where there is one.
+    /// The counters of the second level of the cache; `None` without one.
     pub fleet: Option<Arc<FleetStats>>,
 }
 

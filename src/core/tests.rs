@@ -1,4 +1,4 @@
-//! What holds across the parts as they are put together.
+//! Properties that hold across the assembled parts.
 
 use proptest::prelude::*;
 

@@ -1,6 +1,6 @@
-//! What counts as blank, for ids, slugs, keys and tokens alike.
+//! Owns which text counts as blank, for ids, slugs, keys and tokens alike.
 
-/// Whether there is nothing but white space, as JavaScript's `trim` sees it: Unicode's, and U+FEFF, which a byte order
+/// Whether there is nothing but white space, as JavaScript's `trim` defines it: Unicode's, and U+FEFF, which a byte order
 /// mark leaves behind.
 pub fn is_blank(text: &str) -> bool {
     text.chars().all(|character| character.is_whitespace() || character == '\u{feff}')

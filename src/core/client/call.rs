@@ -74,7 +74,7 @@ impl Call {
             }
         };
         let attempts = state.attempts();
-        let fleet = shared.stats.fleet.as_ref().map(|fleet| fleet.report(state.fleet_error().clone()));
+        let fleet = shared.stats.fleet.as_ref().map(|fleet| fleet.report(state.fleet_error()));
         drop(guard);
         let result = result.map_err(|error| Error { attempts, ..error });
         match &result {

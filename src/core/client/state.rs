@@ -14,13 +14,13 @@ use crate::core::tokens::Tokens;
 use crate::core::tokens::cache::Cache;
 use crate::core::tokens::validity::Validity;
 
-/// What a client is made of.
+/// The parts of a client.
 pub struct ClientParts {
     pub source: Arc<dyn TokenSource>,
     /// The platform's scheme, host and port, for messages.
     pub origin: String,
     pub limits: CallLimits,
-    /// What other processes invalidated.
+    /// The invalidations of other processes.
     pub validity: Arc<Validity>,
     pub stats: Arc<Stats>,
     pub clock: Clock,
@@ -71,7 +71,7 @@ impl ClientState {
         }
     }
 
-    /// What an open client holds; `None` once it is closed.
+    /// Held while the client is open; `None` once it is closed.
     pub fn open(&self) -> MutexGuard<'_, Option<Arc<OpenGuard>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }

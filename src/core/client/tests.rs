@@ -98,7 +98,7 @@ fn client_and_script(max_retries: u32, steps: Vec<Result<Answer, Fault>>) -> (Cl
     (client_of(script.clone(), (max_retries, 1), None, || 1.0, Clock::system()), script)
 }
 
-/// What an ordinary call for a user asks for.
+/// An ordinary call for a user.
 fn request(id: &str) -> CallRequest<'_> {
     CallRequest { kind: OwnerKind::User, id, slug: "s", timeout: None, fresh: false, rejected: None }
 }

@@ -119,7 +119,7 @@ pub fn was_alerted(error: &(dyn StdError + 'static), alert: AlertDescription) ->
     chain(error).any(|error| error.to_string() == words)
 }
 
-/// The operating system's own words, which contain nothing of the call.
+/// The operating system's own words, which contain no data of the call.
 pub fn system_words(error: &(dyn StdError + 'static)) -> Option<String> {
     chain(error).filter_map(|error| error.downcast_ref::<io::Error>()).last().map(|error| {
         match error.raw_os_error() {

@@ -31,7 +31,7 @@ pub struct Fault {
     pub kind: FaultKind,
 }
 
-/// What a fault says about the next request.
+/// Whether and how the next request may succeed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FaultKind {
     /// It would fail likewise.

@@ -100,7 +100,7 @@ impl Identity {
         self.pair.is_some()
     }
 
-    /// What a server's alert means for the client certificate; `None` for an alert about something else.
+    /// Explains a server's alert about the client certificate; `None` for an alert about something else.
     pub fn explain(&self, alert: AlertDescription) -> Option<&'static str> {
         let is_about_it = CERTIFICATE_ALERTS.contains(&alert) && self.was_asked.load(Ordering::Relaxed);
         is_about_it.then_some(if self.pair.is_some() {

@@ -1,6 +1,6 @@
 //! Sends one request and reads one answer, by reqwest.
 //!
-//! Turns whatever goes wrong below HTTP into a [`Fault`]. Decides on no retry.
+//! Turns every failure below HTTP into a [`Fault`]. Decides on no retry.
 
 pub mod answer;
 mod causes;

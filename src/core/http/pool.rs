@@ -141,7 +141,7 @@ impl<C> Pools<C> {
     }
 }
 
-/// What is known of the connections of a pool.
+/// The history of a pool's connections.
 #[derive(Clone, Debug, Default)]
 pub struct Connections(Arc<ConnectionRecords>);
 

@@ -168,7 +168,7 @@ impl Refusal {
         matches!(self, Self::Status(408 | 425 | 429 | 500 | 502..=504))
     }
 
-    /// What happened and what to do.
+    /// Says what happened and what to do.
     pub fn explain(&self, origin: &str) -> String {
         match self {
             Self::Garbage => {

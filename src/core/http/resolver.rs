@@ -1,4 +1,4 @@
-//! Has reqwest ask the process's resolver for names, and try the address first that answered last.
+//! Makes reqwest use the process's resolver, and try the address first that answered last.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -35,7 +35,7 @@ const MAX_HEADER_LIST_BYTES: u32 = 256 * 1024;
 const PING_INTERVAL: Duration = Duration::from_secs(3);
 const PING_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// What the requests of a client have in common.
+/// The route that all requests of a client take.
 pub struct Route {
     peer: Peer,
     is_https: bool,

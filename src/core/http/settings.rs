@@ -6,7 +6,7 @@ use super::identity::Identity;
 use super::proxy::Proxy;
 use super::tls::Trust;
 
-/// What a transport is built from, checked.
+/// The checked options of a transport.
 #[derive(Debug)]
 pub struct TransportSettings {
     /// The platform's scheme, host and port, for messages.

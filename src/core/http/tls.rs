@@ -27,7 +27,7 @@ use crate::core::error::Error;
 pub struct Roots {
     /// The option `ca`: every one must be a certificate.
     pub ca: Vec<String>,
-    /// What Node trusts besides. Node ignores certificates that it cannot read, so we do too.
+    /// The certificates that Node trusts as well. Node ignores certificates that it cannot read, so we do too.
     pub node: Vec<String>,
     /// Whether `node` is the whole set that Node trusts, in place of the roots compiled in.
     pub node_is_complete: bool,

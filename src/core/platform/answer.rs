@@ -1,4 +1,4 @@
-//! The shapes of the platform's answers. It has two: `authorization` and `connector` beside `connection`, as its
+//! The shapes of the platform's answers. It has two: `authorization` and `connector` next to `connection`, as its
 //! reference has it, and inside it, as its sample application reads it.
 //!
 //! Fields that the verdict depends on have a type, and an answer with another type there is not the platform's. A

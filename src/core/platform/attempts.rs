@@ -16,7 +16,7 @@ pub struct Attempts {
     retries: u32,
     resends: u32,
     had_free_retry: bool,
-    /// What the last retry cost.
+    /// The cost of the last retry.
     pub spent: Option<Spent>,
     /// Where the next request goes.
     pub pool: PoolChoice,

@@ -17,7 +17,7 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(10);
 /// Most requests of one call that are sent again because the server says that it did not process them.
 const MAX_RESENDS: u32 = 3;
 
-/// What a retry costs, and how long to back off before it.
+/// The class of a failure, which decides what a retry costs and how long to back off before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RetryClass {
     /// Lost connections, timeouts, 5xx.
@@ -31,7 +31,7 @@ pub fn is_transient_status(status: u16) -> bool {
     matches!(status, 408 | 409 | 425 | 429 | 500 | 502 | 503 | 504 | 520..=529)
 }
 
-/// What the decision depends on.
+/// The facts on which the decision depends.
 #[derive(Clone, Copy, Debug)]
 pub struct FailedAttempt {
     pub class: RetryClass,
@@ -80,7 +80,7 @@ pub fn resend_delay(resends: u32, jitter: fn() -> f64) -> Option<Duration> {
     (resends < MAX_RESENDS).then(|| (TRANSIENT_BASE * ((1 << resends) - 1)).mul_f64(jitter()))
 }
 
-/// What one client may spend on retries. Successes refill it.
+/// The budget of one client for retries. Successes refill it.
 #[derive(Debug)]
 pub struct RetryQuota {
     retries: Mutex<u32>,
@@ -131,7 +131,7 @@ fn lock(count: &Mutex<u32>) -> MutexGuard<'_, u32> {
     count.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// What a retry cost.
+/// The cost of a retry.
 #[derive(Clone, Copy, Debug)]
 pub struct Spent(u32);
 

@@ -43,7 +43,7 @@ fn invalid(problem: &str, status: u16, origin: &str, path: &str) -> Error {
     Error::new(Kind::InvalidResponse, message)
 }
 
-/// What a status from 300 to 399 means, and what to do about it.
+/// Explains a status from 300 to 399, and says what to do about it.
 fn redirect(status: u16) -> &'static str {
     match status {
         300 => "a choice between several addresses: set baseUrl to the right one",

@@ -150,7 +150,7 @@ mod tests {
         ConnectionKey::new(OwnerKind::User, id, "slack").unwrap()
     }
 
-    /// A cache with room for so many entries, which keeps whatever is put for a minute.
+    /// A cache of limited size, with entries that live for a minute.
     struct CacheRig(Cache, Validity);
 
     impl CacheRig {

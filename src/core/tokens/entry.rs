@@ -33,7 +33,7 @@ impl CacheEntry {
         validity.may_serve(self.version, since, now.boot).then(|| left.min(validity.longest_lease()))
     }
 
-    /// Time until it expires, whatever other processes have invalidated; `None` once it has expired.
+    /// Time until it expires, regardless of invalidations; `None` once it has expired.
     pub fn time_left(&self, now: Now) -> Option<Duration> {
         self.end.left(now)
     }

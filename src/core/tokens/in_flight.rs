@@ -34,7 +34,7 @@ pub struct Waiter {
     pub guard: WaiterGuard,
 }
 
-/// Counts a call among the waiters of a fetch until it is dropped or cancelled. Nobody joins a fetch without waiters, even
+/// Counts a call among the waiters of a fetch until it is dropped or cancelled. No call joins a fetch without waiters, even
 /// before the runtime has dropped it.
 #[derive(Debug)]
 pub struct WaiterGuard(Arc<Waiting>);
@@ -87,20 +87,22 @@ impl Waiting {
     }
 }
 
-/// What the waiters of a fetch and its source share.
+/// The state that the waiters of a fetch and its source share.
 #[derive(Debug)]
 pub struct SharedFetchState {
     attempts: AtomicU32,
     waiters: AtomicU32,
-    timing: Mutex<Timing>,
+    progress: Mutex<FetchProgress>,
     paused: Notify,
-    fleet_error: Mutex<Option<Cow<'static, str>>>,
 }
 
 #[derive(Debug)]
-struct Timing {
+struct FetchProgress {
+    /// Among the waiters.
     latest_deadline: Instant,
     pause: Option<Pause>,
+    /// Why the second level of the cache did not answer.
+    fleet_error: Option<Cow<'static, str>>,
 }
 
 /// The source waits before it tries again.
@@ -117,20 +119,18 @@ impl SharedFetchState {
         Self {
             attempts: AtomicU32::new(0),
             waiters: AtomicU32::new(1),
-            timing: Mutex::new(Timing { latest_deadline: deadline, pause: None }),
+            progress: Mutex::new(FetchProgress { latest_deadline: deadline, pause: None, fleet_error: None }),
             paused: Notify::new(),
-            fleet_error: Mutex::new(None),
         }
     }
 
     /// Notes why the second level of the cache did not answer, if that is known.
     pub fn note_fleet_error(&self, reason: Option<Cow<'static, str>>) {
-        *self.fleet_error() = reason;
+        self.progress().fleet_error = reason;
     }
 
-    /// Why the second level of the cache did not answer.
-    pub fn fleet_error(&self) -> MutexGuard<'_, Option<Cow<'static, str>>> {
-        self.fleet_error.lock().unwrap_or_else(PoisonError::into_inner)
+    pub fn fleet_error(&self) -> Option<Cow<'static, str>> {
+        self.progress().fleet_error.clone()
     }
 
     pub fn count_attempt(&self) {
@@ -143,12 +143,12 @@ impl SharedFetchState {
 
     /// Time until the latest deadline among the waiters.
     pub fn time_left(&self) -> Duration {
-        self.timing().latest_deadline.saturating_duration_since(Instant::now())
+        self.progress().latest_deadline.saturating_duration_since(Instant::now())
     }
 
     /// Tells the waiters that the next attempt begins no earlier than then.
     pub fn pause(&self, until: Instant, error: &Error) {
-        self.timing().pause = Some(Pause { until, error: error.clone() });
+        self.progress().pause = Some(Pause { until, error: error.clone() });
         self.paused.notify_waiters();
     }
 
@@ -158,7 +158,7 @@ impl SharedFetchState {
         loop {
             let mut paused = pin!(self.paused.notified());
             paused.as_mut().enable();
-            let pause = self.timing().pause.clone().filter(|pause| pause.until >= deadline);
+            let pause = self.progress().pause.clone().filter(|pause| pause.until >= deadline);
             if let Some(Pause { until, mut error }) = pause {
                 // For a caller that joined during the pause, only a part of it is left.
                 let left = until.saturating_duration_since(Instant::now());
@@ -175,18 +175,18 @@ impl SharedFetchState {
         if self.waiters.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_err() {
             return false;
         }
-        let mut timing = self.timing();
-        timing.latest_deadline = deadline.max(timing.latest_deadline);
+        let mut progress = self.progress();
+        progress.latest_deadline = deadline.max(progress.latest_deadline);
         true
     }
 
-    fn timing(&self) -> MutexGuard<'_, Timing> {
-        self.timing.lock().unwrap_or_else(PoisonError::into_inner)
+    fn progress(&self) -> MutexGuard<'_, FetchProgress> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The fetches that calls may join. A superseded fetch, whose connection was invalidated or fetched with `fresh` meanwhile,
-/// goes on for its waiters, but nobody joins it and its token is not cached.
+/// continues for its waiters, but no call joins it and its token is not cached.
 #[derive(Debug, Default)]
 pub struct InFlight {
     joinable: HashMap<ConnectionKey, Joinable>,

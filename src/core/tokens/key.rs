@@ -28,7 +28,7 @@ pub enum OwnerKind {
 impl OwnerKind {
     pub const ALL: [Self; 3] = [Self::User, Self::Group, Self::Context];
 
-    /// What messages call the owner's id.
+    /// The name of the owner's id in messages.
     pub fn id_name(self) -> &'static str {
         match self {
             Self::User => "user id",

@@ -37,7 +37,7 @@ pub struct Tokens {
     is_swept: bool,
 }
 
-/// What a call asks for.
+/// The question of a call.
 #[derive(Clone, Copy, Debug)]
 pub struct Query<'a> {
     /// Whether to skip the cache and join no fetch.
@@ -67,7 +67,7 @@ pub struct FetchInfo {
     pub age: Duration,
     /// How long it may be cached at most.
     pub most: Duration,
-    /// What was invalidated when the fetch began.
+    /// The version of the connection when the fetch began.
     pub version: Version,
 }
 

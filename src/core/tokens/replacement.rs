@@ -94,7 +94,7 @@ impl Replacements {
         });
     }
 
-    /// What replaces a rejected token: the same token once more if the platform has no other. `None` before a fetch
+    /// The replacement of a rejected token: the same token once more if the platform has no other. `None` before a fetch
     /// has ended.
     pub fn replacement(&self, key: &ConnectionKey, token: &str, now: Now) -> Option<&CacheEntry> {
         self.find(key, token, now)?.replacement.as_ref()

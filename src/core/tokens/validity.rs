@@ -26,7 +26,7 @@ pub type NamePrefix = u32;
 /// Time since a fixed moment, by the clock that does not stop during suspension.
 type Boot = Duration;
 
-/// What had been invalidated of a connection when its fetch began.
+/// The version of a connection, which changes with each invalidation of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Version {
     prefix: NamePrefix,
@@ -34,7 +34,7 @@ pub struct Version {
     number: u32,
 }
 
-/// What other processes invalidated, where processes share tokens; and the count of discarded tokens.
+/// The invalidations of other processes, where processes share tokens; and the count of discarded tokens.
 #[derive(Debug, Default)]
 pub struct Validity {
     shared: Option<Invalidations>,

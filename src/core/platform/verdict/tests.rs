@@ -245,7 +245,7 @@ fn an_expiry_is_read_in_every_form_in_use() {
     }
 }
 
-/// What a hostile or careless platform could put in the place of any part of an answer.
+/// Values that a hostile or careless platform could put in the place of any part of an answer.
 fn anything() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         1 => Just(Value::Null),
