@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::mem;
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -32,8 +33,8 @@ const MAX_HOLDERS: u32 = 2;
 /// Entries that this member cannot use before it fetches without the lock. Another process writes them.
 const MAX_UNUSABLE: u32 = 2;
 
-/// The parts of a member that fetches need.
-pub struct Fetcher {
+/// This process as a member of its fleet.
+pub struct Member {
     pub keys: Arc<FleetKeys>,
     pub scripts: Arc<Scripts>,
     pub channel: Arc<Channel>,
@@ -46,6 +47,7 @@ pub struct Fetcher {
     pub patience: Duration,
     pub ttl: Duration,
     pub membership: Membership,
+    pub is_started: AtomicBool,
 }
 
 /// What a lookup in Redis ends with.
@@ -64,7 +66,7 @@ struct WritePermit {
 /// Releases the lock when it is dropped: with the fetch when its last caller leaves, with the write when the client is closed,
 /// and after a write that failed.
 struct LockGuard {
-    fetcher: Arc<Fetcher>,
+    member: Arc<Member>,
     name: Name,
     id: LockId,
     is_held: bool,
@@ -79,7 +81,15 @@ struct HolderWait {
     holders: u32,
 }
 
-impl Fetcher {
+impl Member {
+    /// Starts the tasks in the background, once.
+    pub fn start(&self) {
+        if !self.is_started.swap(true, Ordering::Relaxed) {
+            self.tasks.spawn(Arc::clone(&self.channel).listen().boxed());
+            self.tasks.spawn(Arc::clone(&self.outbox).keep_flushed().boxed());
+        }
+    }
+
     /// Returns the connection: from Redis, or from the source, which one member of the fleet asks at best.
     pub async fn fetch<S: TokenSource>(
         self: &Arc<Self>,
@@ -129,23 +139,33 @@ impl Fetcher {
             return Err(self.scripts.breaker.unavailable());
         }
         self.outbox.flush(Some(name)).await?;
-        let mut lock = self.lock_guard(name)?;
+        let lock = self.lock_guard(name)?;
         if purpose == Purpose::Fresh {
             let fencing_token = self.scripts.outdate(name, &lock.id).await?;
             return Ok(LookupResult::missing(fencing_token, lock));
         }
-        let mut wait = HolderWait::new(patience);
+        self.read_or_lock(lock, purpose, HolderWait::new(patience)).await
+    }
+
+    /// Reads the entry or acquires the lock, after the holders that it waits for.
+    async fn read_or_lock(
+        &self,
+        mut lock: LockGuard,
+        purpose: Purpose,
+        mut wait: HolderWait,
+    ) -> Result<LookupResult, RedisUnavailable> {
+        let name = lock.name;
         let (mut unusable, mut unusable_count) = (Vec::new(), 0);
         loop {
-            let mut notified = pin!(self.channel.notified(name));
+            let mut notified = pin!(self.channel.notified(&name));
             notified.as_mut().enable();
             // If the reply is lost, Redis may have given the lock all the same.
             lock.is_held = true;
-            let found = self.scripts.take(name, &lock.id, &unusable, wait.holder.as_ref()).await?;
+            let found = self.scripts.take(&name, &lock.id, &unusable, wait.holder.as_ref()).await?;
             lock.is_held = matches!(found, Found::Locked(_));
             match found {
                 Found::Entry(sealed, left) => {
-                    if let Some(fetched) = self.usable(name, purpose, &sealed, left) {
+                    if let Some(fetched) = self.usable(&name, purpose, &sealed, left) {
                         return Ok(LookupResult::Entry(Box::new(fetched)));
                     }
                     if unusable_count == MAX_UNUSABLE {
@@ -169,8 +189,8 @@ impl Fetcher {
 
     fn lock_guard(self: &Arc<Self>, name: &Name) -> Result<LockGuard, RedisUnavailable> {
         let id = self.keys.random().ok_or_else(RedisUnavailable::default)?;
-        let (fetcher, release) = (Arc::clone(self), Release::GaveUp);
-        Ok(LockGuard { fetcher, name: *name, id, is_held: false, release })
+        let (member, release) = (Arc::clone(self), Release::GaveUp);
+        Ok(LockGuard { member, name: *name, id, is_held: false, release })
     }
 
     /// The connection of an entry, if this member may serve it: written by this fleet, unaltered, expired by neither clock,
@@ -198,10 +218,10 @@ impl Fetcher {
             permit.lock.release = Release::Failed;
             return;
         };
-        let fetcher = Arc::clone(self);
+        let member = Arc::clone(self);
         let write = async move {
             // The breaker counts a failure.
-            let _ = fetcher.write(purpose, permit, &sealed, life).await;
+            let _ = member.write(purpose, permit, &sealed, life).await;
         };
         self.tasks.spawn(write.boxed());
     }
@@ -284,7 +304,7 @@ impl LockGuard {
     async fn renew(&self) -> Infallible {
         loop {
             sleep(LOCK_RENEWAL).await;
-            let _ = self.fetcher.scripts.renew(&self.name, &self.id).await;
+            let _ = self.member.scripts.renew(&self.name, &self.id).await;
         }
     }
 }
@@ -294,12 +314,12 @@ impl Drop for LockGuard {
         if !mem::take(&mut self.is_held) {
             return;
         }
-        let (fetcher, name, id, how) = (Arc::clone(&self.fetcher), self.name, self.id, self.release);
+        let (member, name, id, how) = (Arc::clone(&self.member), self.name, self.id, self.release);
         let release = async move {
-            let message = fetcher.channel.message(Event::Fetched, &[name]);
-            let _ = fetcher.scripts.release(&name, &id, how, &message).await;
+            let message = member.channel.message(Event::Fetched, &[name]);
+            let _ = member.scripts.release(&name, &id, how, &message).await;
         };
-        self.fetcher.tasks.spawn_to_end(release.boxed());
+        self.member.tasks.spawn_to_end(release.boxed());
     }
 }
 

@@ -34,7 +34,7 @@ pub mod settings;
 mod tasks;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -44,13 +44,13 @@ use self::breaker::Breaker;
 use self::channel::{Channel, Waiters};
 use self::crypto::{FleetKeys, MIN_SECRET_BYTES, Name};
 use self::dial::Dial;
-use self::fetch::Fetcher;
+use self::fetch::Member;
 use self::membership::Membership;
 use self::outbox::Outbox;
 use self::redis_client::RedisClient;
 use self::scripts::Scripts;
 use self::settings::RedisSettings;
-use self::tasks::{Tasks, TasksOwner};
+use self::tasks::TasksOwner;
 use crate::core::clock::Clock;
 use crate::core::error::Error;
 use crate::core::source::{Fetch, Fetched, TokenSource};
@@ -88,20 +88,9 @@ pub struct FleetParts<'a> {
 /// This process as a member of its fleet, around the source that it fetches from. Its tasks end when it is dropped.
 pub struct Fleet<S> {
     source: S,
-    keys: Arc<FleetKeys>,
     url_of: Box<dyn Fn(&ConnectionKey) -> String + Send + Sync>,
-    validity: Arc<Validity>,
-    fetcher: Arc<Fetcher>,
-    background: Arc<Background>,
+    member: Arc<Member>,
     _owner: TasksOwner,
-}
-
-/// The tasks of a member.
-struct Background {
-    channel: Arc<Channel>,
-    outbox: Arc<Outbox>,
-    is_started: AtomicBool,
-    tasks: Tasks,
 }
 
 impl<S: TokenSource> Fleet<S> {
@@ -119,7 +108,7 @@ impl<S: TokenSource> Fleet<S> {
             redis,
             name: scripts.channel.clone(),
             sender,
-            validity: Arc::clone(&validity),
+            validity,
             stats: Arc::clone(&stats),
             waiters: Waiters::default(),
             heartbeat_timeout: connect_timeout,
@@ -128,26 +117,25 @@ impl<S: TokenSource> Fleet<S> {
         });
         let (its_keys, its_scripts) = (Arc::clone(&keys), Arc::clone(&scripts));
         let outbox = Outbox::new(its_keys, its_scripts, Arc::clone(&channel), tasks.clone(), max_pending);
-        let outbox = Arc::new(outbox);
-        let fetcher = Arc::new(Fetcher {
-            keys: Arc::clone(&keys),
+        let member = Arc::new(Member {
+            keys,
             scripts,
-            channel: Arc::clone(&channel),
-            outbox: Arc::clone(&outbox),
-            tasks: tasks.clone(),
+            channel,
+            outbox: Arc::new(outbox),
+            tasks,
             stats,
             clock,
             jitter,
             patience: parts.patience,
             ttl: parts.ttl,
             membership: Membership::default(),
+            is_started: AtomicBool::new(false),
         });
-        let background = Arc::new(Background { channel, outbox, is_started: AtomicBool::new(false), tasks });
-        Ok(Self { source, keys, url_of: parts.url_of, validity, fetcher, background, _owner: owner })
+        Ok(Self { source, url_of: parts.url_of, member, _owner: owner })
     }
 
     fn name(&self, key: &ConnectionKey) -> Name {
-        self.keys.name(key.kind, &(self.url_of)(key))
+        self.member.keys.name(key.kind, &(self.url_of)(key))
     }
 }
 
@@ -160,41 +148,31 @@ fn derive_keys(settings: &RedisSettings, parts: &FleetParts<'_>) -> Result<Fleet
     FleetKeys::derive(secret.as_bytes(), parts.publishable_key)
 }
 
-impl Background {
-    /// Starts the tasks, once.
-    fn start(&self) {
-        if !self.is_started.swap(true, Ordering::Relaxed) {
-            self.tasks.spawn(Arc::clone(&self.channel).listen().boxed());
-            self.tasks.spawn(Arc::clone(&self.outbox).keep_flushed().boxed());
-        }
-    }
-}
-
 impl<S: TokenSource> TokenSource for Fleet<S> {
     fn version(&self, key: &ConnectionKey) -> Version {
-        self.validity.version(self.name(key).prefix())
+        self.member.channel.validity.version(self.name(key).prefix())
     }
 
     fn fetch(&self, fetch: Fetch) -> BoxFuture<'_, Result<Fetched, Error>> {
         async move {
-            self.background.start();
-            self.fetcher.fetch(self.name(&fetch.key), fetch, &self.source).await
+            self.member.start();
+            self.member.fetch(self.name(&fetch.key), fetch, &self.source).await
         }
         .boxed()
     }
 
     fn invalidate(&self, keys: &[ConnectionKey], rejected: Option<&str>) -> Option<BoxFuture<'static, ()>> {
+        let member = Arc::clone(&self.member);
         let tagged = |key| {
             let name = self.name(key);
-            (name, rejected.map(|token| self.keys.tag(&name, token)))
+            (name, rejected.map(|token| member.keys.tag(&name, token)))
         };
         let event: Vec<_> = keys.iter().map(tagged).collect();
-        self.background.outbox.add(&event);
-        let background = Arc::clone(&self.background);
-        let flush = background.outbox.flush_added()?;
+        member.outbox.add(&event);
+        let flush = member.outbox.flush_added()?;
         Some(
             async move {
-                background.start();
+                member.start();
                 flush.await;
             }
             .boxed(),

@@ -85,8 +85,8 @@ impl Nodes {
     async fn open_by(&self, node: &Address, stage: &Stage) -> Result<Bounded, RedisFailure> {
         match &self.settings.topology {
             Topology::Single | Topology::Cluster => self.open(node, stage).await,
-            Topology::Sentinel { master, login } => {
-                let master = self.ask_sentinel(node, master, login.as_ref(), stage).await?;
+            Topology::Sentinel { master, logins } => {
+                let master = self.ask_sentinel(node, master, logins, stage).await?;
                 self.open(&master, stage).await
             }
         }
@@ -108,19 +108,14 @@ impl Nodes {
         }
     }
 
-    /// Asks a Sentinel with the login for Sentinels. Where none is configured, without one, and then with that of the Redis.
+    /// Asks a Sentinel for the address of the Redis.
     async fn ask_sentinel(
         &self,
         sentinel: &Address,
         master: &str,
-        login: Option<&Login>,
+        logins: &[Login],
         stage: &Stage,
     ) -> Result<Address, RedisFailure> {
-        let anonymous = Login::default();
-        let logins = match login {
-            Some(login) => vec![login],
-            None => vec![&anonymous, &self.settings.login],
-        };
         let mut refused = RedisFailure::lasting("the Sentinel does not answer");
         for login in logins {
             let stream = self.open(sentinel, stage).await?;

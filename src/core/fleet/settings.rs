@@ -68,8 +68,8 @@ pub struct Address {
 pub enum Topology {
     /// One Redis, or a name that leads to the one that takes writes.
     Single,
-    /// Sentinels, which know the address of the Redis of this name, and their own login if they have one.
-    Sentinel { master: String, login: Option<Login> },
+    /// Sentinels, which know the address of the Redis of this name, and the logins to try with them.
+    Sentinel { master: String, logins: Vec<Login> },
     /// Members of a cluster: any of them says which one holds the fleet's slot.
     Cluster,
 }
@@ -95,6 +95,8 @@ impl RedisOptions {
             return Err(refuse("must not have a fragment: percent-encode a # in the password"));
         }
         let sentinel_login = self.sentinel_login(has_sentinels)?;
+        let password = decode(url.password().unwrap_or_default())?;
+        let login = Login { user: decode(url.username())?, password };
         let (nodes, master) = nodes(&url, has_sentinels, is_cluster)?;
         let database = database(&url)?;
         if is_cluster && database != 0 {
@@ -103,15 +105,17 @@ impl RedisOptions {
         Ok(RedisSettings {
             nodes,
             topology: match master {
-                Some(master) => Topology::Sentinel { master, login: sentinel_login },
+                Some(master) => Topology::Sentinel {
+                    master,
+                    // Where no login is configured for them, none is tried first, and then that of the Redis.
+                    logins: sentinel_login
+                        .map_or_else(|| vec![Login::default(), login.clone()], |it| vec![it]),
+                },
                 None if is_cluster => Topology::Cluster,
                 None => Topology::Single,
             },
             is_tls,
-            login: Login {
-                user: decode(url.username())?,
-                password: decode(url.password().unwrap_or_default())?,
-            },
+            login,
             database,
             key_prefix: self.key_prefix()?,
             command_timeout: self.command_timeout.unwrap_or(DEFAULT_COMMAND_TIMEOUT),
@@ -277,7 +281,7 @@ mod tests {
     #[test]
     fn sentinels_and_clusters_are_told_by_the_scheme() {
         let settings = check("redis-sentinel://a.test/1?master=main&node=b.test:26380&node=[::1]:7").unwrap();
-        assert!(matches!(settings.topology, Topology::Sentinel { master, login: None } if master == "main"));
+        assert!(matches!(settings.topology, Topology::Sentinel { master, .. } if master == "main"));
         assert_eq!(settings.nodes, [node("a.test", 26379), node("b.test", 26380), node("::1", 7)]);
         let settings = check("rediss-cluster://a.test:7000?node=b.test").unwrap();
         assert!(matches!(settings.topology, Topology::Cluster) && settings.is_tls);
@@ -300,7 +304,8 @@ mod tests {
         let url = "redis-sentinel://me:secret@a.test?master=main";
         let settings = with(url, Some("watcher"), Some("swordfish")).unwrap();
         assert!(!format!("{settings:?}").contains("swordfish"));
-        let Topology::Sentinel { login: Some(login), .. } = settings.topology else { panic!("no login") };
+        let Topology::Sentinel { logins, .. } = settings.topology else { panic!("no Sentinels") };
+        let [login] = <[Login; 1]>::try_from(logins).unwrap();
         assert_eq!(
             (login.user.unwrap().expose(), login.password.unwrap().expose()),
             ("watcher", "swordfish")

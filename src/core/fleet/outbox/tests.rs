@@ -92,7 +92,7 @@ fn fleet(redis: &SilentRedis) -> Fleet<NoSource> {
 async fn a_command_goes_on_for_the_others_when_the_caller_that_sent_it_leaves() {
     let redis = SilentRedis::default();
     let fleet = fleet(&redis);
-    let (outbox, name) = (Arc::clone(&fleet.background.outbox), names(1)[0]);
+    let (outbox, name) = (Arc::clone(&fleet.member.outbox), names(1)[0]);
     outbox.add(&[(name, None)]);
     let start = Instant::now();
     let mut first = Box::pin(outbox.flush(Some(&name)));
