@@ -15,7 +15,7 @@ export interface BindingCacheLimits {
   redis?: BindingRedis
 }
 
-/** What a call asks for, besides whose token of which connector. */
+/** The options of a call. */
 export interface BindingCallOptions {
   timeoutMs?: number
   /** Skip the cache, and share no request that began earlier. */
@@ -182,7 +182,7 @@ export declare function close(client: ExternalObject<BindingClient>): number | n
 export declare function connectorUrl(client: ExternalObject<BindingClient>, slug: string): string | undefined | BindingError
 
 /**
- * Creates a client, which goes on with the counters of its predecessor if it replaces one. Calls `settled` with four values
+ * Creates a client, which continues the counters of its predecessor if it replaces one. Calls `settled` with four values
  * for each result: the id of the call, what it ended with (a token, or else an outcome; nothing for a client that is closed),
  * the requests sent, and whether the call shared those of an earlier one.
  */

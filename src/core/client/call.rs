@@ -23,6 +23,7 @@ pub struct Call {
     pub(super) key: ConnectionKey,
     pub(super) timeout: Duration,
     pub(super) deadline: Instant,
+    /// Whether it joined the fetch of an earlier call.
     pub(super) coalesced: bool,
     /// The token that a service rejected.
     pub(super) rejected: Option<Secret>,
@@ -46,12 +47,6 @@ impl Call {
     /// A handle that takes the call off the waiters of its fetch at once.
     pub fn cancel_handle(&self) -> CancelHandle {
         self.waiter.guard.cancel_handle()
-    }
-
-    /// Whether it joined the fetch of an earlier call.
-    #[cfg(test)]
-    pub fn is_coalesced(&self) -> bool {
-        self.coalesced
     }
 
     /// Counts the call as failed, for a caller that cannot run it.

@@ -11,7 +11,7 @@ use crate::core::client::state::{ClientState, OpenGuard};
 use crate::core::client::sweep;
 use crate::core::error::Error;
 use crate::core::source::{Fetch, Fetched, Purpose};
-use crate::core::tokens::in_flight::{FetchResult, SharedFetch, SharedFetchState, Waiter};
+use crate::core::tokens::in_flight::{FetchResult, NewFetch, SharedFetchState, Waiter};
 use crate::core::tokens::key::ConnectionKey;
 use crate::core::tokens::validity::Version;
 use crate::core::tokens::{FetchInfo, FetchNumber};
@@ -35,7 +35,15 @@ pub fn join_or_start(
     }
     let version = open.source.version(key);
     let state = Arc::new(SharedFetchState::new(deadline));
-    let result = fetch(shared, open, key, number, version, &state, purpose);
+    let queued = shared.stats.queued.hold();
+    let fetch = Fetch { key: key.clone(), purpose, state: Arc::clone(&state), queued };
+    let source = Arc::clone(&open.source);
+    let mut guard = InFlightGuard { shared: Arc::clone(shared), key: key.clone(), number, has_ended: false };
+    let result = async move {
+        let fetched = source.fetch(fetch).await;
+        guard.end(fetched, version)
+    };
+    let new = NewFetch { number, version, result: result.boxed().shared(), state };
     let now = shared.clock.now();
     let mut tokens = shared.tokens();
     let other = if purpose == Purpose::Fresh { None } else { tokens.join(key, deadline) };
@@ -43,29 +51,7 @@ pub fn join_or_start(
         drop(tokens);
         return Ok((waiter, true));
     }
-    let guard = tokens.start(key, number, version, &result, &state, now);
-    drop(tokens);
-    Ok((Waiter { result, guard }, false))
-}
-
-fn fetch(
-    shared: &Arc<ClientState>,
-    open: &OpenGuard,
-    key: &ConnectionKey,
-    number: FetchNumber,
-    version: Version,
-    state: &Arc<SharedFetchState>,
-    purpose: Purpose,
-) -> SharedFetch {
-    let queued = shared.stats.queued.hold();
-    let source = Arc::clone(&open.source);
-    let (key, state) = (key.clone(), Arc::clone(state));
-    let mut guard = InFlightGuard { shared: Arc::clone(shared), key: key.clone(), number, has_ended: false };
-    let fetch = async move {
-        let fetched = source.fetch(Fetch { key, purpose, state, queued }).await;
-        guard.end(fetched, version)
-    };
-    fetch.boxed().shared()
+    Ok((tokens.start(key, new, now), false))
 }
 
 /// Refreshes a cached connection; `None` when the queue is full, since nobody waits for it. Closing the client ends the

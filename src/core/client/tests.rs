@@ -461,11 +461,11 @@ async fn nobody_joins_a_fetch_whose_last_caller_was_cancelled_even_before_its_th
     handles[0].cancel();
     handles[0].cancel();
     let joined = begin(&rig.client, "u", None).unwrap();
-    assert!(joined.is_coalesced(), "one still waits");
+    assert!(joined.coalesced, "one still waits");
     drop(joined);
     handles[1].cancel();
     let next = begin(&rig.client, "u", None).unwrap();
-    assert!(!next.is_coalesced());
+    assert!(!next.coalesced);
     rig.answers(2);
     assert_eq!(token(&next.run().await), "token-2");
     drop(calls);

@@ -185,6 +185,15 @@ impl SharedFetchState {
     }
 }
 
+/// A fetch that has not started yet.
+pub struct NewFetch {
+    pub number: FetchNumber,
+    /// The version of the connection before the fetch.
+    pub version: Version,
+    pub result: SharedFetch,
+    pub state: Arc<SharedFetchState>,
+}
+
 /// The fetches that calls may join. A superseded fetch, whose connection was invalidated or fetched with `fresh` meanwhile,
 /// continues for its waiters, but no call joins it and its token is not cached.
 #[derive(Debug, Default)]
@@ -232,19 +241,14 @@ impl InFlight {
         self.joinable.contains_key(key)
     }
 
-    /// Lets calls join a fetch, in place of the one before it. Its first waiter is its caller.
-    pub fn start(
-        &mut self,
-        key: ConnectionKey,
-        number: FetchNumber,
-        version: Version,
-        result: &SharedFetch,
-        state: &Arc<SharedFetchState>,
-    ) -> WaiterGuard {
+    /// Lets calls join a fetch, in place of the one before it. Returns the share of its first waiter, the caller.
+    pub fn start(&mut self, key: ConnectionKey, fetch: NewFetch) -> Waiter {
+        let NewFetch { number, version, result, state } = fetch;
+        let guard = WaiterGuard::new(Arc::clone(&state));
         if let Some(result) = result.downgrade() {
-            self.joinable.insert(key, Joinable { number, version, result, state: Arc::clone(state) });
+            self.joinable.insert(key, Joinable { number, version, result, state });
         }
-        WaiterGuard::new(Arc::clone(state))
+        Waiter { result, guard }
     }
 
     /// No call joins the fetch any more. Returns `false` if it was superseded before.

@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use self::cache::{Cache, Hit};
 use self::entry::CacheEntry;
-use self::in_flight::{InFlight, SharedFetch, SharedFetchState, Waiter, WaiterGuard};
+use self::in_flight::{InFlight, NewFetch, Waiter};
 use self::key::ConnectionKey;
 use self::lifetime::lifetime;
 pub use self::replacement::FetchNumber;
@@ -125,17 +125,9 @@ impl Tokens {
     }
 
     /// Lets calls join a fetch, in place of the one before it.
-    pub fn start(
-        &mut self,
-        key: &ConnectionKey,
-        number: FetchNumber,
-        version: Version,
-        result: &SharedFetch,
-        state: &Arc<SharedFetchState>,
-        now: Now,
-    ) -> WaiterGuard {
+    pub fn start(&mut self, key: &ConnectionKey, fetch: NewFetch, now: Now) -> Waiter {
         self.replacements.begin(key, now);
-        self.in_flight.start(key.clone(), number, version, result, state)
+        self.in_flight.start(key.clone(), fetch)
     }
 
     /// A fetch has brought a connection. It is cached unless the fetch was superseded. A connection without a token
