@@ -72,6 +72,7 @@ describe('a tunnel', () => {
           await new Promise(setImmediate)
         }
         const upstream = net.connect(platform.port, '127.0.0.1')
+        upstream.on('error', () => socket.destroy())
         socket.removeAllListeners('data')
         socket.pipe(upstream).pipe(socket)
       },
