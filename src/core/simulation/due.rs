@@ -1,4 +1,5 @@
 //! Owns what must have happened by now: whenever something happens, what was due before that is checked.
+//! So is what must be done and gone at the end.
 
 use std::mem;
 use std::time::Duration;
@@ -6,10 +7,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::executor::Process;
-use super::invariants::{ASKING, AT_ONCE, CLOSING, FORLORN, WOKEN};
+use super::invariants::{ASKING, AT_ONCE, CLOSING, FORLORN, LOST, NOTHING_LEFT, QUOTA, WOKEN};
 use super::model::CallIndex;
 use super::plan::PLACES;
 use super::platform::Which;
+use super::sharing::Invalidation;
 use super::time::Seq;
 use super::world::WorldState;
 
@@ -101,6 +103,44 @@ impl WorldState {
             let has_permit = process.under_way < process.plan.max_concurrency;
             if is_dead && has_permit && !has_asked && !one.is_settled && !process.has_crashed {
                 time.violate(ASKING, || format!("call {call}"));
+            }
+        }
+    }
+
+    /// All clients are closed, and Redis has been well for long.
+    pub fn check_locks(&mut self) {
+        let locks = self.redis.store.locks();
+        if locks > 0 {
+            self.time.violate(NOTHING_LEFT, || format!("{locks} locks in Redis"));
+        }
+    }
+
+    /// A process has been closed: checks its counters and what is left of it.
+    pub fn check_end(&mut self, process: Process, retries: u64, counts: [u64; 2], tasks: usize) {
+        let Self { model, time, .. } = self;
+        let one = &model.processes[process];
+        let cost = if one.throttled == 0 { 14 } else { 5 };
+        let allowed = (500 + 14 * one.successes) / cost + one.stale;
+        if retries > allowed {
+            time.violate(QUOTA, || format!("process {process}: {retries} retries and not {allowed}"));
+        }
+        if counts != [0, 0] || one.under_way > 0 || tasks > 0 {
+            time.violate(NOTHING_LEFT, || {
+                format!("process {process}: counters {counts:?}, {} requests, {tasks} tasks", one.under_way)
+            });
+        }
+    }
+
+    /// Redis has been well for long: it must have every invalidation.
+    pub fn check_told(&mut self) {
+        let Self { model, time, .. } = self;
+        for (which, all) in model.sharing.invalidations.iter().enumerate() {
+            let is_lost = |one: &&Invalidation| {
+                let process = &model.processes[one.process];
+                one.told.is_none() && !process.has_crashed && process.closed.is_none()
+            };
+            if let Some(one) = all.iter().find(is_lost) {
+                time.violate(LOST, || format!("invalidation {} of {which}", one.seq));
             }
         }
     }

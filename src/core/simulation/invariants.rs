@@ -8,7 +8,7 @@ use super::executor::Process;
 use super::model::{CallIndex, CallStart, Ending, Given, MEMORY, OneProcess, OneRequest};
 use super::plan::PLACES;
 use super::platform::{Meaning, Serial, TokenId, Which};
-use super::sharing::{CALM, Invalidation};
+use super::sharing::CALM;
 use super::time::Seq;
 use super::world::WorldState;
 use crate::core::error::Kind;
@@ -17,6 +17,7 @@ pub const IDENTITY: &str = "no caller gets a token of another connection";
 pub const INVALIDATED: &str = "what begins after an invalidation gets nothing from before it";
 pub const REPORTED: &str = "what begins after a report gets the rejected token from no answer before it";
 pub const ENDED: &str = "no token is handed out after its end by either clock";
+pub const AGED: &str = "no token is served for longer than ttlMs after the platform gave it, whoever kept it";
 pub const IN_TIME: &str = "every call settles within its limit";
 pub const EXPLAINED: &str = "every outcome is what the platform said to that call";
 pub const REFUSED: &str = "what the platform refuses is not handed out from memory";
@@ -42,6 +43,8 @@ pub const HOLDER: &str = "a lock is held by whoever fetches";
 pub const LOST: &str = "no invalidation is lost";
 pub const NOTHING_LEFT: &str = "nothing is left behind";
 
+/// A token from Redis takes this long to arrive, at most.
+const READ: Duration = Duration::from_millis(100);
 /// An idle holder releases its lock within this time.
 const GIVEN_BACK: Duration = Duration::from_millis(100);
 
@@ -289,6 +292,11 @@ impl WorldState {
         if one.is_alone() && rejected.is_none() && was_refused {
             time.violate(REFUSED, || format!("call {call} gets the answer to request {serial}"));
         }
+        let have_jumped = model.processes.iter().any(|one| one.clocks.jumps() > 0);
+        let age = request.ended.map_or(Duration::ZERO, |(_, at, _)| one_call.began_at - at);
+        if rejected.is_none() && !have_jumped && one.ttl().is_some_and(|ttl| age > ttl + READ) {
+            time.violate(AGED, || format!("call {call} gets token {token}, which is {age:?} old"));
+        }
         if one.is_alone() {
             let memory = rejected.map(|_| Duration::from_secs(5));
             let most = one.ttl().max(memory).unwrap_or_default();
@@ -306,44 +314,6 @@ impl WorldState {
         let is_idle = one.places[which % PLACES].idle_since.is_some_and(|since| since.elapsed() > GIVEN_BACK);
         if is_idle && !one.has_crashed && redis.was_calm_for(CALM) {
             time.violate(HOLDER, || format!("process {holder} does nothing for {which}"));
-        }
-    }
-
-    /// All clients are closed, and Redis has been well for long.
-    pub fn check_locks(&mut self) {
-        let locks = self.redis.store.locks();
-        if locks > 0 {
-            self.time.violate(NOTHING_LEFT, || format!("{locks} locks in Redis"));
-        }
-    }
-
-    /// A process has been closed: checks its counters and what is left of it.
-    pub fn check_end(&mut self, process: Process, retries: u64, counts: [u64; 2], tasks: usize) {
-        let Self { model, time, .. } = self;
-        let one = &model.processes[process];
-        let cost = if one.throttled == 0 { 14 } else { 5 };
-        let allowed = (500 + 14 * one.successes) / cost + one.stale;
-        if retries > allowed {
-            time.violate(QUOTA, || format!("process {process}: {retries} retries and not {allowed}"));
-        }
-        if counts != [0, 0] || one.under_way > 0 || tasks > 0 {
-            time.violate(NOTHING_LEFT, || {
-                format!("process {process}: counters {counts:?}, {} requests, {tasks} tasks", one.under_way)
-            });
-        }
-    }
-
-    /// Redis has been well for long: it must have every invalidation.
-    pub fn check_told(&mut self) {
-        let Self { model, time, .. } = self;
-        for (which, all) in model.sharing.invalidations.iter().enumerate() {
-            let is_lost = |one: &&Invalidation| {
-                let process = &model.processes[one.process];
-                one.told.is_none() && !process.has_crashed && process.closed.is_none()
-            };
-            if let Some(one) = all.iter().find(is_lost) {
-                time.violate(LOST, || format!("invalidation {} of {which}", one.seq));
-            }
         }
     }
 }

@@ -166,7 +166,7 @@ impl Running {
             return self.settle(call, &Ok(lease.connection), 0, CallStart::Known, wish);
         }
         let (kind, id, slug) = owner(place);
-        let token = rejected.map(|token| format!("token-{token}"));
+        let token = rejected.map(|token| self.world.with(|state| state.platform.text(token)));
         let request = CallRequest {
             kind,
             id,
@@ -291,7 +291,7 @@ impl Running {
                 None => state.invalidated(self.process, pair * PLACES + place),
             });
         }
-        let token = rejected.map(|token| format!("token-{token}"));
+        let token = rejected.map(|token| self.world.with(|state| state.platform.text(token)));
         let told = executor::within(self.process, || {
             self.client.invalidate(kinds, IDS[id], SLUGS[slug], token.as_deref())
         });

@@ -26,6 +26,8 @@ pub struct Plan {
     pub nature: Vec<(Millis, Nature)>,
     /// The lifetime of the tokens of a place, where the platform returns one.
     pub lives: Vec<Option<Millis>>,
+    /// Whether JSON Web Tokens tell their lifetime themselves, and the platform returns none.
+    pub has_jwts: bool,
     /// Connections that a member's outbox holds one by one.
     pub max_pending: usize,
 }
@@ -178,7 +180,8 @@ impl Plan {
         let lives =
             (0..PLACES * PAIRS).map(|_| (rng.u8(..3) == 0).then(|| rng.u64(2_000..=400_000))).collect();
         let max_pending = if rng.u8(..4) == 0 { 3 } else { 30_000 };
-        Self { seed, members, callers, nature, lives, max_pending }
+        let has_jwts = rng.u8(..3) == 0;
+        Self { seed, members, callers, nature, lives, has_jwts, max_pending }
     }
 
     /// The number of steps and events.

@@ -1,5 +1,8 @@
 //! Owns the simulated platform: its connections, the owner of each token, whether it is dead, and the answers.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 use super::chance;
 use super::plan::{KINDS, Millis, PLACES, Plan, SLUGS, Status, Weather};
 use crate::core::connection::Unavailable;
@@ -20,6 +23,7 @@ pub struct SimulatedPlatform {
     pub tokens: Vec<Token>,
     connections: Vec<PlatformConnection>,
     lives: Vec<Option<Millis>>,
+    has_jwts: bool,
 }
 
 pub struct Token {
@@ -59,6 +63,7 @@ impl SimulatedPlatform {
             tokens: Vec::new(),
             connections: Vec::new(),
             lives: plan.lives.clone(),
+            has_jwts: plan.has_jwts,
         };
         for which in 0..plan.lives.len() {
             let is_group = which % PLACES / (PLACES / KINDS) == 1;
@@ -85,6 +90,13 @@ impl SimulatedPlatform {
 
     pub fn set(&mut self, which: Which, status: Status) {
         self.connections[which].status = status;
+    }
+
+    /// A token as callers see it.
+    pub fn text(&self, token: TokenId) -> String {
+        let end = self.tokens.get(token).and_then(|token| token.expires_at).filter(|_| self.has_jwts);
+        let claims = end.map(|end| URL_SAFE_NO_PAD.encode(format!(r#"{{"exp":{}}}"#, end / 1e3)));
+        claims.map_or_else(|| format!("token-{token}"), |claims| format!("e30.{claims}.token-{token}"))
     }
 
     /// Whether the service takes a token, which may be none of the platform's.
@@ -156,8 +168,10 @@ impl SimulatedPlatform {
                     token = self.mint(which, wall);
                     self.connections[which].current[place] = token;
                 }
-                let expiry = self.tokens[token].expires_at.map(|end| format!(r#","expires_at":{end}"#));
-                let more = format!(r#","access_token":"token-{token}"{}"#, expiry.unwrap_or_default());
+                let expires_at = self.tokens[token].expires_at.filter(|_| !self.has_jwts);
+                let expiry = expires_at.map(|end| format!(r#","expires_at":{end}"#));
+                let text = self.text(token);
+                let more = format!(r#","access_token":"{text}"{}"#, expiry.unwrap_or_default());
                 (enabled(true, "active", &more), Meaning::Token(token))
             }
             Status::Pending => {
@@ -178,7 +192,7 @@ impl SimulatedPlatform {
 
 /// The token of a text.
 pub fn token_of(text: &str) -> Option<TokenId> {
-    text.strip_prefix("token-")?.parse().ok()
+    text.rsplit('.').next()?.strip_prefix("token-")?.parse().ok()
 }
 
 fn answer(status: u16, body: &str) -> Answer {
