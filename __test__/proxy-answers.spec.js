@@ -67,7 +67,7 @@ describe('a tunnel', () => {
     const platform = await startServer({ identity })
     const proxy = await startRawServer({
       async onRequest(socket) {
-        for (const piece of ['HT', 'TP/1.1 2', '00 Connection est', 'ablished\r\n', '\r', '\n']) {
+        for (const piece of ['HT', 'TP/1.1 2', '00 Connection est', 'ablished\r\n', '\r']) {
           await new Promise(resolve => socket.write(piece, resolve))
           await new Promise(setImmediate)
         }
@@ -75,6 +75,8 @@ describe('a tunnel', () => {
         upstream.on('error', () => socket.destroy())
         socket.removeAllListeners('data')
         socket.pipe(upstream).pipe(socket)
+        // The last piece: the client now sends what the platform has to get.
+        socket.write('\n')
       },
     })
     const options = { baseUrl: platform.baseUrl, ca: authority.certificate }
