@@ -117,19 +117,28 @@ impl WorldState {
         }
     }
 
-    /// Redis runs a command of a process.
-    pub fn execute(&mut self, process: Process, sent: Seq, command: &[Vec<u8>]) -> Value {
-        let seq = self.happens();
-        if self.redis.mode == Mode::ReadOnly && command[0] == b"EVAL" {
-            return read_only();
+    /// A process that has found the lock held waits for its holder, unless its fetch has gone on meanwhile.
+    fn awaits_holder(&mut self, process: Process, which: Which, sent: Seq, value: &Value) {
+        let awaiting = &mut self.model.sharing.awaiting;
+        awaiting.remove(&(process, which));
+        let is_held = matches!(value, Value::Array(parts) if parts[0] == Value::BulkString(b"held".to_vec()));
+        let has_gone_on = self
+            .model
+            .requests
+            .iter()
+            .rev()
+            .any(|request| (request.process, request.which) == (process, which) && request.began > sent);
+        if is_held && !has_gone_on {
+            awaiting.insert((process, which), None);
         }
-        let mut effects = Effects::default();
-        let value = self.redis.store.run(command, &mut effects);
+    }
+
+    fn note_command(&mut self, process: Process, command: &[Vec<u8>], value: &Value, effects: &Effects) {
         self.time.note(|| {
             let did = [
                 effects.written.map(|_| "written".to_owned()),
                 (!effects.published.is_empty()).then(|| format!("{} messages", effects.published.len())),
-                match &value {
+                match value {
                     Value::Array(parts) => match &parts[0] {
                         Value::BulkString(word) => Some(String::from_utf8_lossy(word).into_owned()),
                         _ => None,
@@ -140,21 +149,22 @@ impl WorldState {
             let did: Vec<_> = did.into_iter().flatten().collect();
             format!("Redis: {} for process {process}: {}", describe(command), did.join(", "))
         });
+    }
+
+    /// Redis runs a command of a process.
+    pub fn execute(&mut self, process: Process, sent: Seq, command: &[Vec<u8>]) -> Value {
+        let seq = self.happens();
+        if self.redis.mode == Mode::ReadOnly && command[0] == b"EVAL" {
+            return read_only();
+        }
+        let mut effects = Effects::default();
+        let value = self.redis.store.run(command, &mut effects);
+        self.note_command(process, command, &value, &effects);
         if let Value::Array(parts) = &value {
             self.sees_lock(process, command, parts);
         }
         if let Some(which) = command.get(3).and_then(|key| NAMES.get(key)) {
-            let awaiting = &mut self.model.sharing.awaiting;
-            awaiting.remove(&(process, *which));
-            let is_held =
-                matches!(&value, Value::Array(parts) if parts[0] == Value::BulkString(b"held".to_vec()));
-            let has_gone_on =
-                self.model.requests.iter().rev().any(|request| {
-                    (request.process, request.which) == (process, *which) && request.began > sent
-                });
-            if is_held && !has_gone_on {
-                awaiting.insert((process, *which), None);
-            }
+            self.awaits_holder(process, *which, sent, &value);
         }
         for told in effects.told {
             if matches!(told, Told::All) {

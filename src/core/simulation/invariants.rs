@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::executor::Process;
-use super::model::{CallIndex, CallStart, Ending, Given, MEMORY, OneProcess, OneRequest};
+use super::model::{CallIndex, CallStart, Ending, Given, OneProcess, OneRequest};
 use super::plan::PLACES;
 use super::platform::{Meaning, Serial, TokenId, Which};
 use super::sharing::CALM;
@@ -43,8 +43,6 @@ pub const HOLDER: &str = "a lock is held by whoever fetches";
 pub const LOST: &str = "no invalidation is lost";
 pub const NOTHING_LEFT: &str = "nothing is left behind";
 
-/// A token from Redis takes this long to arrive, at most.
-const READ: Duration = Duration::from_millis(100);
 /// An idle holder releases its lock within this time.
 const GIVEN_BACK: Duration = Duration::from_millis(100);
 
@@ -56,11 +54,11 @@ fn life(request: &OneRequest, expires_at: Option<f64>, ttl: Duration) -> Duratio
 }
 
 impl OneProcess {
-    fn ttl(&self) -> Option<Duration> {
+    pub fn ttl(&self) -> Option<Duration> {
         self.plan.cache.map(|(ttl, _)| Duration::from_millis(ttl))
     }
 
-    fn is_alone(&self) -> bool {
+    pub fn is_alone(&self) -> bool {
         !self.plan.in_fleet
     }
 }
@@ -226,84 +224,6 @@ impl WorldState {
         });
         if !is_explained {
             time.violate(EXPLAINED, || format!("call {call}"));
-        }
-    }
-
-    fn check_token(&mut self, call: CallIndex, token: TokenId, serial: Serial, rejected: Option<TokenId>) {
-        let start = self.time.start();
-        let Self { model, time, platform, redis } = self;
-        let one_call = &model.calls[call];
-        let Some(request) = model.requests.get(serial) else {
-            time.violate(IDENTITY, || format!("call {call} gets what no request brought"));
-            return;
-        };
-        let brought = match request.ended {
-            Some((seq, _, Ending::Answer(Meaning::Token(brought)))) if brought == token => Some(seq),
-            _ => None,
-        };
-        let (Some(ended), true) = (brought, request.which == one_call.which) else {
-            time.violate(IDENTITY, || format!("call {call} gets token {token} of request {serial}"));
-            return;
-        };
-        // A member without a subscription serves its older tokens for a moment.
-        let was_out_of_touch = !redis.was_in_touch_for(request.began_at.elapsed())
-            && request.ended.is_some_and(|(_, at, _)| at + MEMORY > one_call.began_at);
-        if request.began <= one_call.floor {
-            let place = &model.processes[one_call.process].places[one_call.which % PLACES];
-            let is_its_own = request.began <= place.invalidated && place.invalidated < one_call.began;
-            if is_its_own || !was_out_of_touch {
-                time.violate(if is_its_own { INVALIDATED } else { PROMISED }, || {
-                    format!("call {call} gets the answer to request {serial}")
-                });
-            }
-        }
-        let one = &model.processes[one_call.process];
-        let place = &one.places[one_call.which % PLACES];
-        let report = place.reports.get(&token).map(|report| report.first);
-        if report.is_some_and(|report| report < one_call.began && request.began <= report) {
-            time.violate(REPORTED, || format!("call {call} gets token {token} of request {serial}"));
-        }
-        if one.plan.in_fleet
-            && let Some(first) = model.sharing.rejected(one_call.which, token, one_call.began_at)
-            && request.began <= first
-            && !was_out_of_touch
-        {
-            time.violate(PROMISED, || format!("call {call} gets token {token} of request {serial}"));
-        }
-        let is_kept = ended < one_call.began;
-        let is_dead = redis.dead_since.is_some_and(|since| since <= one_call.began_at);
-        if is_kept
-            && is_dead
-            && one_call.not_before.is_some_and(|limit| request.ended.is_some_and(|(_, at, _)| at < limit))
-        {
-            time.violate(HALF_SECOND, || format!("call {call} gets the answer to request {serial}"));
-        }
-        if !is_kept || one.clocks.jumps() != one_call.jumps {
-            return;
-        }
-        let now = one.clocks.now(start);
-        if platform.tokens[token].expires_at.is_some_and(|end| now.wall >= end) {
-            time.violate(ENDED, || format!("call {call} gets token {token}, which has expired"));
-        }
-        // The facade may still hold a lease.
-        let lease = Duration::from_millis(900);
-        let was_refused =
-            place.refused.is_some_and(|(seq, at)| seq > ended && at + lease < one_call.began_at);
-        if one.is_alone() && rejected.is_none() && was_refused {
-            time.violate(REFUSED, || format!("call {call} gets the answer to request {serial}"));
-        }
-        let have_jumped = model.processes.iter().any(|one| one.clocks.jumps() > 0);
-        let age = request.ended.map_or(Duration::ZERO, |(_, at, _)| one_call.began_at - at);
-        if rejected.is_none() && !have_jumped && one.ttl().is_some_and(|ttl| age > ttl + READ) {
-            time.violate(AGED, || format!("call {call} gets token {token}, which is {age:?} old"));
-        }
-        if one.is_alone() {
-            let memory = rejected.map(|_| Duration::from_secs(5));
-            let most = one.ttl().max(memory).unwrap_or_default();
-            let (wall, boot) = (now.wall - request.wall, now.boot - request.boot);
-            if boot >= most || wall >= most.as_secs_f64() * 1e3 {
-                time.violate(ENDED, || format!("call {call} gets what is kept of request {serial}"));
-            }
         }
     }
 

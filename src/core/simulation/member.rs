@@ -17,7 +17,7 @@ use super::time::Clocks;
 use super::transport::Network;
 use super::wire::Wire;
 use super::world::World;
-use crate::core::client::{Begun, CallRequest, Client};
+use crate::core::client::{Begun, Call, CallRequest, Client};
 use crate::core::config::{ApiKeys, CallLimits};
 use crate::core::connection::{Connection, ConnectionState};
 use crate::core::fleet::Environment;
@@ -195,36 +195,47 @@ impl Running {
                 let has_joined = self.client.stats().coalesced.get() > coalesced;
                 let how = if has_joined { CallStart::Joined } else { CallStart::Started };
                 self.world.with(|state| state.check_begun(call, fresh, rejected, how));
-                let (done, outcome) = oneshot::channel();
-                let handle = run.cancel_handle();
-                let running = Arc::clone(self);
-                let task = executor::spawn(self.process, async move {
-                    let outcome = run.run().await;
-                    let token = running.settle(call, &outcome.result, outcome.attempts, how, wish);
-                    if fresh {
-                        running.with_leases(|leases| leases.remove(&place));
-                    }
-                    let _ = done.send(token);
-                });
-                let Some(patience) = patience else { return outcome.await.ok().flatten() };
-                tokio::select! {
-                    biased;
-                    token = outcome => token.ok().flatten(),
-                    () = sleep(Duration::from_millis(patience)) => {
-                        if self.world.with(|state| state.aborts(call)) {
-                            handle.cancel();
-                            // In the same moment, perhaps after other tasks: another thread ends it.
-                            let world = Arc::clone(&self.world);
-                            executor::spawn(WORLD, async move {
-                                step_aside().await;
-                                step_aside().await;
-                                task.into_iter().for_each(executor::end);
-                                world.with(|state| state.aborted(call));
-                            });
-                        }
-                        None
-                    }
+                self.wait(call, run, how, wish).await
+            }
+        }
+    }
+
+    /// Waits for a call that has begun, or aborts it.
+    async fn wait(
+        self: &Arc<Self>,
+        call: CallIndex,
+        run: Call,
+        how: CallStart,
+        wish: Wish,
+    ) -> Option<TokenId> {
+        let (done, outcome) = oneshot::channel();
+        let handle = run.cancel_handle();
+        let running = Arc::clone(self);
+        let task = executor::spawn(self.process, async move {
+            let outcome = run.run().await;
+            let token = running.settle(call, &outcome.result, outcome.attempts, how, wish);
+            if wish.fresh {
+                running.with_leases(|leases| leases.remove(&wish.place));
+            }
+            let _ = done.send(token);
+        });
+        let Some(patience) = wish.patience else { return outcome.await.ok().flatten() };
+        tokio::select! {
+            biased;
+            token = outcome => token.ok().flatten(),
+            () = sleep(Duration::from_millis(patience)) => {
+                if self.world.with(|state| state.aborts(call)) {
+                    handle.cancel();
+                    // In the same moment, perhaps after other tasks: another thread ends it.
+                    let world = Arc::clone(&self.world);
+                    executor::spawn(WORLD, async move {
+                        step_aside().await;
+                        step_aside().await;
+                        task.into_iter().for_each(executor::end);
+                        world.with(|state| state.aborted(call));
+                    });
                 }
+                None
             }
         }
     }

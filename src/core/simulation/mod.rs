@@ -3,7 +3,7 @@
 //! `plan` → what happens; `executor`, `chance` → in which order; `time` → when, and what has happened; `names` → what things
 //! are called; `platform`, `transport` → what is asked, and the way there; `redis`, `store`, `wire` → what is shared, and the
 //! way there; `member`, `caller` → who asks; `model`, `sharing` → what an onlooker knows, by `events` and `fleet_events`;
-//! `invariants`, `due` → what must always hold; `world` → all of that at once; `shrink` → how a failure is made shorter.
+//! `invariants`, `token_invariants`, `due` → what must always hold; `world` → all of that at once; `shrink` → how a failure is made shorter.
 
 mod caller;
 mod chance;
@@ -22,6 +22,7 @@ mod sharing;
 mod shrink;
 pub mod store;
 mod time;
+mod token_invariants;
 mod transport;
 mod wire;
 mod world;

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::chance;
 use super::executor::Process;
 use super::names::KEYS;
+use super::plan::RedisFault;
 use super::platform::Which;
 use super::store::Store;
 use super::time::Seq;
@@ -72,6 +73,41 @@ impl SimulatedRedis {
         }
     }
 
+    /// Applies a fault.
+    pub fn befall(&mut self, fault: RedisFault) {
+        match fault {
+            RedisFault::Heal => {
+                (self.mode, self.is_slow, self.is_deaf) = (Mode::Up, false, false);
+                self.cut.clear();
+            }
+            RedisFault::Down | RedisFault::FailOver => self.mode = Mode::Down,
+            RedisFault::Frozen => self.mode = Mode::Frozen,
+            RedisFault::ReadOnly => self.mode = Mode::ReadOnly,
+            RedisFault::Slow => self.is_slow = true,
+            RedisFault::Cut(slot) => self.cut.push(slot),
+            RedisFault::DropConnections => self.drop_connections(),
+            RedisFault::DropSubscriptions => self.drop_subscriptions(),
+            RedisFault::Deaf => {
+                self.is_deaf = true;
+                self.drop_subscriptions();
+            }
+            RedisFault::LoseData => {
+                self.store.clear();
+                self.written.clear();
+            }
+            RedisFault::Evict => {}
+        }
+        if self.mode == Mode::Down {
+            self.drop_subscriptions();
+            self.drop_connections();
+        }
+        if !matches!(fault, RedisFault::DropSubscriptions | RedisFault::LoseData | RedisFault::Evict) {
+            self.trouble = Some(Instant::now());
+        }
+        let is_dead = matches!(self.mode, Mode::Down | Mode::Frozen);
+        self.dead_since = self.dead_since.or(Some(Instant::now())).filter(|_| is_dead);
+    }
+
     /// Whether it has been well for so long.
     pub fn was_calm_for(&self, time: Duration) -> bool {
         let is_well = self.mode == Mode::Up && !self.is_slow && !self.is_deaf && self.cut.is_empty();
@@ -116,12 +152,12 @@ impl SimulatedRedis {
         }
     }
 
-    pub fn drop_subscriptions(&mut self) {
+    fn drop_subscriptions(&mut self) {
         self.dropped = Some(Instant::now());
         self.subscribers.iter_mut().for_each(|subscriber| subscriber.messages = None);
     }
 
-    pub fn drop_connections(&mut self) {
+    fn drop_connections(&mut self) {
         self.links.iter_mut().for_each(|link| link.is_gone = true);
     }
 

@@ -18,7 +18,7 @@ use super::plan::RedisFault;
 use super::redis::{Link, Mode, Subscriber};
 use super::store::{Command, describe, parse};
 use super::time::Seq;
-use super::world::World;
+use super::world::{World, WorldState};
 use crate::core::fleet::dial::{Commands, Dial, Subscription};
 use crate::core::fleet::failure::{CommandFailure, RedisFailure, Stage};
 use crate::core::fleet::settings::Address;
@@ -27,51 +27,10 @@ use crate::core::fleet::settings::Address;
 pub fn befall(world: &Arc<World>, fault: RedisFault) {
     world.with(|state| {
         state.happens();
-        let redis = &mut state.redis;
-        match fault {
-            RedisFault::Heal => {
-                (redis.mode, redis.is_slow, redis.is_deaf) = (Mode::Up, false, false);
-                redis.cut.clear();
-            }
-            RedisFault::Down => redis.mode = Mode::Down,
-            RedisFault::Frozen => redis.mode = Mode::Frozen,
-            RedisFault::ReadOnly => redis.mode = Mode::ReadOnly,
-            RedisFault::Slow => redis.is_slow = true,
-            RedisFault::Cut(slot) => redis.cut.push(slot),
-            RedisFault::FailOver => redis.mode = Mode::Down,
-            RedisFault::DropConnections => redis.drop_connections(),
-            RedisFault::DropSubscriptions => redis.drop_subscriptions(),
-            RedisFault::Deaf => {
-                redis.is_deaf = true;
-                redis.drop_subscriptions();
-            }
-            RedisFault::LoseData => {
-                redis.store.clear();
-                redis.written.clear();
-            }
-            RedisFault::Evict => {
-                let key = redis.store.evict();
-                redis.written.clear();
-                state.time.note(|| {
-                    let place = key.as_ref().and_then(|key| {
-                        let name = key.split(':').take(3).collect::<Vec<_>>().join(":");
-                        NAMES.get(name.as_bytes())
-                    });
-                    let part = key.as_ref().and_then(|key| key.split(':').nth(3)).unwrap_or("entry");
-                    format!("the {part} of {place:?} is evicted")
-                });
-            }
+        if fault == RedisFault::Evict {
+            evict(state);
         }
-        let redis = &mut state.redis;
-        if redis.mode == Mode::Down {
-            redis.drop_subscriptions();
-            redis.drop_connections();
-        }
-        if !matches!(fault, RedisFault::DropSubscriptions | RedisFault::LoseData | RedisFault::Evict) {
-            redis.trouble = Some(Instant::now());
-        }
-        let is_dead = matches!(redis.mode, Mode::Down | Mode::Frozen);
-        redis.dead_since = redis.dead_since.or(Some(Instant::now())).filter(|_| is_dead);
+        state.redis.befall(fault);
     });
     world.redis_changed.notify_waiters();
     if fault == RedisFault::FailOver {
@@ -87,6 +46,19 @@ pub fn befall(world: &Arc<World>, fault: RedisFault) {
             world.redis_changed.notify_waiters();
         });
     }
+}
+
+fn evict(state: &mut WorldState) {
+    let key = state.redis.store.evict();
+    state.redis.written.clear();
+    state.time.note(|| {
+        let place = key.as_ref().and_then(|key| {
+            let name = key.split(':').take(3).collect::<Vec<_>>().join(":");
+            NAMES.get(name.as_bytes())
+        });
+        let part = key.as_ref().and_then(|key| key.split(':').nth(3)).unwrap_or("entry");
+        format!("the {part} of {place:?} is evicted")
+    });
 }
 
 /// The way of a process to Redis.
