@@ -1,4 +1,4 @@
-// Owns what limits a wait: abort signals, and times by timers that tests do not replace.
+// Owns the limits of a wait: abort signals, and timeouts by timers that tests do not replace.
 'use strict'
 
 // Not the globals, which fake timers replace.
