@@ -48,45 +48,36 @@ impl From<FleetReport> for BindingFleetReport {
 impl BindingOutcome {
     /// An outcome that was known at once.
     pub fn known(known: &Known, lease: Option<Duration>, wants_connection: bool) -> Self {
-        let Known { connection, coalesced, .. } = known;
-        let valid_for_ms = lease.map(|lease| lease.as_secs_f64() * 1e3);
-        let coalesced = coalesced.then_some(true);
-        if wants_connection {
-            return Self {
-                connection: Some(BindingConnection::new(connection)),
-                valid_for_ms,
-                coalesced,
-                ..Self::default()
-            };
+        Self {
+            valid_for_ms: lease.map(|lease| lease.as_secs_f64() * 1e3),
+            coalesced: known.coalesced.then_some(true),
+            ..Self::of(&known.connection, wants_connection)
         }
-        let access_token = connection.token().map(str::to_owned);
-        Self { access_token, valid_for_ms, coalesced, ..Self::default() }
+    }
+
+    fn settled(outcome: Outcome, wants_connection: bool) -> Self {
+        let fleet = outcome.fleet.map(BindingFleetReport::from);
+        let error = outcome.unavailable.map(BindingError::from);
+        match outcome.result {
+            Ok(connection) => Self { error, fleet, ..Self::of(&connection, wants_connection) },
+            Err(error) => Self { fleet, ..error.into() },
+        }
+    }
+
+    /// The token alone, if there is one and the caller wants no more.
+    fn of(connection: &Connection, wants_connection: bool) -> Self {
+        match connection.token() {
+            Some(token) if !wants_connection => {
+                Self { access_token: Some(token.to_owned()), ..Self::default() }
+            }
+            _ => Self { connection: Some(BindingConnection::new(connection)), ..Self::default() },
+        }
     }
 }
 
 impl From<Error> for BindingOutcome {
     fn from(error: Error) -> Self {
         Self { error: Some(error.into()), ..Self::default() }
-    }
-}
-
-impl BindingOutcome {
-    fn settled(outcome: Outcome, wants_connection: bool) -> Self {
-        let fleet = outcome.fleet.map(BindingFleetReport::from);
-        match outcome.result {
-            Ok(connection) => match connection.token() {
-                Some(token) if !wants_connection => {
-                    Self { access_token: Some(token.to_owned()), fleet, ..Self::default() }
-                }
-                _ => Self {
-                    connection: Some(BindingConnection::new(&connection)),
-                    error: outcome.unavailable.map(BindingError::from),
-                    fleet,
-                    ..Self::default()
-                },
-            },
-            Err(error) => Self { fleet, ..error.into() },
-        }
     }
 }
 
