@@ -6,8 +6,9 @@ use std::sync::Arc;
 use shuttle::future::{block_on, spawn};
 use shuttle::thread;
 
+use crate::core::threads::explore::explore;
 use crate::core::threads::redis::Redis;
-use crate::core::threads::rig::{Rig, explore};
+use crate::core::threads::rig::Rig;
 use crate::core::threads::source::{Source, number_of};
 
 /// Whose tokens the members ask for first.

@@ -6,6 +6,7 @@
 //! platform is a `Source` of this folder, Redis is the simulator's, and time stands still.
 
 mod bridge;
+mod explore;
 mod fleet;
 mod redis;
 mod rig;

@@ -1,12 +1,9 @@
-//! A client whose source takes its time, and the search through schedules of what threads do with it.
+//! A client whose source takes its time, alone or as a member of a fleet.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
-use shuttle::{Config, MaxSteps, Runner};
-use tokio::runtime::{Builder, Runtime};
 
 use crate::core::client::{Begun, Call, CallRequest, Client, ClientParts};
 use crate::core::clock::{Clock, Now};
@@ -16,53 +13,11 @@ use crate::core::fleet::{self, Fleet};
 use crate::core::secret::Secret;
 use crate::core::source::TokenSource;
 use crate::core::stats::Stats;
-use crate::core::sync::scheduled::scheduled;
 use crate::core::threads::redis::{Link, Redis};
-use crate::core::threads::scheduler::BiasedScheduler;
 use crate::core::threads::source::Source;
 use crate::core::tokens::cache::CacheLimits;
 use crate::core::tokens::key::{ConnectionKey, OwnerKind};
 use crate::core::tokens::validity::Validity;
-
-/// Schedules of each scenario that `cargo test` tries.
-const SCHEDULES: usize = 300;
-/// Steps of one schedule: far more than any needs. Whoever waits for ever takes more.
-const MAX_STEPS: usize = 20_000;
-
-/// Timers are set, and none ever fires. Never shut down, since that would wake the timers of a schedule that has failed.
-static TIME: LazyLock<Runtime> =
-    LazyLock::new(|| Builder::new_current_thread().enable_time().start_paused(true).build().unwrap());
-
-/// Tries schedules of a scenario.
-#[allow(clippy::disallowed_methods, reason = "its option: scripts/test-threads.js hands it on")]
-pub fn explore(scenario: impl Fn() + Send + Sync + 'static) {
-    let schedules = std::env::var("XKIT_SCHEDULES").ok().and_then(|number| number.parse().ok());
-    let _inside = TIME.enter();
-    let mut config = Config::new();
-    config.max_steps = MaxSteps::FailAfter(MAX_STEPS);
-    let runner = Runner::new(BiasedScheduler::new(schedules.unwrap_or(SCHEDULES)), config);
-    let count = Count::default();
-    let counted = Arc::clone(&count.0);
-    scheduled(|| {
-        runner.run(move || {
-            counted.fetch_add(1, Ordering::Relaxed);
-            scenario();
-        })
-    });
-}
-
-/// Schedules that have begun. Says how many, if one fails.
-#[derive(Default)]
-struct Count(Arc<AtomicUsize>);
-
-impl Drop for Count {
-    #[allow(clippy::print_stderr, reason = "beside the schedule, which shuttle prints")]
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("schedule {} failed", self.0.load(Ordering::Relaxed));
-        }
-    }
-}
 
 /// A client and what its source has seen.
 pub struct Rig {

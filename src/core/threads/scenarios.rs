@@ -8,7 +8,8 @@ use shuttle::thread;
 
 use crate::core::client::{Begun, CallRequest};
 use crate::core::sync::Ordering;
-use crate::core::threads::rig::{Rig, explore, settle};
+use crate::core::threads::explore::explore;
+use crate::core::threads::rig::{Rig, settle};
 use crate::core::threads::source::number_of;
 use crate::core::tokens::key::OwnerKind;
 
