@@ -16,7 +16,7 @@ use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use tokio::sync::oneshot;
 
-/// The most lookups under way in the process: far more than it has names, and a bound on those that never end.
+/// The most lookups in flight in the process: far more than it has names, and a bound on those that never end.
 const MAX_LOOKUPS: usize = 256;
 const LOOPBACK: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6Addr::LOCALHOST)];
 
@@ -25,13 +25,13 @@ static SYSTEM: LazyLock<Resolver> = LazyLock::new(|| Resolver::new(ask_system));
 type Ask = fn(&str) -> io::Result<Vec<IpAddr>>;
 type NameLookup = Shared<BoxFuture<'static, Result<Arc<[IpAddr]>, LookupError>>>;
 
-/// Looks names up. Clones share the lookups under way.
+/// Looks names up. Clones share the lookups in flight.
 #[derive(Clone)]
 pub struct Resolver(Arc<NameLookups>);
 
 struct NameLookups {
     ask: Ask,
-    under_way: Mutex<HashMap<String, NameLookup>>,
+    in_flight: Mutex<HashMap<String, NameLookup>>,
 }
 
 impl Resolver {
@@ -41,7 +41,7 @@ impl Resolver {
     }
 
     fn new(ask: Ask) -> Self {
-        Self(Arc::new(NameLookups { ask, under_way: Mutex::default() }))
+        Self(Arc::new(NameLookups { ask, in_flight: Mutex::default() }))
     }
 
     /// The addresses of a host, in the order in which to try them; never an empty list. If this future is dropped, the
@@ -64,22 +64,22 @@ impl Resolver {
         if loopback.is_empty() { Err(LookupError::NotLoopback) } else { Ok(loopback) }
     }
 
-    /// The lookup of this name that is under way, or a new one.
+    /// The lookup of this name that is in flight, or a new one.
     fn lookup(&self, host: &str) -> Result<NameLookup, LookupError> {
-        let mut under_way = self.0.under_way();
-        if let Some(lookup) = under_way.get(host) {
+        let mut in_flight = self.0.in_flight();
+        if let Some(lookup) = in_flight.get(host) {
             return Ok(lookup.clone());
         }
-        if under_way.len() >= MAX_LOOKUPS {
+        if in_flight.len() >= MAX_LOOKUPS {
             return Err(LookupError::TooMany);
         }
         let (sender, receiver) = oneshot::channel();
         let lookup = async { receiver.await.unwrap_or_else(|_| Err(LookupError::broken_off())) };
         let lookup = lookup.boxed().shared();
-        under_way.insert(host.to_owned(), lookup.clone());
-        drop(under_way);
+        in_flight.insert(host.to_owned(), lookup.clone());
+        drop(in_flight);
         // Started outside the lock, since a refused thread drops the guard, which takes it.
-        let guard = UnderWayGuard { lookups: Arc::clone(&self.0), host: host.to_owned() };
+        let guard = LookupGuard { lookups: Arc::clone(&self.0), host: host.to_owned() };
         let thread = thread::Builder::new().name("xkit-lookup".to_owned());
         let spawned = thread.spawn(move || {
             let found = (guard.lookups.ask)(&guard.host);
@@ -92,20 +92,20 @@ impl Resolver {
 }
 
 impl NameLookups {
-    fn under_way(&self) -> MutexGuard<'_, HashMap<String, NameLookup>> {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+    fn in_flight(&self) -> MutexGuard<'_, HashMap<String, NameLookup>> {
+        self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Removes a lookup from those under way, however it ends.
-struct UnderWayGuard {
+/// Removes a lookup from those in flight, however it ends.
+struct LookupGuard {
     lookups: Arc<NameLookups>,
     host: String,
 }
 
-impl Drop for UnderWayGuard {
+impl Drop for LookupGuard {
     fn drop(&mut self) {
-        let ended = self.lookups.under_way().remove(&self.host);
+        let ended = self.lookups.in_flight().remove(&self.host);
         // Outside the lock.
         drop(ended);
     }
@@ -134,7 +134,7 @@ pub enum LookupError {
     NotLoopback,
     /// The system refused a thread.
     NoThread(io::ErrorKind),
-    /// [`MAX_LOOKUPS`] are under way.
+    /// [`MAX_LOOKUPS`] are in flight.
     TooMany,
 }
 
@@ -196,7 +196,7 @@ mod tests {
         RELEASE.wait();
         assert!(others.await.into_iter().all(|found| last(found) == "1"));
         assert_eq!(ASKED.load(Ordering::Relaxed), 1);
-        assert!(resolver.0.under_way().is_empty());
+        assert!(resolver.0.in_flight().is_empty());
     }
 
     #[tokio::test]
@@ -250,6 +250,6 @@ mod tests {
         assert!(!words.is_empty() && !words.contains(&name) && !words.contains("uncategorized"), "{words}");
         let broken = Resolver::new(|_| panic!("a defect"));
         assert_eq!(broken.addresses("broken.test").await, Err(LookupError::broken_off()));
-        assert!(broken.0.under_way().is_empty());
+        assert!(broken.0.in_flight().is_empty());
     }
 }

@@ -93,8 +93,8 @@ impl InFlightGuard {
         let now = shared.clock.now();
         let mut tokens = shared.tokens();
         let result = match fetched {
-            Ok(Fetched { connection, age, left: most }) => {
-                tokens.fetched(key, &connection, FetchInfo { number: *number, age, most, version }, now);
+            Ok(Fetched { connection, age, left }) => {
+                tokens.fetched(key, &connection, FetchInfo { number: *number, age, left, version }, now);
                 Ok(Arc::new(connection))
             }
             Err(error) => {

@@ -66,7 +66,7 @@ pub struct FetchInfo {
     /// How long other processes have cached it already.
     pub age: Duration,
     /// How long it may be cached at most.
-    pub most: Duration,
+    pub left: Duration,
     /// The version of the connection when the fetch began.
     pub version: Version,
 }
@@ -132,10 +132,10 @@ impl Tokens {
 
     /// A fetch has brought a connection. It is cached unless the fetch was superseded. A connection without a token
     /// discards the cached one, also if the fetch was superseded.
-    pub fn fetched(&mut self, key: &ConnectionKey, connection: &Connection, origin: FetchInfo, now: Now) {
-        let FetchInfo { number, age, most, version } = origin;
+    pub fn fetched(&mut self, key: &ConnectionKey, connection: &Connection, info: FetchInfo, now: Now) {
+        let FetchInfo { number, age, left, version } = info;
         let is_current = self.in_flight.end(key, number);
-        if let Some(life) = lifetime(connection, most.min(REJECTION_RETENTION), now) {
+        if let Some(life) = lifetime(connection, left.min(REJECTION_RETENTION), now) {
             let entry = || CacheEntry::new(connection, life, version, now);
             self.replacements.replace(key, number, now, entry);
         }
@@ -144,7 +144,7 @@ impl Tokens {
         let Some(cache) = self.cache.as_mut().filter(|_| is_current) else { return };
         // A rejected token is not cached, since the platform may soon have a better one.
         let is_rejected = self.replacements.is_rejected(key, token, now);
-        let life = lifetime(connection, most.min(cache.ttl()), now).filter(|_| !is_rejected);
+        let life = lifetime(connection, left.min(cache.ttl()), now).filter(|_| !is_rejected);
         let Some(life) = life else { return self.discard(key) };
         let entry = CacheEntry::new(connection, life, version, now);
         let replaces_another = cache.token(key).is_some_and(|cached| cached != token);

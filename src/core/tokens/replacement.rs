@@ -60,7 +60,7 @@ impl Retention {
         }
     }
 
-    fn is_over(self, now: Now) -> bool {
+    fn has_expired(self, now: Now) -> bool {
         self.left(now) == Some(Duration::ZERO)
     }
 }
@@ -73,13 +73,13 @@ impl Replacements {
     /// A service rejected a token, which replaces no other from now on. Does nothing if the rejection is known.
     pub fn reject(&mut self, key: &ConnectionKey, token: &str, last: FetchNumber, now: Now) {
         let rejections = self.0.get_or_insert_mut(key.clone(), Vec::new);
-        rejections.retain(|rejection| !rejection.retention.is_over(now));
+        rejections.retain(|rejection| !rejection.retention.has_expired(now));
         if find(rejections, token).is_some() {
             return;
         }
         for rejection in rejections.iter_mut() {
             if rejection.replacement.as_ref().map(CacheEntry::token) == Some(token) {
-                rejection.begin_anew(last, now);
+                rejection.reset(last, now);
             }
         }
         if rejections.len() == MAX_TOKENS {
@@ -109,7 +109,7 @@ impl Replacements {
     pub fn begin(&mut self, key: &ConnectionKey, now: Now) {
         for rejection in self.of(key) {
             if let Retention::Until(_) = rejection.retention
-                && !rejection.retention.is_over(now)
+                && !rejection.retention.has_expired(now)
             {
                 rejection.retention = Retention::Fetching;
             }
@@ -126,7 +126,7 @@ impl Replacements {
         entry: impl FnOnce() -> CacheEntry,
     ) {
         let Some(rejections) = self.0.peek_mut(key) else { return };
-        rejections.retain(|rejection| !rejection.retention.is_over(now));
+        rejections.retain(|rejection| !rejection.retention.has_expired(now));
         let entry = entry();
         let token = entry.token();
         if find(rejections, token).is_some_and(|rejection| rejection.after >= fetch) {
@@ -156,7 +156,7 @@ impl Replacements {
     /// The connection was invalidated: a token that was fetched before replaces no other.
     pub fn invalidate(&mut self, key: &ConnectionKey, last: FetchNumber, now: Now) {
         for rejection in self.of(key) {
-            rejection.begin_anew(last, now);
+            rejection.reset(last, now);
         }
     }
 
@@ -170,7 +170,7 @@ impl Replacements {
         let mut next = None::<Duration>;
         let mut empty = Vec::new();
         for (key, rejections) in self.0.iter_mut() {
-            rejections.retain(|rejection| !rejection.retention.is_over(now));
+            rejections.retain(|rejection| !rejection.retention.has_expired(now));
             let left =
                 rejections.iter().map(|it| it.retention.left(now).unwrap_or(REJECTION_RETENTION)).min();
             next = next.into_iter().chain(left).min();
@@ -185,7 +185,7 @@ impl Replacements {
     }
 
     fn find(&self, key: &ConnectionKey, token: &str, now: Now) -> Option<&RejectedToken> {
-        find(self.0.peek(key)?, token).filter(|rejection| !rejection.retention.is_over(now))
+        find(self.0.peek(key)?, token).filter(|rejection| !rejection.retention.has_expired(now))
     }
 
     fn of(&mut self, key: &ConnectionKey) -> impl Iterator<Item = &mut RejectedToken> {
@@ -195,7 +195,7 @@ impl Replacements {
 
 impl RejectedToken {
     /// No token that was fetched until now replaces this one.
-    fn begin_anew(&mut self, last: FetchNumber, now: Now) {
+    fn reset(&mut self, last: FetchNumber, now: Now) {
         (self.after, self.replacement) = (last, None);
         if self.retention != Retention::Fetching {
             self.retention = Retention::until(now);
