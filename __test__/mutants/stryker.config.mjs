@@ -1,4 +1,4 @@
-// Owns the mutants of lib/: which files are changed, and by which tests each is to be found. `npm run mutants -- --js`.
+// Owns the mutants of lib/: which files are changed, and by which tests each is to be found. `npm run mutants -- js`.
 import { fileURLToPath } from 'node:url'
 
 const here = name => fileURLToPath(new URL(name, import.meta.url))
@@ -9,7 +9,7 @@ const GROUPS = {
     mutate: 'lib/client.js',
     suites: ['abort', 'cache', 'calls', 'default-client', 'handle', 'states', 'wait', 'webhook'],
   },
-  leases: { mutate: 'lib/leases.js', suites: ['cache', 'leases'] },
+  leases: { mutate: 'lib/leases.js', suites: ['cache', 'cache-model', 'leases'] },
   recovery: { mutate: 'lib/recovery.js', suites: ['bearer-fetch', 'recovery'] },
   rejection: {
     mutate: 'lib/rejection/*.js',
