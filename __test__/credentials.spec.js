@@ -45,6 +45,21 @@ test('the function is called before the first request, once for all who wait', a
   expect(xkit.stats()).toMatchObject({ calls: 4, requests: 4, failures: 0 })
 })
 
+test('an abort ends the attempt with other keys, too, with its own reason', async () => {
+  const { xkit, platform } = await rig({ given: [OLD, NEW] })
+  const held = gate(ok)
+  platform.replyWith(json(401, {}), held.step)
+  const abort = new AbortController()
+  const aborted = rejection(xkit.getAccessToken('u1', 'slack', { signal: abort.signal }))
+  while (platform.requests.length < 2) await platform.nextRequest()
+
+  const reason = new Error('changed my mind')
+  abort.abort(reason)
+
+  expect(await aborted).toBe(reason)
+  held.open()
+})
+
 test('a function that is not asynchronous will do', async () => {
   const { xkit, seen } = await rig({ credentials: () => NEW })
   await xkit.getAccessToken('u1', 'slack')

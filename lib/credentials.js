@@ -63,15 +63,16 @@ class Credentials {
     })
     if (keys === ABORTED) return undefined
     const first = await attempt(left())
-    if (first?.error?.code !== 'ERR_XKIT_INVALID_API_KEY') return first
+    if (first.error?.code !== 'ERR_XKIT_INVALID_API_KEY') return first
+    let others
     try {
-      const others = await this.#keysOtherThan(keys, left(), signals)
-      if (others === keys) return first
-      return others === ABORTED ? undefined : addAttempts(await attempt(left()), first.attempts)
+      others = await this.#keysOtherThan(keys, left(), signals)
     } catch (cause) {
       first.error.cause = cause
       return first
     }
+    if (others === keys) return first
+    return others === ABORTED ? undefined : addAttempts(await attempt(left()), first.attempts)
   }
 
   /** Keys other than `refused`, or these again if the function provides no others. Rejects with an error of this caller. */
@@ -103,9 +104,8 @@ class Credentials {
   }
 }
 
-/** Adds those of an earlier attempt to an outcome, which is undefined for an aborted call. */
+/** Adds those of an earlier attempt. */
 function addAttempts(outcome, attempts) {
-  if (outcome === undefined) return undefined
   outcome.attempts += attempts
   if (outcome.error !== undefined) outcome.error.attempts += attempts
   return outcome

@@ -17,39 +17,54 @@ const KINDS = { __proto__: null, user: User, group: Group, context: Context }
 /** The default of native code. */
 const DEFAULT_TIMEOUT_MS = 20_000
 
-/** By the id of a call: the function that resolves its outcome, and the native client that makes it. */
+/** How a call ended. It has all fields of its own, so that none of a polluted `Object.prototype` counts. */
+class Outcome {
+  accessToken
+  validForMs
+  connection
+  error
+  fleet
+  attempts = 0
+  coalesced = false
+}
+
+/** By the id of a call: the functions that settle its outcome, and the native client that makes it. */
 const pending = new Map()
 
-const outcomeOf = (call, native) => new Promise(resolve => pending.set(call, { resolve, native }))
+const outcomeOf = (call, native) =>
+  new Promise((resolve, reject) => pending.set(call, { resolve, reject, native }))
 
 /** Native code calls this with four values for each result. It must not throw. */
 function settled(...results) {
   for (let at = 0; at < results.length; at += 4) {
-    const [call, value, attempts, coalesced] = results.slice(at, at + 4)
-    const outcome = typeof value === 'string' ? { accessToken: value } : value
-    settle(call, { __proto__: null, ...outcome, attempts, coalesced })
+    const value = results[at + 1]
+    const outcome = new Outcome()
+    if (typeof value === 'string') outcome.accessToken = value
+    else Object.assign(outcome, value)
+    outcome.attempts = results[at + 2]
+    outcome.coalesced = results[at + 3]
+    take(results[at]).resolve(outcome)
   }
 }
 
-function settle(call, outcome) {
-  const { resolve } = pending.get(call)
+/** The functions that settle a call, which no other result settles then. */
+function take(call) {
+  const settle = pending.get(call)
   pending.delete(call)
-  resolve(outcome)
+  return settle
 }
 
 /** The outcome of a call that `close` ended or that came after it. Its requests are not counted. */
-const closedOutcome = () => ({
-  __proto__: null,
-  error: {
-    className: 'XkitError',
-    code: 'ERR_XKIT_CLOSED',
-    message: 'This client was closed: make the call on a client that is open',
-    retryable: false,
-    attempts: 0,
-  },
-  attempts: 0,
-  coalesced: false,
-})
+const closedOutcome = () =>
+  Object.assign(new Outcome(), {
+    error: {
+      className: 'XkitError',
+      code: 'ERR_XKIT_CLOSED',
+      message: 'This client was closed: make the call on a client that is open',
+      retryable: false,
+      attempts: 0,
+    },
+  })
 
 class NativeClient {
   #native
@@ -116,7 +131,9 @@ class NativeClient {
     const leases = this.#leases
     const isReplacing = facts !== undefined && rejectedToken !== undefined
     if (isReplacing) facts.rejectedFingerprint = this.#fingerprint(rejectedToken)
-    const outcome = await this.#call(owner, slug, options, { rejectedToken }, facts)
+    const wanted = rejectedToken === undefined ? undefined : { __proto__: null, rejectedToken }
+    const outcome = await this.#call(owner, slug, options, wanted, facts)
+    facts?.note(outcome)
     const { accessToken, validForMs } = outcome
     if (accessToken === undefined) throw failureOf(outcome)
     if (isReplacing) facts.tokenFingerprint = this.#fingerprint(accessToken)
@@ -131,7 +148,9 @@ class NativeClient {
   }
 
   async getConnection(owner, slug, options, facts) {
-    const outcome = await this.#call(owner, slug, options, { wantsConnection: true }, facts)
+    const wanted = { __proto__: null, wantsConnection: true }
+    const outcome = await this.#call(owner, slug, options, wanted, facts)
+    facts?.note(outcome)
     if (outcome.connection === undefined) throw failureOf(outcome)
     return toConnection(outcome.connection)
   }
@@ -192,55 +211,54 @@ class NativeClient {
     this.#credentials?.endCalls()
     for (const [call, { native }] of [...pending]) {
       const isOwn = native === this.#native || this.#ending.has(native)
-      if (isOwn && binding.cancel(native, call)) settle(call, closedOutcome())
+      if (isOwn && binding.cancel(native, call)) take(call).resolve(closedOutcome())
     }
   }
 
-  /** The outcome of a call, which starts at once. Rejects with the reason of its signal once that aborts. */
-  async #call({ kind, id }, slug, options, wanted, facts) {
+  /**
+   * Starts a call. Returns its outcome or a promise of it, which rejects with the reason of the signal once that aborts. Not
+   * async, since each async function costs every call time on the event loop.
+   */
+  #call({ kind, id }, slug, options, wanted, facts) {
     if (this.#isKeyless && this.#credentials === undefined) this.#findKeys()
     requireText('owner', id)
     requireText('slug', slug)
-    const callOptions = Object.assign(readCallOptions(options), wanted)
-    const { signal } = callOptions
-    const outcome =
-      this.#credentials === undefined
-        ? await this.#outcome(KINDS[kind], id, slug, callOptions)
-        : await this.#outcomeWithKeys(KINDS[kind], id, slug, callOptions)
-    if (outcome === undefined) {
-      facts?.noteAbort()
-      throw reasonOf(signal)
-    }
-    facts?.note(outcome)
-    return outcome
+    const callOptions = options === undefined ? wanted : Object.assign(readCallOptions(options), wanted)
+    return this.#credentials === undefined
+      ? this.#outcome(KINDS[kind], id, slug, callOptions, facts)
+      : this.#outcomeWithKeys(KINDS[kind], id, slug, callOptions, facts)
   }
 
   /** As `#outcome`, with keys that a function provides. */
-  async #outcomeWithKeys(kind, id, slug, callOptions) {
-    const { signal, timeoutMs = this.#options.timeoutMs ?? DEFAULT_TIMEOUT_MS } = callOptions
-    const attempt = leftMs => this.#outcome(kind, id, slug, Object.assign(callOptions, { timeoutMs: leftMs }))
+  async #outcomeWithKeys(kind, id, slug, callOptions, facts) {
+    const { signal, timeoutMs = this.#options.timeoutMs ?? DEFAULT_TIMEOUT_MS } = { ...callOptions }
+    const attempt = leftMs =>
+      this.#outcome(kind, id, slug, { __proto__: null, ...callOptions, timeoutMs: leftMs }, facts)
     const outcome = await this.#credentials.call(attempt, timeoutMs, signal)
-    return outcome === undefined && !signal?.aborted ? closedOutcome() : outcome
+    if (outcome !== undefined) return outcome
+    if (signal?.aborted) throw abortReason(signal, facts)
+    return closedOutcome()
   }
 
-  /** The outcome of a native call; undefined once its signal has aborted. */
-  async #outcome(kind, id, slug, callOptions) {
-    const { signal } = callOptions
-    if (signal?.aborted) return undefined
+  /** The outcome of a native call, or a promise of it. */
+  #outcome(kind, id, slug, callOptions, facts) {
+    const signal = callOptions?.signal
+    if (signal?.aborted) throw abortReason(signal, facts)
     const native = this.#native
     const call = binding.call(native, kind, id, slug, callOptions)
-    if (typeof call !== 'number') return { __proto__: null, attempts: 0, ...call }
+    if (typeof call !== 'number') return Object.assign(new Outcome(), call)
     const outcome = outcomeOf(call, native)
     if (signal === undefined) return outcome
     const unfollow = follow(signal, () => {
-      if (binding.cancel(native, call)) settle(call)
+      if (binding.cancel(native, call)) take(call).reject(abortReason(signal, facts))
     })
-    try {
-      return await outcome
-    } finally {
-      unfollow()
-    }
+    return outcome.finally(unfollow)
   }
+}
+
+function abortReason(signal, facts) {
+  facts?.noteAbort()
+  return reasonOf(signal)
 }
 
 const hasKeys = ({ publishableKey, secretKey }) => publishableKey !== undefined && secretKey !== undefined
