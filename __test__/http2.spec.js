@@ -386,6 +386,17 @@ describe('HTTP/1.1', () => {
     expect(error.message).toContain('set http2: false (XKIT_HTTP2=0)')
   })
 
+  test('is recommended by the cause where the limit of the call ends the last attempt', async () => {
+    const server = tls.createServer({ ...identity, ALPNProtocols: ['h2'] }, socket => socket.on('error', () => {}))
+    const { port } = await listen(server)
+    const client = newClient({ baseUrl: `https://127.0.0.1:${port}` }, { attemptTimeoutMs: 300, timeoutMs: 500 })
+
+    const error = await rejection(client.getAccessToken('u1', 'slack'))
+
+    expect(error.code).toBe('ERR_XKIT_TIMEOUT')
+    expect(error.cause.message).toContain('set http2: false (XKIT_HTTP2=0)')
+  })
+
   test('is not recommended once an answer came by HTTP/2, or where it is spoken already', async () => {
     const hangs = (request, response, entry) => {
       if (entry.path.includes('/u1/')) answer(request, response, entry)

@@ -74,6 +74,17 @@ describe('a status that passes', () => {
   })
 })
 
+test('the limit of a call names the failure before it as its cause', async () => {
+  platform.replyWith(html(503), () => {})
+  const error = await failureOf(platform.client({ timeoutMs: 500 }).getAccessToken('u1', 'slack'))
+  expect(error).toMatchObject({ code: 'ERR_XKIT_TIMEOUT', retryable: true, attempts: 2 })
+  expect(error.cause.message).toMatch(/answered 503/)
+
+  platform.replyWith(() => {})
+  const alone = await failureOf(platform.client({ timeoutMs: 100 }).getAccessToken('u2', 'slack'))
+  expect(alone.cause).toBeUndefined()
+})
+
 describe('a status that stays', () => {
   test.each([
     [400, 'ERR_XKIT_HTTP'],

@@ -11,7 +11,7 @@ use crate::core::client::state::{ClientState, OpenGuard};
 use crate::core::error::{Error, Kind};
 use crate::core::secret::Secret;
 use crate::core::stats::FleetReport;
-use crate::core::tokens::in_flight::{CancelHandle, FetchResult, Waiter};
+use crate::core::tokens::in_flight::{CancelHandle, FetchResult, SharedFetchState, Waiter};
 use crate::core::tokens::key::ConnectionKey;
 
 /// A call in flight.
@@ -65,7 +65,7 @@ impl Call {
             match timeout_at(deadline, select(result, out_of_reach)).await {
                 Ok(Either::Left((result, _))) => result,
                 Ok(Either::Right((error, _))) => Err(error),
-                Err(_) => Err(timed_out(&shared.origin, timeout, state.attempts())),
+                Err(_) => Err(timed_out(&shared.origin, timeout, &state)),
             }
         };
         let attempts = state.attempts();
@@ -86,15 +86,16 @@ impl Call {
     }
 }
 
-/// The error of a call whose deadline has passed.
-fn timed_out(origin: &str, timeout: Duration, attempts: u32) -> Error {
+/// The error of a call whose deadline has passed. If an attempt had failed before, its failure is the cause.
+fn timed_out(origin: &str, timeout: Duration, state: &SharedFetchState) -> Error {
     let limit = timeout.as_millis();
-    let message = if attempts == 0 {
+    let message = if state.attempts() == 0 {
         format!(
             "The call waited {limit} ms for one of maxConcurrency places: make fewer at once, or raise it"
         )
     } else {
         format!("No answer from {origin} within {limit} ms: call again later, or raise timeoutMs")
     };
-    Error::new(Kind::Timeout, message).retryable()
+    let cause = state.last_failure().map(|error| error.message.into());
+    Error { cause, ..Error::new(Kind::Timeout, message).retryable() }
 }

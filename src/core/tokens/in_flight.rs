@@ -152,6 +152,11 @@ impl SharedFetchState {
         self.paused.notify_waiters();
     }
 
+    /// The error of the last attempt before a pause.
+    pub fn last_failure(&self) -> Option<Error> {
+        self.progress().pause.as_ref().map(|pause| pause.error.clone())
+    }
+
     /// Resolves as soon as a pause would outlast a waiter's deadline, with the error that caused the pause. If the
     /// waiter went on waiting, it would get a timeout in place of that error.
     pub async fn out_of_reach(&self, deadline: Instant) -> Error {
