@@ -48,29 +48,32 @@ impl From<FleetReport> for BindingFleetReport {
 impl BindingOutcome {
     /// An outcome that was known at once.
     pub fn known(known: &Known, lease: Option<Duration>, wants_connection: bool) -> Self {
+        let entry = &known.entry;
         Self {
+            access_token: (!wants_connection).then(|| entry.token().to_owned()),
+            connection: wants_connection.then(|| BindingConnection::new(&entry.connection())),
             valid_for_ms: lease.map(|lease| lease.as_secs_f64() * 1e3),
             coalesced: known.coalesced.then_some(true),
-            ..Self::of(&known.connection, wants_connection)
+            ..Self::default()
         }
     }
 
     fn settled(outcome: Outcome, wants_connection: bool) -> Self {
         let fleet = outcome.fleet.map(BindingFleetReport::from);
-        let error = outcome.unavailable.map(BindingError::from);
-        match outcome.result {
-            Ok(connection) => Self { error, fleet, ..Self::of(&connection, wants_connection) },
-            Err(error) => Self { fleet, ..error.into() },
-        }
-    }
-
-    /// The token alone, if there is one and the caller wants no more.
-    fn of(connection: &Connection, wants_connection: bool) -> Self {
+        let connection = match outcome.result {
+            Ok(connection) => connection,
+            Err(error) => return Self { fleet, ..error.into() },
+        };
         match connection.token() {
             Some(token) if !wants_connection => {
-                Self { access_token: Some(token.to_owned()), ..Self::default() }
+                Self { access_token: Some(token.to_owned()), fleet, ..Self::default() }
             }
-            _ => Self { connection: Some(BindingConnection::new(connection)), ..Self::default() },
+            _ => Self {
+                connection: Some(BindingConnection::new(&connection)),
+                error: outcome.unavailable.map(BindingError::from),
+                fleet,
+                ..Self::default()
+            },
         }
     }
 }

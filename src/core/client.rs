@@ -23,13 +23,13 @@ use tokio::time::Instant;
 pub use self::call::{Call, Outcome};
 pub use self::state::ClientParts;
 use self::state::{ClientState, OpenGuard};
-use crate::core::connection::Connection;
 use crate::core::error::Error;
 use crate::core::secret::Secret;
 use crate::core::source::Purpose;
 use crate::core::stats::Stats;
 use crate::core::sync::SharedCounter;
 use crate::core::tokens::cache::Hit;
+use crate::core::tokens::entry::CacheEntry;
 use crate::core::tokens::key::{ConnectionKey, OwnerKind};
 use crate::core::tokens::{FetchNumber, Lookup, Query, Tokens};
 
@@ -62,7 +62,8 @@ pub enum Begun {
 
 /// An answer that needed no fetch of its own.
 pub struct Known {
-    pub connection: Connection,
+    /// The active connection, still packed.
+    pub entry: CacheEntry,
     /// How long it may be served without asking again; zero if it is not cached.
     pub valid_for: Duration,
     /// Whether it was fetched for another call, which reported the same rejected token.
@@ -97,8 +98,8 @@ impl Client {
             Lookup::Hit(hit, refresh) => {
                 return Ok(self.serve(&open, &key, hit, refresh, notify, rejected));
             }
-            Lookup::Replaced(connection) => {
-                return Ok(self.serve_replacement(connection, rejected, notify));
+            Lookup::Replaced(entry) => {
+                return Ok(self.serve_replacement(entry, rejected, notify));
             }
             Lookup::Joined(waiter) => (waiter, true),
             Lookup::Miss(number) => {
@@ -124,22 +125,22 @@ impl Client {
         notify: Option<BoxFuture<'static, ()>>,
         rejected: Option<&str>,
     ) -> Begun {
-        let Hit { connection, valid_for, .. } = hit;
-        self.shared.count_repair(rejected, connection.token());
+        let Hit { entry, valid_for, .. } = hit;
+        self.shared.count_repair(rejected, Some(entry.token()));
         let refresh = refresh.and_then(|number| fetch::refresh(&self.shared, open, key, number));
         let background = both(notify, refresh);
-        Begun::Known(Known { connection, valid_for, coalesced: false, background })
+        Begun::Known(Known { entry, valid_for, coalesced: false, background })
     }
 
     fn serve_replacement(
         &self,
-        connection: Connection,
+        entry: CacheEntry,
         rejected: Option<&str>,
         background: Option<BoxFuture<'static, ()>>,
     ) -> Begun {
         self.stats().coalesced.add();
-        self.shared.count_repair(rejected, connection.token());
-        Begun::Known(Known { connection, valid_for: Duration::ZERO, coalesced: true, background })
+        self.shared.count_repair(rejected, Some(entry.token()));
+        Begun::Known(Known { entry, valid_for: Duration::ZERO, coalesced: true, background })
     }
 
     /// Discards the cached connection and supersedes the fetch in flight: the next call asks the platform. With

@@ -341,9 +341,7 @@ impl ClientRig {
     fn hit(&self) -> Option<(String, Option<BoxFuture<'static, ()>>)> {
         let request = request("u");
         match self.client.begin(request).unwrap() {
-            Begun::Known(Known { connection, background, .. }) => {
-                Some((connection.token().unwrap().to_owned(), background))
-            }
+            Begun::Known(Known { entry, background, .. }) => Some((entry.token().to_owned(), background)),
             Begun::Call(_) => None,
         }
     }
@@ -361,7 +359,7 @@ impl ClientRig {
         let rejected = Some(rejected);
         let request = CallRequest { rejected, ..request("u") };
         match self.client.begin(request).unwrap() {
-            Begun::Known(known) => Ok(known.connection.token().unwrap().to_owned()),
+            Begun::Known(known) => Ok(known.entry.token().to_owned()),
             Begun::Call(call) => Err(Box::new(call)),
         }
     }

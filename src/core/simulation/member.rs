@@ -183,7 +183,7 @@ impl Running {
                 if let Some(background) = known.background {
                     self.refresh(which, background);
                 }
-                let connection = Arc::new(known.connection);
+                let connection = Arc::new(known.entry.connection());
                 if !known.valid_for.is_zero() {
                     let until = now.wall + (known.valid_for.as_secs_f64() * 1e3).min(MAX_LEASE);
                     let lease = Lease { connection: Arc::clone(&connection), from: now.wall, until };

@@ -149,7 +149,7 @@ pub fn settle(begun: Begun) -> String {
             if let Some(work) = known.background {
                 drop(shuttle::future::spawn(work));
             }
-            known.connection.token().unwrap().to_owned()
+            known.entry.token().to_owned()
         }
         Begun::Call(call) => {
             let outcome = shuttle::future::block_on(call.run());

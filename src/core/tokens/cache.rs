@@ -6,7 +6,6 @@ use std::time::Duration;
 use lru::LruCache;
 
 use crate::core::clock::{Moment, Now};
-use crate::core::connection::Connection;
 use crate::core::tokens::entry::CacheEntry;
 use crate::core::tokens::key::ConnectionKey;
 use crate::core::tokens::lifetime::REFRESH_FROM;
@@ -39,9 +38,8 @@ struct Refreshable {
 }
 
 /// A connection that may be served.
-#[derive(Debug)]
 pub struct Hit {
-    pub connection: Connection,
+    pub entry: CacheEntry,
     /// Time until its end or its refresh, whichever comes first.
     pub valid_for: Duration,
     pub refresh_due: bool,
@@ -63,7 +61,7 @@ impl Cache {
         };
         let until_refresh = refresh.left(now);
         Some(Hit {
-            connection: entry.connection(),
+            entry: entry.clone(),
             valid_for: until_refresh.map_or(left, |wait| wait.min(left)),
             refresh_due: until_refresh.is_none(),
         })
@@ -134,7 +132,7 @@ impl Cache {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::connection::{ConnectionState, Details};
+    use crate::core::connection::{Connection, ConnectionState, Details};
     use crate::core::secret::Secret;
     use crate::core::tokens::key::OwnerKind;
     use crate::core::tokens::validity::Version;

@@ -3,7 +3,7 @@
 //! drops futures, after it has released that lock.
 
 pub mod cache;
-mod entry;
+pub mod entry;
 pub mod in_flight;
 pub mod key;
 pub mod lifetime;
@@ -47,12 +47,11 @@ pub struct Query<'a> {
 }
 
 /// How a call is answered.
-#[derive(Debug)]
 pub enum Lookup {
     /// From the cache. With a number, the client refreshes the entry.
     Hit(Hit, Option<FetchNumber>),
     /// By what a fetch brought in place of the rejected token.
-    Replaced(Connection),
+    Replaced(CacheEntry),
     /// By the fetch in flight.
     Joined(Waiter),
     /// By a fetch of this number, which the client starts.
@@ -85,8 +84,8 @@ impl Tokens {
     /// Answers a call from the cache, or says how the client answers it.
     pub fn look_up(&mut self, key: &ConnectionKey, query: Query<'_>, deadline: Instant, now: Now) -> Lookup {
         let replaced = query.rejected.and_then(|rejected| self.replacement(key, rejected, now));
-        if let Some(connection) = replaced {
-            return Lookup::Replaced(connection);
+        if let Some(entry) = replaced {
+            return Lookup::Replaced(entry);
         }
         if query.fresh {
             return Lookup::Miss(self.in_flight.next_number());
@@ -103,9 +102,9 @@ impl Tokens {
         }
     }
 
-    fn replacement(&self, key: &ConnectionKey, rejected: &str, now: Now) -> Option<Connection> {
+    fn replacement(&self, key: &ConnectionKey, rejected: &str, now: Now) -> Option<CacheEntry> {
         let entry = self.replacements.replacement(key, rejected, now)?;
-        entry.left(now, &self.validity).map(|_| entry.connection())
+        entry.left(now, &self.validity).map(|_| entry.clone())
     }
 
     fn begin_refresh(&mut self, key: &ConnectionKey, now: Now) -> FetchNumber {
