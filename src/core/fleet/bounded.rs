@@ -19,7 +19,6 @@ const MAX_REPLY: usize = 1 << 20;
 /// Parts of one reply. The largest real one has three.
 const MAX_PARTS: i64 = 1 << 10;
 
-/// A stream whose replies are bounded.
 pub struct Bounded {
     pub stream: Pin<Box<dyn AsyncStream + Send + Sync>>,
     pub error: StreamError,
@@ -37,7 +36,6 @@ impl StreamError {
 }
 
 impl Bounded {
-    /// Reads nothing yet.
     pub fn new(stream: impl AsyncStream + Send + Sync + 'static) -> Self {
         let (stream, write) = split(stream);
         let error = StreamError::default();

@@ -37,17 +37,14 @@ pub struct Breaker {
 struct Recent(AtomicU32);
 
 impl Breaker {
-    /// Sends nothing yet.
     pub fn new(redis: Arc<RedisClient>, tasks: Tasks, stats: Arc<FleetStats>, clock: Clock) -> Self {
         Self { redis, is_open: watch::Sender::new(false), recent: Recent::default(), tasks, stats, clock }
     }
 
-    /// Whether Redis is bypassed.
     pub fn is_open(&self) -> bool {
         *self.is_open.borrow()
     }
 
-    /// Waits until Redis is not bypassed.
     pub async fn closed(&self) {
         let _ = self.is_open.subscribe().wait_for(|is_open| !is_open).await;
     }

@@ -1,5 +1,5 @@
-//! Owns the channel of Redis over which members of the fleet notify each other: the messages, the subscription with its
-//! heartbeat, and the wake-up of those who wait for another member. A message reveals no owner and no token.
+//! Owns this member's subscription to the channel, with its heartbeat: invalidates what the others invalidate, and wakes those
+//! who wait for another member.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -16,6 +16,7 @@ use tokio::time::{sleep, timeout};
 use super::crypto::Name;
 use super::dial::Subscription;
 use super::failure::RedisFailure;
+use super::message::{Event, Message, Sender};
 use super::redis_client::RedisClient;
 use crate::core::clock::Clock;
 use crate::core::stats::{FleetError, FleetErrorSource, FleetStats};
@@ -28,33 +29,8 @@ const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 const SLOTS: usize = 256;
 
-/// Names a member.
-pub type Sender = [u8; 16];
-
-/// What has happened to connections.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Event {
-    /// Discard these connections.
-    Invalidated = b'i',
-    /// Discard every connection that was fetched until now.
-    AllInvalidated = b'a',
-    /// The fetch of these connections has ended.
-    Fetched = b'f',
-}
-
-/// One message.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Message {
-    event: Event,
-    sender: Sender,
-    names: Vec<Name>,
-}
-
-/// This member's side of the channel.
 pub struct Channel {
     pub redis: Arc<RedisClient>,
-    /// The channel's name in Redis.
     pub name: String,
     /// This member.
     pub sender: Sender,
@@ -63,7 +39,6 @@ pub struct Channel {
     /// Receives the reason why there is no subscription.
     pub stats: Arc<FleetStats>,
     pub waiters: Waiters,
-    /// The limit of one heartbeat.
     pub heartbeat_timeout: Duration,
     pub clock: Clock,
     /// Yields numbers from 0 up to 1.
@@ -86,12 +61,6 @@ impl Waiters {
 }
 
 impl Channel {
-    /// A message of this member, to which Redis may append more names.
-    pub fn message(&self, event: Event, names: &[Name]) -> Vec<u8> {
-        Message { event, sender: self.sender, names: names.to_vec() }.bytes()
-    }
-
-    /// Waits for a message about a connection.
     pub fn notified(&self, name: &Name) -> Notified<'_> {
         self.waiters.slot(name).notified()
     }
@@ -169,44 +138,6 @@ impl Channel {
         }
         for name in &names {
             self.waiters.slot(name).notify_waiters();
-        }
-    }
-}
-
-impl Message {
-    fn bytes(&self) -> Vec<u8> {
-        let mut bytes = [&[self.event as u8], &self.sender[..]].concat();
-        self.names.iter().for_each(|name| bytes.extend(name.bytes()));
-        bytes
-    }
-
-    /// Returns `None` for anything else, since others may write to the channel.
-    fn parse(bytes: &[u8]) -> Option<Self> {
-        let (first, rest) = bytes.split_first()?;
-        let mut events = [Event::Invalidated, Event::AllInvalidated, Event::Fetched].into_iter();
-        let event = events.find(|event| *event as u8 == *first)?;
-        let (sender, names) = rest.split_first_chunk()?;
-        let names = names.chunks(Name::LENGTH).map(Name::parse).collect::<Option<_>>()?;
-        Some(Self { event, sender: *sender, names })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_message_is_read_as_it_was_written_and_nothing_else_is() {
-        let names = [7, 8].map(|byte| Name::parse(&[byte; 32]).unwrap());
-        for event in [Event::Invalidated, Event::AllInvalidated, Event::Fetched] {
-            for count in 0..=names.len() {
-                let message = Message { event, sender: [1; 16], names: names[..count].to_vec() };
-                assert_eq!(Message::parse(&message.bytes()), Some(message.clone()));
-                assert_eq!(Message::parse(&[&message.bytes()[..], b"x"].concat()), None);
-            }
-        }
-        for strange in [&b""[..], b"i", b"hello", &[b'x'; 49], &[b'i'; 48], &[b'i'; 16]] {
-            assert_eq!(Message::parse(strange), None);
         }
     }
 }

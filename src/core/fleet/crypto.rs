@@ -31,7 +31,6 @@ const HEAD: usize = TAG + 1 + NONCE_LEN;
 pub struct Name([u8; DIGEST]);
 
 impl Name {
-    /// Bytes of a name.
     pub const LENGTH: usize = DIGEST;
 
     /// The name as Redis sees it.
@@ -62,13 +61,10 @@ pub type Tag = [u8; TAG];
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
     pub connection: Connection,
-    /// When it was fetched.
     pub from: EpochMillis,
-    /// When it expires.
     pub until: EpochMillis,
 }
 
-/// The derived keys.
 pub struct FleetKeys {
     entries: hkdf::Prk,
     names: hmac::Key,
@@ -116,7 +112,6 @@ impl FleetKeys {
         URL_SAFE_NO_PAD.encode(&digest.as_ref()[..9])
     }
 
-    /// The tag of a connection's token.
     pub fn tag(&self, name: &Name, token: &str) -> Tag {
         let mut tag = hmac::Context::with_key(&self.tags);
         tag.update(&name.0);

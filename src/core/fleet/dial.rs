@@ -9,7 +9,6 @@ use redis::{Cmd, RedisFuture, Value};
 use super::failure::{CommandFailure, RedisFailure, Stage};
 use super::settings::Address;
 
-/// Opens connections to Redis.
 pub trait Dial: Send + Sync + 'static {
     /// Opens a connection for commands, to the member of a cluster that another one has named, if one has.
     fn connect<'a>(

@@ -25,7 +25,6 @@ pub struct RedisFailure {
 #[derive(Debug)]
 pub struct CommandFailure {
     pub failure: RedisFailure,
-    /// Whether the connection was lost.
     pub is_lost: bool,
     /// The member of the cluster that holds the fleet's slot, by the reply `MOVED`.
     pub moved: Option<Address>,
@@ -54,7 +53,6 @@ impl RedisFailure {
         Self { reason: reason.into(), is_lasting: true }
     }
 
-    /// The server's answer is not Redis's.
     pub fn strange_answer() -> Self {
         Self::lasting("an answer that is not Redis's, as on a port with TLS")
     }

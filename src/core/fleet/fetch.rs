@@ -11,12 +11,12 @@ use futures_util::FutureExt;
 use futures_util::future::{Either, select};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::channel::{Channel, Event};
+use super::channel::Channel;
 use super::crypto::{Entry, FleetKeys, Name};
 use super::membership::Membership;
 use super::outbox::Outbox;
 use super::redis_client::RedisUnavailable;
-use super::scripts::{FencingToken, Found, GENERATION_LIFE, LOCK_RENEWAL, LockId, Release, Scripts, Write};
+use super::scripts::{FencingToken, Found, GENERATION_LIFE, LOCK_RENEWAL, LockId, Release, Scripts};
 use super::tasks::Tasks;
 use crate::core::clock::Clock;
 use crate::core::connection::{Connection, ConnectionState};
@@ -50,7 +50,6 @@ pub struct Member {
     pub is_started: AtomicBool,
 }
 
-/// What a lookup in Redis ends with.
 enum LookupResult {
     Entry(Box<Fetched>),
     Missing(WritePermit),
@@ -220,36 +219,14 @@ impl Member {
         };
         let member = Arc::clone(self);
         let write = async move {
-            // The breaker counts a failure.
-            let _ = member.write(purpose, permit, &sealed, life).await;
+            let WritePermit { fencing_token, mut lock, .. } = permit;
+            let is_fresh = purpose == Purpose::Fresh;
+            let written =
+                member.scripts.put(&name, &lock.id, &fencing_token, (&sealed, life), is_fresh).await;
+            // After a failure, which the breaker counts, the guard releases the lock.
+            lock.is_held = written.is_err();
         };
         self.tasks.spawn(write.boxed());
-    }
-
-    async fn write(
-        &self,
-        purpose: Purpose,
-        WritePermit { fencing_token, mut lock, .. }: WritePermit,
-        sealed: &[u8],
-        life: Duration,
-    ) -> Result<(), RedisUnavailable> {
-        let names = [lock.name];
-        let invalidated = match purpose {
-            Purpose::Fresh => self.channel.message(Event::Invalidated, &names),
-            Purpose::Missing | Purpose::Refresh => Vec::new(),
-        };
-        let fetched = self.channel.message(Event::Fetched, &names);
-        let write = Write {
-            lock: &lock.id,
-            fencing_token: &fencing_token,
-            sealed,
-            life,
-            fetched: &fetched,
-            invalidated: &invalidated,
-        };
-        self.scripts.put(&lock.name, &write).await?;
-        lock.is_held = false;
-        Ok(())
     }
 
     fn seal(&self, name: &Name, connection: &Connection) -> Option<(Vec<u8>, Duration)> {
@@ -316,8 +293,7 @@ impl Drop for LockGuard {
         }
         let (member, name, id, how) = (Arc::clone(&self.member), self.name, self.id, self.release);
         let release = async move {
-            let message = member.channel.message(Event::Fetched, &[name]);
-            let _ = member.scripts.release(&name, &id, how, &message).await;
+            let _ = member.scripts.release(&name, &id, how).await;
         };
         self.member.tasks.spawn_to_end(release.boxed());
     }

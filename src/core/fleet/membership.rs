@@ -31,7 +31,6 @@ impl Membership {
         !self.is_refused.load(Ordering::Relaxed) && (is_confirmed || purpose == Purpose::Fresh)
     }
 
-    /// Notes the platform's answer.
     pub fn note(&self, result: &Result<Fetched, Error>, boot: Duration) {
         match result {
             Ok(_) => {

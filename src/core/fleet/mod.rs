@@ -15,7 +15,7 @@
 //!
 //! `settings` → where Redis is; `dial`, `nodes` → how it is reached; `redis_connection`, `bounded` → one connection, and the bound
 //! on its replies; `redis_client` → which connection a command takes; `breaker`, `failure` → when Redis is bypassed, and why;
-//! `membership` → whether this member may read; `tasks` → how it starts tasks.
+//! `message` → how members notify each other; `membership` → whether this member may read; `tasks` → how it starts tasks.
 
 mod bounded;
 mod breaker;
@@ -25,6 +25,7 @@ pub mod dial;
 pub mod failure;
 mod fetch;
 mod membership;
+mod message;
 pub mod nodes;
 pub mod outbox;
 mod redis_client;
@@ -103,7 +104,8 @@ impl<S: TokenSource> Fleet<S> {
         let (owner, tasks) = TasksOwner::new(spawn);
         let redis = Arc::new(RedisClient::new(dialer, tasks.clone(), settings, connect_timeout));
         let breaker = Breaker::new(Arc::clone(&redis), tasks.clone(), Arc::clone(&stats), clock.clone());
-        let scripts = Arc::new(Scripts::new(Arc::new(breaker), &settings.key_prefix, &keys.namespace()));
+        let scripts = Scripts::new(Arc::new(breaker), &settings.key_prefix, &keys.namespace(), sender);
+        let scripts = Arc::new(scripts);
         let channel = Arc::new(Channel {
             redis,
             name: scripts.channel.clone(),
@@ -115,8 +117,7 @@ impl<S: TokenSource> Fleet<S> {
             clock: clock.clone(),
             jitter,
         });
-        let (its_keys, its_scripts) = (Arc::clone(&keys), Arc::clone(&scripts));
-        let outbox = Outbox::new(its_keys, its_scripts, Arc::clone(&channel), tasks.clone(), max_pending);
+        let outbox = Outbox::new(Arc::clone(&keys), Arc::clone(&scripts), tasks.clone(), max_pending);
         let member = Arc::new(Member {
             keys,
             scripts,

@@ -35,7 +35,6 @@ const SLOW_HANDSHAKE: Duration = Duration::from_millis(20);
 /// All nodes are tried within this time, however many they are.
 const ALL_NODES: Duration = Duration::from_secs(2);
 
-/// The nodes of the settings.
 pub struct Nodes {
     settings: RedisSettings,
     tls: Option<TlsConnector>,
@@ -45,7 +44,6 @@ pub struct Nodes {
 }
 
 impl Nodes {
-    /// Opens nothing yet.
     pub fn new(settings: RedisSettings, tls: Option<ClientConfig>) -> Self {
         let tls = tls.map(|mut config| {
             config.alpn_protocols.clear();

@@ -10,7 +10,6 @@ use rustc_hash::FxHashMap;
 use tokio::sync::{Notify, oneshot};
 use tokio::time::sleep;
 
-use super::channel::{Channel, Event};
 use super::crypto::{FleetKeys, Name, Tag};
 use super::redis_client::RedisUnavailable;
 use super::scripts::Scripts;
@@ -34,7 +33,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 pub struct Outbox {
     keys: Arc<FleetKeys>,
     scripts: Arc<Scripts>,
-    channel: Arc<Channel>,
     tasks: Tasks,
     pending: Mutex<Pending>,
     added: Notify,
@@ -70,17 +68,10 @@ enum InvalidationBatch {
 
 impl Outbox {
     /// Holds up to `max_pending` connections one by one; empty at first.
-    pub fn new(
-        keys: Arc<FleetKeys>,
-        scripts: Arc<Scripts>,
-        channel: Arc<Channel>,
-        tasks: Tasks,
-        max_pending: usize,
-    ) -> Self {
+    pub fn new(keys: Arc<FleetKeys>, scripts: Arc<Scripts>, tasks: Tasks, max_pending: usize) -> Self {
         Self {
             keys,
             scripts,
-            channel,
             tasks,
             pending: Mutex::new(Pending::new(max_pending)),
             added: Notify::new(),
@@ -145,14 +136,10 @@ impl Outbox {
     async fn send(&self, batch: &InvalidationBatch) -> Result<(), RedisUnavailable> {
         let random = self.keys.random().ok_or_else(RedisUnavailable::default)?;
         match batch {
-            InvalidationBatch::All(_) => {
-                let message = self.channel.message(Event::AllInvalidated, &[]);
-                self.scripts.invalidate_all(&random, &message).await
-            }
+            InvalidationBatch::All(_) => self.scripts.invalidate_all(&random).await,
             InvalidationBatch::Connections(connections) => {
-                let message = self.channel.message(Event::Invalidated, &[]);
                 let connections = connections.iter().map(|(name, _, tags)| (name, tags.as_slice()));
-                self.scripts.invalidate(connections, &random, &message).await
+                self.scripts.invalidate(connections, &random).await
             }
         }
     }

@@ -26,7 +26,6 @@ const MAX_CONNECTIONS: u32 = 3;
 #[derive(Clone, Debug, Default)]
 pub struct RedisUnavailable(pub Option<Cow<'static, str>>);
 
-/// Sends commands to Redis.
 pub struct RedisClient {
     dialer: Box<dyn Dial>,
     tasks: Tasks,
@@ -52,7 +51,6 @@ struct Attempt {
 }
 
 impl RedisClient {
-    /// Connects to nothing yet.
     pub fn new(
         dialer: Box<dyn Dial>,
         tasks: Tasks,

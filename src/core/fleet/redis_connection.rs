@@ -12,7 +12,6 @@ use super::dial::Commands;
 use super::failure::{CommandFailure, RedisFailure};
 use super::settings::{Login, anonymous};
 
-/// A connection for commands over a stream.
 pub struct RedisConnection {
     commands: MultiplexedConnection,
     error: StreamError,

@@ -15,6 +15,7 @@ use redis::{Cmd, Value};
 use self::lua::{EPOCH, INVALIDATE, INVALIDATE_ALL, OUTDATE, PUT, RELEASE, RENEW, TAGS, TAKE};
 use super::breaker::Breaker;
 use super::crypto::{Name, Tag};
+use super::message::{Event, Message, Sender};
 use super::redis_client::RedisUnavailable;
 
 pub mod lua;
@@ -33,7 +34,6 @@ const FAILURE_LIFE: Duration = Duration::from_secs(1);
 /// earlier epoch is never read.
 const EPOCH_LIFE: Duration = GENERATION_LIFE;
 
-/// 16 random bytes.
 pub type Nonce = [u8; 16];
 /// One holder of a lock.
 pub type LockId = Nonce;
@@ -62,30 +62,20 @@ pub enum Release {
     Failed,
 }
 
-/// An entry to write.
-pub struct Write<'a> {
-    pub lock: &'a LockId,
-    pub fencing_token: &'a FencingToken,
-    pub sealed: &'a [u8],
-    pub life: Duration,
-    /// The message to waiting members.
-    pub fetched: &'a [u8],
-    /// The message to members that have an older token; empty for none.
-    pub invalidated: &'a [u8],
-}
-
 /// The fleet's keys and its channel.
 pub struct Scripts {
     pub breaker: Arc<Breaker>,
     prefix: String,
     pub channel: String,
+    /// This member.
+    sender: Sender,
 }
 
 impl Scripts {
     /// The keys of a namespace. A cluster computes the hash slot from the text in braces.
-    pub fn new(breaker: Arc<Breaker>, key_prefix: &str, namespace: &str) -> Self {
+    pub fn new(breaker: Arc<Breaker>, key_prefix: &str, namespace: &str, sender: Sender) -> Self {
         let prefix = format!("{key_prefix}{{{namespace}}}:");
-        Self { breaker, channel: format!("{prefix}channel"), prefix }
+        Self { breaker, channel: format!("{prefix}channel"), prefix, sender }
     }
 
     /// Reads the entry, unless it is the one that the caller cannot use, or acquires the lock in the same step. `awaited` is
@@ -110,40 +100,43 @@ impl Scripts {
         self.breaker.ask(&command, read_done).await
     }
 
-    /// Writes an entry, if its fencing token is current and its token was not rejected, and releases the lock.
-    pub async fn put(&self, name: &Name, write: &Write<'_>) -> Result<(), RedisUnavailable> {
-        let Write { lock, fencing_token, sealed, life, fetched, invalidated } = write;
+    /// Writes an entry, if its fencing token is current and its token was not rejected, and releases the lock. A fresh entry
+    /// outdates what other members have in memory.
+    pub async fn put(
+        &self,
+        name: &Name,
+        lock: &LockId,
+        fencing_token: &FencingToken,
+        (sealed, life): (&[u8], Duration),
+        is_fresh: bool,
+    ) -> Result<(), RedisUnavailable> {
+        let fetched = self.message(Event::Fetched, &[*name]);
+        let invalidated = if is_fresh { self.message(Event::Invalidated, &[*name]) } else { Vec::new() };
         let mut command = self.script_about(&[TAGS, PUT], name);
-        command.arg(lock).arg(fencing_token.as_slice()).arg(sealed).arg(millis(*life).max(1));
-        command.arg(&self.channel).arg(fetched).arg(invalidated).arg(millis(EPOCH_LIFE.max(*life)));
+        command.arg(lock).arg(fencing_token.as_slice()).arg(sealed).arg(millis(life).max(1));
+        command.arg(&self.channel).arg(fetched).arg(invalidated).arg(millis(EPOCH_LIFE.max(life)));
         self.breaker.ask(&command, read_done).await
     }
 
     /// Releases the lock without an entry, even where Redis is bypassed.
-    pub async fn release(
-        &self,
-        name: &Name,
-        lock: &LockId,
-        how: Release,
-        message: &[u8],
-    ) -> Result<(), RedisUnavailable> {
+    pub async fn release(&self, name: &Name, lock: &LockId, how: Release) -> Result<(), RedisUnavailable> {
         let failure = match how {
             Release::GaveUp => 0,
             Release::Failed => millis(FAILURE_LIFE),
         };
         let mut command = self.script_about(&[RELEASE], name);
-        command.arg(lock).arg(failure).arg(&self.channel).arg(message);
+        command.arg(lock).arg(failure).arg(&self.channel).arg(self.message(Event::Fetched, &[*name]));
         self.breaker.ask_even_if_open(&command).await
     }
 
     /// Invalidates connections: each one whole, or only the tokens with these tags. The script appends the names of those
-    /// that it has changed to the message.
+    /// that it has changed to its message.
     pub async fn invalidate<'a>(
         &self,
         connections: impl ExactSizeIterator<Item = (&'a Name, &'a [Tag])>,
         random: &Nonce,
-        message: &[u8],
     ) -> Result<(), RedisUnavailable> {
+        let message = self.message(Event::Invalidated, &[]);
         let mut keys = Vec::with_capacity(4 * connections.len());
         let mut what = Vec::with_capacity(connections.len());
         for (name, rejected) in connections {
@@ -160,7 +153,8 @@ impl Scripts {
     }
 
     /// Invalidates whatever was fetched until now.
-    pub async fn invalidate_all(&self, random: &Nonce, message: &[u8]) -> Result<(), RedisUnavailable> {
+    pub async fn invalidate_all(&self, random: &Nonce) -> Result<(), RedisUnavailable> {
+        let message = self.message(Event::AllInvalidated, &[]);
         let mut command = script(&[INVALIDATE_ALL], &[self.epoch()]);
         command.arg(random).arg(millis(EPOCH_LIFE)).arg(&self.channel).arg(message);
         self.breaker.ask(&command, read_done).await
@@ -171,6 +165,10 @@ impl Scripts {
         let mut command = self.script_about(&[EPOCH, OUTDATE], name);
         command.arg(random).arg(millis(GENERATION_LIFE)).arg(millis(EPOCH_LIFE));
         self.breaker.ask(&command, read_token).await
+    }
+
+    fn message(&self, event: Event, names: &[Name]) -> Vec<u8> {
+        Message { event, sender: self.sender, names: names.to_vec() }.bytes()
     }
 
     fn script_about(&self, text: &[&str], name: &Name) -> Cmd {

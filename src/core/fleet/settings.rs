@@ -26,7 +26,6 @@ pub struct RedisOptions {
     pub url: Secret,
     /// The prefix of all keys and of the channel.
     pub key_prefix: Option<String>,
-    /// The limit of one command.
     pub command_timeout: Option<Duration>,
     /// The login of the Sentinels, where it differs from that of the Redis.
     pub sentinel_username: Option<String>,
@@ -35,7 +34,6 @@ pub struct RedisOptions {
     pub encryption_key: Option<Secret>,
 }
 
-/// Options that have been checked.
 #[derive(Clone, Debug)]
 pub struct RedisSettings {
     /// The nodes to ask, in this order.
@@ -56,7 +54,6 @@ pub struct Login {
     pub password: Option<Secret>,
 }
 
-/// A host and its port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Address {
     pub host: String,
@@ -186,7 +183,6 @@ impl Login {
         self.password.iter().fold(info, |info, password| info.set_password(password.expose()))
     }
 
-    /// The command that logs in.
     pub fn command(&self) -> Option<Cmd> {
         let password = self.password.as_ref()?;
         let mut command = redis::cmd("AUTH");

@@ -8,7 +8,6 @@ use tokio::sync::watch;
 
 use crate::core::spawn::Spawn;
 
-/// Starts tasks.
 #[derive(Clone)]
 pub struct Tasks {
     spawn: Spawn,
@@ -21,7 +20,6 @@ pub struct TasksOwner {
 }
 
 impl TasksOwner {
-    /// Starts nothing yet.
     pub fn new(spawn: Spawn) -> (Self, Tasks) {
         let (owner, closed) = watch::channel(());
         (Self { _closed_when_dropped: owner }, Tasks { spawn, closed })
