@@ -43,6 +43,8 @@ pub const HOLDER: &str = "a lock is held by whoever fetches";
 pub const LOST: &str = "no invalidation is lost";
 pub const NOTHING_LEFT: &str = "nothing is left behind";
 
+/// The longest pause between two attempts: a longer `Retry-After` ends the fetch.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// An idle holder releases its lock within this time.
 const GIVEN_BACK: Duration = Duration::from_millis(100);
 
@@ -202,24 +204,18 @@ impl WorldState {
         }
     }
 
-    /// The outcome of a call came in this moment, in an answer that it waited for; or in the answer before it began, if it
-    /// joined a fetch between two attempts.
+    /// The outcome of a call came in this moment, in an answer that it waited for. A call that joined a fetch between two
+    /// attempts may end at once with an earlier answer, if its limit passes in that pause.
     fn check_explained(&mut self, call: CallIndex, is_it: impl Fn(Ending) -> bool) {
         let Self { model, time, .. } = self;
         let one = &model.calls[call];
         let now = Instant::now();
         let of_it = |request: &&OneRequest| (request.process, request.which) == (one.process, one.which);
-        let mut requests = model.requests.iter().rev().filter(of_it);
-        // The answers since it began, or else the last one before.
-        let has_joined = !one.has_started;
-        // Not the very last request: that may be of another fetch, such as a fresh one.
-        let last = requests.clone().find(|request| request.ended.is_some());
-        let was_paused = |request: &OneRequest| {
-            has_joined && last.is_some_and(|last| std::ptr::eq(last, request)) && one.began_at == now
-        };
-        let is_explained = requests.any(|request| {
+        let may_be_paused = !one.has_started && one.began_at == now;
+        let is_explained = model.requests.iter().rev().filter(of_it).any(|request| {
             request.ended.is_some_and(|(seq, at, ending)| {
-                is_it(ending) && ((seq > one.began && at == now) || was_paused(request))
+                let was_paused = may_be_paused && now - at <= LONGEST_PAUSE;
+                is_it(ending) && ((seq > one.began && at == now) || was_paused)
             })
         });
         if !is_explained {
