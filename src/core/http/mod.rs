@@ -69,9 +69,9 @@ impl Exchange for Transport {
             Ok(Err(fault)) => fault,
             Err(_) => route.timed_out(limit),
         };
-        if pool.connections.have_agreed_on_http2() {
+        if pool.connections.have_negotiated_http2() {
             if !route.offers_http2() {
-                pools.leave(pool.number);
+                pools.abandon(pool.number);
             } else if !route.has_http2_answered() {
                 return Err(fault.suspect_http2());
             }

@@ -84,7 +84,7 @@ impl<C> Pools<C> {
             }
             Ok(Err(_)) => {}
             // The connection may be frozen, unless the pool received other answers meanwhile.
-            Err(_) if pool.answers() == answers => self.leave(pool.number),
+            Err(_) if pool.answers() == answers => self.abandon(pool.number),
             Err(_) => {}
         }
         Some((pool, result))
@@ -104,8 +104,8 @@ impl<C> Pools<C> {
             drop(current);
             return Some(other);
         }
-        let left = current.replace(Arc::clone(&pool));
-        drop((current, left));
+        let abandoned = current.replace(Arc::clone(&pool));
+        drop((current, abandoned));
         Some(pool)
     }
 
@@ -123,10 +123,10 @@ impl<C> Pools<C> {
     }
 
     /// Abandons a pool, if it is still the one in use, to the requests that use it now.
-    pub fn leave(&self, number: PoolNumber) {
-        let left = lock(&self.current).take_if(|pool| pool.number == number);
+    pub fn abandon(&self, number: PoolNumber) {
+        let abandoned = lock(&self.current).take_if(|pool| pool.number == number);
         // Closes its idle connections, outside the lock.
-        drop(left);
+        drop(abandoned);
     }
 
     fn build(&self, build: impl FnOnce(Connections) -> Option<C>) -> Option<Arc<Pool<C>>> {
@@ -149,12 +149,12 @@ pub struct Connections(Arc<ConnectionRecords>);
 struct ConnectionRecords {
     /// Those that have served an answer, by their local address.
     served: Mutex<FxHashSet<SocketAddr>>,
-    have_agreed_on_http2: AtomicBool,
+    have_negotiated_http2: AtomicBool,
 }
 
 impl Connections {
     /// The connection has served an answer.
-    pub fn mark(&self, connection: &HttpInfo) {
+    pub fn mark_served(&self, connection: &HttpInfo) {
         let mut served = lock(&self.0.served);
         // The address of a closed connection stays until a new one has it.
         if served.len() >= MAX_REMEMBERED {
@@ -163,7 +163,7 @@ impl Connections {
         served.insert(connection.local_addr());
     }
 
-    pub fn is_marked(&self, connection: &HttpInfo) -> bool {
+    pub fn has_served(&self, connection: &HttpInfo) -> bool {
         lock(&self.0.served).contains(&connection.local_addr())
     }
 
@@ -171,7 +171,7 @@ impl Connections {
     /// connections in clear: at worst, one that breaks at once gets a free retry.
     pub fn opened(&self, connected: &Connected) {
         if connected.is_negotiated_h2() {
-            self.0.have_agreed_on_http2.store(true, Ordering::Relaxed);
+            self.0.have_negotiated_http2.store(true, Ordering::Relaxed);
         }
         let mut extensions = Default::default();
         connected.get_extras(&mut extensions);
@@ -181,8 +181,8 @@ impl Connections {
     }
 
     /// Whether a handshake negotiated HTTP/2.
-    pub fn have_agreed_on_http2(&self) -> bool {
-        self.0.have_agreed_on_http2.load(Ordering::Relaxed)
+    pub fn have_negotiated_http2(&self) -> bool {
+        self.0.have_negotiated_http2.load(Ordering::Relaxed)
     }
 }
 
@@ -199,14 +199,14 @@ mod tests {
     }
 
     #[test]
-    fn a_pool_is_left_once_however_many_ask_for_it() {
+    fn a_pool_is_abandoned_once_however_many_ask_for_it() {
         let pools = Pools::new(Duration::MAX);
         let first = pools.current(build).unwrap();
         assert!(Arc::ptr_eq(&first, &pools.current(build).unwrap()));
-        pools.leave(first.number);
+        pools.abandon(first.number);
         let second = pools.current(build).unwrap();
         assert_ne!(second.number, first.number);
-        pools.leave(first.number);
+        pools.abandon(first.number);
         assert!(Arc::ptr_eq(&second, &pools.current(build).unwrap()));
     }
 

@@ -157,7 +157,7 @@ impl Route {
         // Only a connection that served an answer gets a free retry, and a platform in trouble must not get one.
         let status = response.status();
         if !status.is_server_error() && status != StatusCode::TOO_MANY_REQUESTS {
-            pool.connections.mark(connection);
+            pool.connections.mark_served(connection);
         }
     }
 
@@ -168,7 +168,7 @@ impl Route {
             fault.kind = FaultKind::Unprocessed(PoolChoice::Current);
         }
         let had_served =
-            causes::connection_of(error).is_some_and(|connection| pool.connections.is_marked(&connection));
+            causes::connection_of(error).is_some_and(|connection| pool.connections.has_served(&connection));
         if had_served && fault.kind == FaultKind::Transient {
             fault.kind = FaultKind::Stale(pool.number);
         }
