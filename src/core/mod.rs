@@ -109,10 +109,13 @@ fn client_of(config: Config, settings: Option<RedisSettings>, stats: Arc<Stats>)
 }
 
 /// A fleet on the Redis of the settings, which is trusted as the platform is.
-fn fleet_on(settings: RedisSettings, trust: &Trust) -> Result<(RedisSettings, fleet::Environment), Error> {
+fn fleet_on(
+    settings: RedisSettings,
+    trust: &Trust,
+) -> Result<(RedisSettings, fleet::FleetEnvironment), Error> {
     let tls = settings.is_tls.then(|| trust.client_config(Arc::default()).map_err(|_| Error::internal()));
     let dialer = Box::new(Nodes::new(settings.clone(), tls.transpose()?));
-    let environment = fleet::Environment { dialer, spawn: spawn::on_runtime, max_pending: MAX_PENDING };
+    let environment = fleet::FleetEnvironment { dialer, spawn: spawn::on_runtime, max_pending: MAX_PENDING };
     Ok((settings, environment))
 }
 
@@ -125,7 +128,7 @@ struct Assembly<T> {
     connect_timeout: Duration,
     transport: T,
     keys: ApiKeys,
-    fleet: Option<(RedisSettings, fleet::Environment)>,
+    fleet: Option<(RedisSettings, fleet::FleetEnvironment)>,
     stats: Arc<Stats>,
     clock: Clock,
     jitter: fn() -> f64,

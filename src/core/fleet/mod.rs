@@ -61,7 +61,7 @@ use crate::core::tokens::key::ConnectionKey;
 use crate::core::tokens::validity::{Validity, Version};
 
 /// What a fleet runs on. Tests pass another one in.
-pub struct Environment {
+pub struct FleetEnvironment {
     pub dialer: Box<dyn Dial>,
     pub spawn: Spawn,
     /// Connections that the outbox holds one by one.
@@ -70,7 +70,7 @@ pub struct Environment {
 
 /// What a fleet is built from, apart from its settings.
 pub struct FleetParts<'a> {
-    pub environment: Environment,
+    pub environment: FleetEnvironment,
     pub secret_key: &'a str,
     pub publishable_key: &'a str,
     /// The URL of a connection at the platform, from which its name in Redis is made.
@@ -100,7 +100,7 @@ impl<S: TokenSource> Fleet<S> {
         let keys = Arc::new(derive_keys(settings, &parts)?);
         let sender = keys.random().ok_or_else(Error::internal)?;
         let FleetParts { environment, connect_timeout, validity, stats, clock, jitter, .. } = parts;
-        let Environment { dialer, spawn, max_pending } = environment;
+        let FleetEnvironment { dialer, spawn, max_pending } = environment;
         let (owner, tasks) = TasksOwner::new(spawn);
         let redis = Arc::new(RedisClient::new(dialer, tasks.clone(), settings, connect_timeout));
         let breaker = Breaker::new(Arc::clone(&redis), tasks.clone(), Arc::clone(&stats), clock.clone());

@@ -34,7 +34,7 @@ pub struct Outbox {
     keys: Arc<FleetKeys>,
     scripts: Arc<Scripts>,
     tasks: Tasks,
-    pending: Mutex<Pending>,
+    pending: Mutex<OutboxEntries>,
     added: Notify,
     /// Held while a command is sent: one at a time.
     turn: Arc<tokio::sync::Mutex<()>>,
@@ -44,7 +44,7 @@ pub struct Outbox {
 }
 
 /// The invalidations that are not yet in Redis.
-struct Pending {
+struct OutboxEntries {
     max_connections: usize,
     last_number: u64,
     connections: FxHashMap<Name, PendingInvalidation>,
@@ -73,7 +73,7 @@ impl Outbox {
             keys,
             scripts,
             tasks,
-            pending: Mutex::new(Pending::new(max_pending)),
+            pending: Mutex::new(OutboxEntries::new(max_pending)),
             added: Notify::new(),
             turn: Arc::default(),
             failures: AtomicU64::new(0),
@@ -159,7 +159,7 @@ impl Outbox {
         }
     }
 
-    fn pending(&self) -> MutexGuard<'_, Pending> {
+    fn pending(&self) -> MutexGuard<'_, OutboxEntries> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -175,7 +175,7 @@ impl Drop for FlushGuard {
     }
 }
 
-impl Pending {
+impl OutboxEntries {
     fn new(max_connections: usize) -> Self {
         Self { max_connections, last_number: 0, connections: FxHashMap::default(), all: None }
     }

@@ -20,7 +20,7 @@ use super::world::World;
 use crate::core::client::{Begun, Call, CallRequest, Client};
 use crate::core::config::{ApiKeys, CallLimits};
 use crate::core::connection::{Connection, ConnectionState};
-use crate::core::fleet::Environment;
+use crate::core::fleet::FleetEnvironment;
 use crate::core::fleet::settings::{RedisOptions, RedisSettings};
 use crate::core::http::pool::Pools;
 use crate::core::platform::endpoint::{Endpoint, Paths};
@@ -116,7 +116,8 @@ impl Running {
             fleet: plan.in_fleet.then(|| {
                 let wire = Wire { world: Arc::clone(world), process, slot };
                 let max_pending = world.plan.max_pending;
-                let environment = Environment { dialer: Box::new(wire), spawn: executor::adopt, max_pending };
+                let environment =
+                    FleetEnvironment { dialer: Box::new(wire), spawn: executor::adopt, max_pending };
                 (settings(plan.command_timeout), environment)
             }),
             stats: Arc::new(Stats::new(plan.in_fleet)),

@@ -8,7 +8,7 @@ use rustc_hash::FxHashMap;
 use tokio::time::Instant;
 
 use super::executor::Process;
-use super::plan::{Member, PLACES, Plan};
+use super::plan::{MemberPlan, PLACES, Plan};
 use super::platform::{Meaning, Serial, TokenId, Which};
 use super::sharing::Sharing;
 use super::time::{Clocks, Seq};
@@ -40,12 +40,12 @@ pub struct Model {
     /// Calls that must have asked the platform by this time if Redis stays dead.
     pub asking: Vec<(Instant, CallIndex)>,
     pub sharing: Sharing,
-    members: Vec<Member>,
+    members: Vec<MemberPlan>,
 }
 
 /// One process, from the opening of its client to its end.
 pub struct OneProcess {
-    pub plan: Member,
+    pub plan: MemberPlan,
     pub clocks: Arc<Clocks>,
     pub opened: Instant,
     pub closed: Option<Seq>,

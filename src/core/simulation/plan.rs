@@ -21,7 +21,7 @@ pub const PAIRS: usize = 2;
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub seed: u64,
-    pub members: Vec<Member>,
+    pub members: Vec<MemberPlan>,
     pub callers: Vec<Caller>,
     pub nature: Vec<(Millis, Nature)>,
     /// The lifetime of the tokens of a place, where the platform returns one.
@@ -34,7 +34,7 @@ pub struct Plan {
 
 /// One process with one client.
 #[derive(Clone, Debug)]
-pub struct Member {
+pub struct MemberPlan {
     pub pair: usize,
     pub in_fleet: bool,
     pub cache: Option<(Millis, usize)>,
@@ -160,7 +160,7 @@ impl Plan {
     pub fn of(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let has_redis = rng.u8(..4) > 0;
-        let members: Vec<_> = (0..rng.usize(3..=4)).map(|_| Member::draw(&mut rng, has_redis)).collect();
+        let members: Vec<_> = (0..rng.usize(3..=4)).map(|_| MemberPlan::draw(&mut rng, has_redis)).collect();
         // Few places, so that calls meet.
         let places: Vec<_> = (0..rng.usize(1..=4)).map(|_| rng.usize(..PLACES)).collect();
         let length = rng.u64(3_000..=9_000);
@@ -190,7 +190,7 @@ impl Plan {
     }
 }
 
-impl Member {
+impl MemberPlan {
     fn draw(rng: &mut Rng, has_redis: bool) -> Self {
         let in_fleet = has_redis && rng.u8(..8) > 0;
         let ttl = [800, 3_000, 10_000, 60_000][rng.usize(..4)];
@@ -249,7 +249,7 @@ impl Action {
 impl Nature {
     fn draw(
         rng: &mut Rng,
-        members: &[Member],
+        members: &[MemberPlan],
         places: &[Place],
         [has_weather, has_clocks, has_redis_faults]: [bool; 3],
     ) -> Option<Self> {

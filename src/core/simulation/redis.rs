@@ -40,11 +40,11 @@ pub struct SimulatedRedis {
     pub dropped: Option<Instant>,
     /// Since when it answers no member.
     pub dead_since: Option<Instant>,
-    pub links: Vec<Link>,
+    pub links: Vec<RedisLink>,
     pub subscribers: Vec<Subscriber>,
 }
 
-pub struct Link {
+pub struct RedisLink {
     pub is_gone: bool,
 }
 

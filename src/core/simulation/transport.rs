@@ -1,6 +1,5 @@
 //! Owns the way to the platform: connections that freeze, break and are closed, below the pools of the core.
 
-use std::fmt;
 use std::future::pending;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -30,12 +29,6 @@ pub struct Network {
 /// The connection of a pool, as over HTTP/2: one more than its number, 0 for none.
 #[derive(Default)]
 pub struct ConnectionSlot(AtomicUsize);
-
-impl fmt::Debug for Network {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Network")
-    }
-}
 
 /// The connection that a URL names.
 fn which(pair: usize, url: &Url) -> Option<Which> {

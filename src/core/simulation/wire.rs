@@ -15,7 +15,7 @@ use super::chance;
 use super::executor::{self, Process, WORLD};
 use super::names::NAMES;
 use super::plan::RedisFault;
-use super::redis::{Link, Mode, Subscriber};
+use super::redis::{Mode, RedisLink, Subscriber};
 use super::store::{Command, describe, parse};
 use super::time::Seq;
 use super::world::{World, WorldState};
@@ -146,7 +146,7 @@ impl Dial for Wire {
             let (world, process, slot) = (Arc::clone(&self.world), self.process, self.slot);
             let link = world.with(|state| {
                 state.time.note(|| format!("process {process} connects to Redis"));
-                state.redis.links.push(Link { is_gone: false });
+                state.redis.links.push(RedisLink { is_gone: false });
                 state.redis.links.len() - 1
             });
             let (commands, mut queue) = mpsc::unbounded_channel::<(Sent, oneshot::Sender<_>)>();

@@ -52,7 +52,7 @@ impl Rig {
         let validity = Arc::new(Validity::shared_by_few());
         let stats = Stats::new(true);
         let parts = fleet::FleetParts {
-            environment: fleet::Environment {
+            environment: fleet::FleetEnvironment {
                 dialer: Box::new(Link(Arc::clone(redis))),
                 spawn: |task| drop(shuttle::future::spawn(task)),
                 max_pending: 100,

@@ -14,7 +14,7 @@ use crate::core::error::Error;
 use crate::core::fleet::dial::{Commands, Dial, Subscription};
 use crate::core::fleet::failure::{CommandFailure, RedisFailure, Stage};
 use crate::core::fleet::settings::{Address, RedisOptions};
-use crate::core::fleet::{Environment, Fleet, FleetParts};
+use crate::core::fleet::{Fleet, FleetEnvironment, FleetParts};
 use crate::core::secret::Secret;
 use crate::core::source::{Fetch, Fetched, TokenSource};
 use crate::core::spawn::on_runtime;
@@ -69,7 +69,7 @@ fn fleet(redis: &SilentRedis) -> Fleet<NoSource> {
         encryption_key: None,
     };
     let parts = FleetParts {
-        environment: Environment {
+        environment: FleetEnvironment {
             dialer: Box::new(redis.clone()),
             spawn: on_runtime,
             max_pending: MAX_PENDING,
@@ -112,7 +112,7 @@ fn names(count: usize) -> Vec<Name> {
     (0..count).map(name).collect()
 }
 
-fn tags_of(pending: &Pending, name: &Name) -> Vec<Tag> {
+fn tags_of(pending: &OutboxEntries, name: &Name) -> Vec<Tag> {
     match pending.batch(Some(name)) {
         Some(InvalidationBatch::Connections(batch)) => batch[0].2.clone(),
         other => panic!("{other:?}"),
@@ -121,7 +121,7 @@ fn tags_of(pending: &Pending, name: &Name) -> Vec<Tag> {
 
 #[test]
 fn an_invalidation_stays_until_redis_has_it_and_so_does_one_that_came_meanwhile() {
-    let (mut pending, names) = (Pending::new(MAX_PENDING), names(3));
+    let (mut pending, names) = (OutboxEntries::new(MAX_PENDING), names(3));
     pending.add(&[(names[0], None), (names[1], None)]);
     assert!(pending.holds(Some(&names[0])) && pending.holds(Some(&names[1])) && pending.holds(None));
     assert!(!pending.holds(Some(&names[2])));
@@ -137,7 +137,7 @@ fn an_invalidation_stays_until_redis_has_it_and_so_does_one_that_came_meanwhile(
 
 #[test]
 fn a_few_rejected_tokens_of_one_connection_are_held_one_by_one() {
-    let (mut pending, names) = (Pending::new(MAX_PENDING), names(1));
+    let (mut pending, names) = (OutboxEntries::new(MAX_PENDING), names(1));
     let tag = |number: u8| Some([number; 16]);
     for number in [1, 2, 1] {
         pending.add(&[(names[0], tag(number))]);
@@ -153,7 +153,7 @@ fn a_few_rejected_tokens_of_one_connection_are_held_one_by_one() {
 
 #[test]
 fn an_invalidation_of_the_whole_connection_includes_its_rejected_tokens() {
-    let (mut pending, names) = (Pending::new(MAX_PENDING), names(1));
+    let (mut pending, names) = (OutboxEntries::new(MAX_PENDING), names(1));
     pending.add(&[(names[0], Some([1; 16]))]);
     pending.add(&[(names[0], None)]);
     assert!(tags_of(&pending, &names[0]).is_empty());
@@ -161,7 +161,7 @@ fn an_invalidation_of_the_whole_connection_includes_its_rejected_tokens() {
 
 #[test]
 fn too_many_make_one_for_everything_and_none_is_lost() {
-    let (mut pending, names) = (Pending::new(MAX_PENDING), names(MAX_PENDING + 2));
+    let (mut pending, names) = (OutboxEntries::new(MAX_PENDING), names(MAX_PENDING + 2));
     for name in &names[..=MAX_PENDING] {
         assert!(!pending.holds(Some(&names[MAX_PENDING + 1])));
         pending.add(&[(*name, None)]);
