@@ -76,18 +76,7 @@ impl RedisOptions {
     pub fn check(&self) -> Result<RedisSettings, Error> {
         let url =
             Url::parse(self.url.expose()).map_err(|_| refuse("must be a URL such as rediss://host:6379"))?;
-        let is_tls = url.scheme().starts_with("rediss");
-        let kind = url.scheme().strip_prefix(if is_tls { "rediss" } else { "redis" });
-        let (has_sentinels, is_cluster) = match kind {
-            Some("") => (false, false),
-            Some("-sentinel") => (true, false),
-            Some("-cluster") => (false, true),
-            _ => {
-                return Err(refuse(
-                    "must begin with redis:// or rediss://, redis-sentinel:// or rediss-sentinel://, redis-cluster:// or rediss-cluster://",
-                ));
-            }
-        };
+        let (is_tls, has_sentinels, is_cluster) = read_scheme(&url)?;
         if url.fragment().is_some() {
             return Err(refuse("must not have a fragment: percent-encode a # in the password"));
         }
@@ -149,6 +138,19 @@ impl RedisOptions {
     }
 }
 
+/// Whether a URL is for TLS, for Sentinels, and for a cluster.
+fn read_scheme(url: &Url) -> Result<(bool, bool, bool), Error> {
+    let is_tls = url.scheme().starts_with("rediss");
+    match url.scheme().strip_prefix(if is_tls { "rediss" } else { "redis" }) {
+        Some("") => Ok((is_tls, false, false)),
+        Some("-sentinel") => Ok((is_tls, true, false)),
+        Some("-cluster") => Ok((is_tls, false, true)),
+        _ => Err(refuse(
+            "must begin with redis:// or rediss://, redis-sentinel:// or rediss-sentinel://, redis-cluster:// or rediss-cluster://",
+        )),
+    }
+}
+
 /// The nodes of a URL, and the name of the Redis that its Sentinels watch.
 fn nodes(url: &Url, has_sentinels: bool, is_cluster: bool) -> Result<(Vec<Address>, Option<String>), Error> {
     let default_port = if has_sentinels { SENTINEL_PORT } else { REDIS_PORT };
@@ -186,10 +188,7 @@ impl Login {
     pub fn command(&self) -> Option<Cmd> {
         let password = self.password.as_ref()?;
         let mut command = redis::cmd("AUTH");
-        self.user.iter().for_each(|user| {
-            command.arg(user.expose());
-        });
-        command.arg(password.expose());
+        command.arg(self.user.as_ref().map(Secret::expose)).arg(password.expose());
         Some(command)
     }
 }
