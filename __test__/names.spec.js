@@ -1,5 +1,6 @@
 // Names: lookups that wait for nobody else's, their failures in words, and a name that moves to another address.
 
+const { existsSync } = require('node:fs')
 const net = require('node:net')
 const { networkInterfaces } = require('node:os')
 const { createAuthority } = require('./support/certificates')
@@ -364,7 +365,10 @@ withNames('a name whose first address is dead', () => {
   const PROXY = { name: 'proxy.test', proxied: true }
 
   const REFUSED = [PLATFORM, PROXY].map(whose => ['refuses', '127.0.0.2,127.0.0.1', undefined, whose])
-  const SILENT = [PLATFORM, PROXY].map(whose => ['is silent', '127.0.0.2,127.0.0.1', '127.0.0.2', whose])
+  // IPv4 addresses are tried in parallel by sockets of IPv6, which a kernel may be without.
+  const SILENT = existsSync('/proc/net/if_inet6')
+    ? [PLATFORM, PROXY].map(whose => ['is silent', '127.0.0.2,127.0.0.1', '127.0.0.2', whose])
+    : []
   const SILENT_IPV6 = [PLATFORM, PROXY].map(whose => ['is silent', '::1,127.0.0.1', '::1', whose])
 
   test.each([...REFUSED, ...SILENT, ...(hasIpv6 ? SILENT_IPV6 : [])])(

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use futures_util::FutureExt;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use tokio::net::TcpSocket;
 
 use crate::core::resolver::Resolver;
 
@@ -36,14 +37,16 @@ impl DnsResolver {
 }
 
 /// The IPv4 addresses after the first one, written as IPv6 (RFC 4291, section 2.5.5.2). hyper-util tries addresses of one
-/// family in turn, each for its share of the time limit (<https://github.com/hyperium/hyper/pull/1972>), and the other family
-/// beside them after 300 ms. So a silent first address costs 300 ms, and where a system has no IPv6, its share as before.
+/// family in turn, each for its share of the time limit (<https://github.com/hyperium/hyper/pull/1972>), and the other
+/// family in parallel after 300 ms. So a silent first address costs 300 ms. None on systems that cannot reach IPv4 that
+/// way: Windows, and those without IPv6.
 fn mapped_alternatives(addresses: &[IpAddr]) -> Vec<IpAddr> {
     let ipv4 = addresses.iter().filter_map(|address| match address {
         IpAddr::V4(address) => Some(*address),
         IpAddr::V6(_) => None,
     });
-    ipv4.skip(1).map(|address| address.to_ipv6_mapped().into()).collect()
+    let mapped: Vec<_> = ipv4.skip(1).map(|address| address.to_ipv6_mapped().into()).collect();
+    if cfg!(unix) && !mapped.is_empty() && TcpSocket::new_v6().is_ok() { mapped } else { Vec::new() }
 }
 
 impl Resolve for DnsResolver {
@@ -70,8 +73,8 @@ mod tests {
         let found = found.map(IpAddr::V4);
         let order = || resolver.sorted(&found).iter().map(|address| address.ip()).collect::<Vec<_>>();
         let expected = |[first, second, third]: [Ipv4Addr; 3]| {
-            let mapped = [second, third].map(|address| IpAddr::V6(address.to_ipv6_mapped()));
-            [[first, second, third].map(IpAddr::V4).as_slice(), &mapped].concat()
+            let addresses = [first, second, third].map(IpAddr::V4);
+            [addresses.as_slice(), &mapped_alternatives(&addresses)].concat()
         };
         assert_eq!(order(), expected([one, two, three]));
         resolver.prefer(two.to_ipv6_mapped().into());
@@ -81,8 +84,13 @@ mod tests {
     }
 
     #[test]
-    fn one_address_of_a_family_has_no_alternative() {
+    fn the_ipv4_addresses_after_the_first_have_an_alternative_where_ipv6_is_spoken() {
         let ipv6 = IpAddr::V6(Ipv6Addr::LOCALHOST);
-        assert!(mapped_alternatives(&[ipv6, ipv6, Ipv4Addr::LOCALHOST.into()]).is_empty());
+        let ipv4 = [1, 2].map(|last| Ipv4Addr::new(127, 0, 0, last));
+        assert!(mapped_alternatives(&[ipv6, ipv6, ipv4[0].into()]).is_empty());
+        if cfg!(unix) && TcpSocket::new_v6().is_ok() {
+            let [first, second] = ipv4.map(IpAddr::V4);
+            assert_eq!(mapped_alternatives(&[ipv6, first, second]), [IpAddr::V6(ipv4[1].to_ipv6_mapped())]);
+        }
     }
 }
