@@ -74,7 +74,7 @@ impl Wake for WakeFunction {
 type Results<T> = ResultQueue<T, WakeFunction>;
 
 /// Where the work on a call puts its result.
-pub type Completion<T> = queue::Completion<T, WakeFunction>;
+pub type CallCompletion<T> = queue::Completion<T, WakeFunction>;
 
 impl<T: Send + 'static> Bridge<T> {
     /// The environment's bridge; made at the first call and kept until the environment goes.
@@ -136,7 +136,7 @@ impl<T: Send + 'static> Bridge<T> {
         env: &Env,
         settled: &Rc<Settled>,
         fallback: fn() -> T,
-        spawn: impl FnOnce(Completion<T>) -> Box<dyn FnOnce()>,
+        spawn: impl FnOnce(CallCompletion<T>) -> Box<dyn FnOnce()>,
     ) -> napi::Result<CallId> {
         let call = self.last_call.get() + 1;
         self.last_call.set(call);
@@ -144,7 +144,7 @@ impl<T: Send + 'static> Bridge<T> {
             // SAFETY: `wake` is alive for as long as the environment runs JavaScript, which just called this.
             check_status!(unsafe { sys::napi_ref_threadsafe_function(env.raw(), self.wake.get()) })?;
         }
-        let cancel = spawn(Completion::new(Arc::clone(&self.queue), call, fallback));
+        let cancel = spawn(CallCompletion::new(Arc::clone(&self.queue), call, fallback));
         self.pending.borrow_mut().insert(call, Pending { settled: Rc::clone(settled), cancel });
         Ok(call)
     }

@@ -24,6 +24,9 @@ const MAX_OPENING: usize = 16;
 /// How long a connection waits for its turn. It is then opened without one, since those before it may hang.
 pub const MAX_WAIT: Duration = Duration::from_secs(1);
 
+/// The error of a connection for which no request waits.
+const UNWANTED: &str = "the request has another connection";
+
 type BoxError = Box<dyn error::Error + Send + Sync>;
 
 /// Held while a connection is opened.
@@ -77,11 +80,11 @@ impl Gate {
 
 impl Turns {
     /// Waits for a turn, up to [`MAX_WAIT`].
-    async fn wait(&self) -> Result<Turn, Unwanted> {
+    async fn wait(&self) -> Result<Turn, BoxError> {
         let mut turn = std::pin::pin!(timeout(MAX_WAIT, self.turn()));
         let turn = poll_fn(|context| match HELD.try_with(|_| ()) {
             Ok(()) => turn.as_mut().poll(context).map(Ok),
-            Err(_) => Poll::Ready(Err(Unwanted)),
+            Err(_) => Poll::Ready(Err(BoxError::from(UNWANTED))),
         });
         Ok(match turn.await? {
             Ok(turn) => turn,
@@ -167,18 +170,6 @@ impl fmt::Display for ConnectTimedOut {
 }
 
 impl error::Error for ConnectTimedOut {}
-
-/// The request got another connection and does not wait for this one.
-#[derive(Debug)]
-struct Unwanted;
-
-impl fmt::Display for Unwanted {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("the request has another connection")
-    }
-}
-
-impl error::Error for Unwanted {}
 
 #[cfg(test)]
 mod tests {
@@ -282,7 +273,7 @@ mod tests {
         assert!(futures_util::poll!(&mut first).is_pending());
         let mut opening = connector.call(());
         waiting(async { assert!(futures_util::poll!(&mut opening).is_pending()) }).await;
-        assert!(opening.await.is_err_and(|error| error.is::<Unwanted>()));
+        assert!(opening.await.is_err_and(|error| error.to_string() == UNWANTED));
         assert!(first.await.is_ok());
         assert_eq!(begun.load(Ordering::Relaxed), 1);
     }

@@ -33,22 +33,15 @@ pub struct Inquiry {
     tls: Arc<ClientConfig>,
     /// The platform's host and port.
     target: String,
-    resolver: Resolver,
     /// As reqwest names this client, since some proxies go by it.
     agent: &'static str,
     last: Mutex<Option<(Instant, Option<Refusal>)>>,
 }
 
 impl Inquiry {
-    pub fn new(
-        proxy: Proxy,
-        mut tls: ClientConfig,
-        target: String,
-        resolver: Resolver,
-        agent: &'static str,
-    ) -> Self {
+    pub fn new(proxy: Proxy, mut tls: ClientConfig, target: String, agent: &'static str) -> Self {
         tls.alpn_protocols.clear();
-        Self { proxy, tls: Arc::new(tls), target, resolver, agent, last: Mutex::default() }
+        Self { proxy, tls: Arc::new(tls), target, agent, last: Mutex::default() }
     }
 
     /// Why the proxy refuses a tunnel; `None` if it opened this one, or did not answer. Has no time limit of its own.
@@ -68,7 +61,7 @@ impl Inquiry {
         let url = &self.proxy.url;
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
         let port = url.port_or_known_default().unwrap_or_default();
-        let addresses = self.resolver.addresses(host).await.map_err(io::Error::other)?;
+        let addresses = Resolver::system().addresses(host).await.map_err(io::Error::other)?;
         let stream = connect(&addresses, port).await?;
         if !self.proxy.is_tls() {
             return self.converse(stream).await;

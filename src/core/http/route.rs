@@ -47,7 +47,6 @@ pub struct Route {
     trust: Trust,
     tls: OnceLock<ClientConfig>,
     inquiry: OnceLock<Inquiry>,
-    resolver: Resolver,
     names: DnsResolver,
 }
 
@@ -72,7 +71,6 @@ impl Route {
             inquiry: OnceLock::new(),
             has_http2_answered: AtomicBool::default(),
             names: DnsResolver::new(Resolver::system()),
-            resolver: Resolver::system(),
         }
     }
 
@@ -93,11 +91,11 @@ impl Route {
 
     /// The TLS configuration. It outlives the pools, so that a new pool resumes sessions of the last one.
     fn tls(&self) -> Option<&ClientConfig> {
-        if self.tls.get().is_none() {
-            let tls = self.trust.client_config(Arc::clone(&self.peer.identity)).ok()?;
-            return Some(self.tls.get_or_init(|| tls));
+        if let Some(tls) = self.tls.get() {
+            return Some(tls);
         }
-        self.tls.get()
+        let tls = self.trust.client_config(Arc::clone(&self.peer.identity)).ok()?;
+        Some(self.tls.get_or_init(|| tls))
     }
 
     /// The client of a new pool. It follows no redirect, keeps no cookie, unpacks nothing and tries nothing again.
@@ -190,12 +188,12 @@ impl Route {
     }
 
     fn inquiry(&self) -> Option<&Inquiry> {
-        if self.inquiry.get().is_none() {
-            let (proxy, tls, resolver) = (self.proxy.clone()?, self.tls()?.clone(), self.resolver.clone());
-            let inquiry = Inquiry::new(proxy, tls, self.peer.target()?, resolver, AGENT);
-            return Some(self.inquiry.get_or_init(|| inquiry));
+        if let Some(inquiry) = self.inquiry.get() {
+            return Some(inquiry);
         }
-        self.inquiry.get()
+        let (proxy, tls) = (self.proxy.clone()?, self.tls()?.clone());
+        let inquiry = Inquiry::new(proxy, tls, self.peer.target()?, AGENT);
+        Some(self.inquiry.get_or_init(|| inquiry))
     }
 
     /// Sends a request over a pool, and reads its answer.
