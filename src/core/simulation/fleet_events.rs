@@ -46,6 +46,20 @@ impl WorldState {
         rejection.reporters.push((process, seq));
     }
 
+    /// Redis has evicted the tags of a connection's rejected tokens: its fleet may share one of them again.
+    pub fn forget_rejections(&mut self, which: Which) {
+        for ((of, _), rejection) in &mut self.model.sharing.rejections {
+            if *of == which {
+                rejection.first = 0;
+            }
+        }
+        for process in &mut self.model.processes {
+            if process.plan.in_fleet && process.plan.pair == which / PLACES {
+                process.places[which % PLACES].reports.values_mut().for_each(|report| report.first = 0);
+            }
+        }
+    }
+
     /// A command has invalidated what a process had added to its outbox by then.
     pub fn told(&mut self, process: Process, told: Told, until: Seq) {
         let now = Instant::now();

@@ -49,16 +49,14 @@ pub fn befall(world: &Arc<World>, fault: RedisFault) {
 }
 
 fn evict(state: &mut WorldState) {
-    let key = state.redis.store.evict();
+    let Some(key) = state.redis.store.evict() else { return };
     state.redis.written.clear();
-    state.time.note(|| {
-        let place = key.as_ref().and_then(|key| {
-            let name = key.split(':').take(3).collect::<Vec<_>>().join(":");
-            NAMES.get(name.as_bytes())
-        });
-        let part = key.as_ref().and_then(|key| key.split(':').nth(3)).unwrap_or("entry");
-        format!("the {part} of {place:?} is evicted")
-    });
+    let place = NAMES.get(key.split(':').take(3).collect::<Vec<_>>().join(":").as_bytes());
+    let part = key.split(':').nth(3).unwrap_or("entry");
+    state.time.note(|| format!("the {part} of {place:?} is evicted"));
+    if let Some(which) = place.filter(|_| part == "rejected") {
+        state.forget_rejections(*which);
+    }
 }
 
 /// The way of a process to Redis.
