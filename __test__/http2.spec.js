@@ -387,9 +387,14 @@ describe('HTTP/1.1', () => {
   })
 
   test('is recommended by the cause where the limit of the call ends the last attempt', async () => {
-    const server = tls.createServer({ ...identity, ALPNProtocols: ['h2'] }, socket => socket.on('error', () => {}))
+    const server = tls.createServer({ ...identity, ALPNProtocols: ['h2'] }, socket =>
+      socket.on('error', () => {}),
+    )
     const { port } = await listen(server)
-    const client = newClient({ baseUrl: `https://127.0.0.1:${port}` }, { attemptTimeoutMs: 300, timeoutMs: 500 })
+    const client = newClient(
+      { baseUrl: `https://127.0.0.1:${port}` },
+      { attemptTimeoutMs: 300, timeoutMs: 500 },
+    )
 
     const error = await rejection(client.getAccessToken('u1', 'slack'))
 
