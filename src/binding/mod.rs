@@ -30,6 +30,7 @@ use self::counters::BindingStats;
 use self::options::{BindingCallOptions, BindingClientOptions, BindingOwnerKind};
 use self::outcome::{BindingError, BindingOutcome, Settlement};
 use self::queue::CallId;
+use self::runtime::Runtime;
 use crate::core;
 use crate::core::client::{Begun, Client};
 use crate::core::error::Error;
@@ -61,7 +62,7 @@ impl BindingClient {
             return Some(valid_for);
         }
         let discards = Arc::clone(self.client.discards());
-        runtime::handle().ok()?.spawn(async move {
+        Runtime::get().ok()?.spawn(async move {
             sleep_until(end).await;
             discards.fetch_add(1, Ordering::Relaxed);
         });
@@ -114,7 +115,7 @@ fn contain<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
 /// Runs work that no caller waits for. If the system refuses the thread, the work is dropped.
 fn run_in_background(work: Option<BoxFuture<'static, ()>>) {
     if let Some(work) = work
-        && let Ok(runtime) = runtime::handle()
+        && let Ok(runtime) = Runtime::get()
     {
         runtime.spawn(work);
     }
@@ -147,20 +148,19 @@ pub fn call(
         }
         Err(error) => return at_once(error.into()),
     };
-    let runtime = match runtime::handle() {
+    let runtime = match Runtime::get() {
         Ok(runtime) => runtime,
         Err(refusal) => return at_once(call.fail(Error::no_thread(&refusal)).into()),
     };
     let id = client.bridge.start(env, &client.settled, Settlement::panicked, |completion| {
         let leave = call.cancel_handle();
-        let task = runtime.spawn(async move {
+        let work = runtime.spawn(async move {
             let outcome = call.run().await;
             completion.send(Settlement::of(outcome, wants_connection));
         });
-        let task = task.abort_handle();
         Box::new(move || {
             leave.cancel();
-            task.abort();
+            work.abort();
         })
     })?;
     Ok(Either::A(id as f64))
@@ -224,16 +224,15 @@ pub fn fingerprint(secret_key: String, token: String) -> String {
 /// ended; nothing if there are none.
 #[napi]
 pub fn close(env: &Env, client: &External<BindingClient>) -> napi::Result<Option<f64>> {
-    let (Some(ended), Ok(runtime)) = (client.client.close(), runtime::handle()) else {
+    let (Some(ended), Ok(runtime)) = (client.client.close(), Runtime::get()) else {
         return Ok(None);
     };
     let id = client.bridge.start(env, &client.settled, Settlement::panicked, |completion| {
-        let task = runtime.spawn(async move {
+        let work = runtime.spawn(async move {
             ended.await;
             completion.send(Settlement::Closed);
         });
-        let task = task.abort_handle();
-        Box::new(move || task.abort())
+        Box::new(move || work.abort())
     })?;
     Ok(Some(id as f64))
 }

@@ -21,7 +21,7 @@ pub mod secret;
 #[cfg(test)]
 mod simulation;
 mod source;
-mod spawn;
+pub mod spawn;
 pub mod stats;
 mod sync;
 #[cfg(test)]
