@@ -256,13 +256,10 @@ impl WorldState {
         let start = self.time.start();
         let now = self.model.processes[process].clocks.now(start).boot;
         let place = self.model.place(process, which);
-        let report = place.reports.entry(token).or_insert(Report { first: seq, news: now });
-        let is_news = report.first == seq || now - report.news > KNOWN;
-        if is_news {
-            report.news = now;
-        }
+        let report = place.reports.entry(token).or_insert(Report { first: seq, first_at: now });
         let is_first = report.first == seq;
-        if is_news || place.reports.len() > 10 {
+        // A later report may find the first one forgotten, and be noted anew.
+        if is_first || now - report.first_at > KNOWN || place.reports.len() > 10 {
             place.supersede(seq);
         }
         if is_first && self.model.processes[process].plan.in_fleet {

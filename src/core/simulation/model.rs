@@ -15,7 +15,7 @@ use super::time::{Clocks, Seq};
 use crate::core::connection::Unavailable;
 use crate::core::error::Kind;
 
-/// A second report of the same token within this time changes nothing.
+/// A second report of the same token within this time of the first changes nothing.
 pub const KNOWN: Duration = Duration::from_secs(4);
 
 /// Every member has noticed a Redis that has been dead for so long.
@@ -96,8 +96,8 @@ pub struct OnePlace {
 #[derive(Clone, Copy)]
 pub struct Report {
     pub first: Seq,
-    /// The last report that may have changed something.
-    pub news: Duration,
+    /// When that was.
+    pub first_at: Duration,
 }
 
 /// One call.
@@ -145,7 +145,7 @@ impl Ending {
         match self {
             Self::Answer(Meaning::Unavailable(_)) => true,
             Self::Answer(Meaning::Failure(kind, _)) => {
-                matches!(kind, Kind::InvalidApiKey | Kind::Forbidden | Kind::Http)
+                matches!(kind, Kind::InvalidApiKey | Kind::Forbidden)
             }
             _ => false,
         }
