@@ -88,6 +88,18 @@ test.each([
   call.mockRestore()
 })
 
+test('the tokens of several owners are served without a native call', async () => {
+  const call = jest.spyOn(require('../lib/native.js'), 'call')
+  const { ask } = await start(10)
+  await ask(USER, 'b', USER, 'b')
+  const before = call.mock.calls.length
+
+  await ask(USER, 'b')
+
+  expect(call.mock.calls.length).toBe(before)
+  call.mockRestore()
+})
+
 test.each([
   ['before the package was loaded', true],
   ['after the package was loaded', false],
