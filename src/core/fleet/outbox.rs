@@ -112,14 +112,28 @@ impl Outbox {
         Ok(())
     }
 
-    /// Flushes everything; `None` while an earlier future does, so that a burst of thousands is one task. What that one
-    /// leaves, [`Outbox::keep_flushed`] flushes.
+    /// Flushes everything; `None` while an earlier future does, so that a burst of thousands is one task. That one flushes
+    /// what is added until it ends. What fails is left to [`Outbox::keep_flushed`].
     pub fn flush_added(self: &Arc<Self>) -> Option<impl Future<Output = ()> + Send + use<>> {
-        let was_flushing = self.is_flushing.swap(true, Ordering::AcqRel);
-        let guard = (!was_flushing).then(|| FlushGuard { outbox: Arc::clone(self) })?;
+        let mut guard = self.begin_flush()?;
         Some(async move {
-            let _ = guard.outbox.flush(None).await;
+            while guard.outbox.flush(None).await.is_ok() {
+                let outbox = Arc::clone(&guard.outbox);
+                drop(guard);
+                // Whoever added an invalidation before the guard was dropped has left it to this future.
+                if !outbox.pending().holds(None) {
+                    break;
+                }
+                let Some(next) = outbox.begin_flush() else { break };
+                guard = next;
+            }
         })
+    }
+
+    /// `None` while a future of [`Outbox::flush_added`] has not ended.
+    fn begin_flush(self: &Arc<Self>) -> Option<FlushGuard> {
+        let was_flushing = self.is_flushing.swap(true, Ordering::AcqRel);
+        (!was_flushing).then(|| FlushGuard { outbox: Arc::clone(self) })
     }
 
     async fn flush_batch(&self, batch: InvalidationBatch) -> Result<(), RedisUnavailable> {
