@@ -21,7 +21,7 @@ fn a_call_that_is_cancelled_and_made_again_never_blocks_its_thread() {
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let client = client(0, vec![]);
         let mut previous: Option<(CancelHandle, AbortHandle)> = None;
-        for _ in 0..100_000 {
+        for _ in 0..20_000 {
             if let Some((handle, task)) = previous.take() {
                 handle.cancel();
                 task.abort();

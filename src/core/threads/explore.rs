@@ -11,7 +11,7 @@ use crate::core::sync::scheduled::scheduled;
 use crate::core::threads::scheduler::BiasedScheduler;
 
 /// Schedules of each scenario that `cargo test` tries.
-const SCHEDULES: usize = 300;
+const SCHEDULES: usize = 200;
 /// Steps of one schedule: far more than any needs. A thread that waits for ever takes more.
 const MAX_STEPS: usize = 20_000;
 
