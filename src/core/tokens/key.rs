@@ -105,6 +105,14 @@ mod tests {
     use crate::core::error::Kind;
 
     #[test]
+    fn a_refusal_names_the_kind_of_owner() {
+        for (kind, name) in OwnerKind::ALL.into_iter().zip(["user id", "group id", "context id"]) {
+            let error = ConnectionKey::new(kind, "", "s").unwrap_err();
+            assert!(error.message.contains(name), "{}", error.message);
+        }
+    }
+
+    #[test]
     fn what_cannot_be_one_segment_is_refused_without_repeating_it() {
         let long = "x".repeat(MAX_ID_BYTES + 1);
         for id in [
