@@ -26,7 +26,7 @@ pub trait TokenSource: Send + Sync + 'static {
 
     /// Invalidates the copies that other processes share of these connections, or only of the rejected token: at once
     /// for the fetches that begin after this call, and for other processes once the returned future has ended. `None`
-    /// if nothing is shared. The keys are those of one event.
+    /// if nothing is shared, or if the future of an earlier event includes this one. The keys are those of one event.
     fn invalidate(&self, _keys: &[ConnectionKey], _rejected: Option<&str>) -> Option<BoxFuture<'static, ()>> {
         None
     }
