@@ -34,7 +34,7 @@ test('the package holds the declared files and no others', () => {
   const code = folders.map(file => path.relative(ROOT, file).replaceAll(path.sep, '/'))
   expect(code.filter(file => !/\.(?:js|d\.ts|md)$/.test(file))).toEqual([])
   const texts = ['CHANGELOG.md', 'LICENSE', 'README.md', 'package.json']
-  const face = ['index.d.ts', 'index.js']
+  const face = ['index.d.ts', 'index.js', 'lib/bundle.js']
   expect(paths(main)).toEqual([...code, ...face, ...texts].sort())
 })
 
