@@ -31,12 +31,13 @@ async function openPage(browser) {
     await send(`${domain}.enable`)
   }
 
-  /** Does what leads to another page, and waits until that is there. */
+  /** Does what leads to another page, and waits until that is there and drawn: `autofocus` acts when a page is drawn. */
   async function leadingOn(act) {
     const loaded = withLimit('the next page', resolve => {
       onLoad = resolve
     })
     await Promise.all([loaded, act()])
+    await run(() => new Promise(resolve => requestAnimationFrame(() => requestAnimationFrame(resolve))))
   }
 
   /** What a function gives that runs in the page, and therefore sees nothing but its arguments. */
