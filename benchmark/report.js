@@ -1,4 +1,4 @@
-// Owns the words and tables of results.md: what was promised and reached first, absolute figures after it.
+// Owns the words and tables of results.md: the targets and what was reached first, absolute figures after it.
 'use strict'
 
 const os = require('node:os')
@@ -11,7 +11,7 @@ const { judge } = require('./targets.js')
 function writeReport(run) {
   const sections = [
     heading(run),
-    promises(run),
+    targetTable(run),
     throughput(run, 'HTTP/1.1 without TLS', 'http1', CONTENDERS),
     throughput(run, 'HTTP/1.1 over TLS', 'tls', CONTENDERS),
     throughput(run, 'HTTP/2 over TLS', 'h2', HTTP2_CONTENDERS),
@@ -44,18 +44,18 @@ are noise of one shared machine on one day. What is claimed are the ratios of th
 - ${rounds} interleaved round${rounds === 1 ? '' : 's'}, ${minutes.toFixed(1)} minutes; a figure is the median of its rounds, a range is the least and the greatest`
 }
 
-function promises(run) {
+function targetTable(run) {
   const rows = judge(run).map(({ figure, bound, measured, reached }) => [
     figure,
     bound,
     measured,
     reached === undefined ? '–' : reached ? 'yes' : '**no**',
   ])
-  return `## What is promised, and what was measured
+  return `## Targets, and what was measured
 
 xkit-node against each rival in the same round; medians of these ratios, rounded against xkit-node.
 
-${table(['figure', 'promised', 'measured', 'reached'], rows)}`
+${table(['figure', 'target', 'measured', 'reached'], rows)}`
 }
 
 function throughput({ results, sizes }, title, transport, contenders) {

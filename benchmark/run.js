@@ -38,7 +38,7 @@ const USAGE = `Usage: npm run bench -- [options]
   --rounds N        interleaved rounds (${FULL.rounds})
   --only name,…     some contenders (${CONTENDERS.join(', ')})
                     or measurements (${MEASUREMENTS.join(', ')}) only
-  --check           ends with 1 when a promise is not kept, or was not measured
+  --check           ends with 1 when a target is not reached, or was not measured
   --server KIND     nginx, or own: the benchmark's own server, built with cargo (nginx where it is installed)
 
 A whole full run in which nothing failed writes benchmark/results.md and benchmark/chart.svg, any other one writes

@@ -1,4 +1,4 @@
-// Owns what the package promises about its speed: each figure, its bound, and whether a run reached it.
+// Owns the targets of the package's speed: each figure, its bound, and whether a run reached it.
 'use strict'
 
 const MEGABYTE = 1e6

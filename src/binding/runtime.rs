@@ -4,11 +4,12 @@ use std::io;
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 
-use crate::core::spawn::on_runtime;
 use futures_util::FutureExt;
 use futures_util::future::{AbortHandle, BoxFuture, abortable};
 use tokio::runtime::Builder;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use crate::core::spawn::on_runtime;
 
 /// Work to be started.
 type Work = BoxFuture<'static, ()>;
