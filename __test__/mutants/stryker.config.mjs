@@ -9,8 +9,7 @@ const GROUPS = {
     mutate: 'lib/client.js',
     suites: ['abort', 'cache', 'calls', 'default-client', 'handle', 'states', 'wait', 'webhook'],
   },
-  // Stryker sees no coverage of a child process.
-  leases: { mutate: 'lib/leases.js', suites: ['cache', 'cache-model', 'leases'], coverage: 'off' },
+  leases: { mutate: 'lib/leases.js', suites: ['lease-rules'] },
   recovery: { mutate: 'lib/recovery.js', suites: ['bearer-fetch', 'recovery'] },
   rejection: {
     mutate: 'lib/rejection/*.js',
@@ -18,13 +17,13 @@ const GROUPS = {
   },
 }
 const group = process.env.MUTANTS_OF
-const { mutate, suites, coverage = 'perTest' } = GROUPS[group]
+const { mutate, suites } = GROUPS[group]
 
 export default {
   mutate: [mutate],
   testRunner: 'jest',
   plugins: [here('node_modules/@stryker-mutator/jest-runner/dist/src/index.js')],
-  coverageAnalysis: coverage,
+  coverageAnalysis: 'perTest',
   jest: {
     config: {
       testEnvironment: here(
