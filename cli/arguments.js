@@ -2,8 +2,7 @@
 'use strict'
 
 const { parseArgs } = require('node:util')
-const { requireId } = require('../lib/checks.js')
-const { OWNER_KINDS } = require('../lib/owner.js')
+const { OWNER_KINDS, requireId } = require('../lib/checks.js')
 
 class UsageError extends Error {
   constructor(message, command = 'xkit') {

@@ -2,8 +2,7 @@
 'use strict'
 
 const { CATALOG_CSP, connectorPage, homePage } = require('./catalog-page.js')
-const { requireId } = require('../lib/checks.js')
-const { OWNER_KINDS } = require('../lib/owner.js')
+const { OWNER_KINDS, requireId } = require('../lib/checks.js')
 
 const MAX_FORM_BYTES = 16 * 1024
 

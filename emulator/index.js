@@ -3,11 +3,12 @@
 
 const { API_PREFIX, createApi, isApiPath } = require('./api.js')
 const { createCatalog } = require('./catalog.js')
-const { requireDelay, requireId } = require('../lib/checks.js')
+const { requireId, requireOwner } = require('../lib/checks.js')
 const { createFaultQueue } = require('./faults.js')
 const { createHostCheck } = require('./hosts.js')
 const { createLayout } = require('./layout.js')
 const {
+  readDelay,
   readDelivery,
   readFaultPlan,
   readRevocation,
@@ -16,7 +17,6 @@ const {
   readWebhookEvent,
   readWebhookUrl,
 } = require('./options.js')
-const { parseOwner } = require('../lib/owner.js')
 const { startServer } = require('./server.js')
 const { SERVICE_PREFIX, createService, isServicePath } = require('./service.js')
 const { createStore } = require('./store.js')
@@ -62,16 +62,16 @@ async function startEmulator(options) {
       return latency
     },
     set latencyMs(value) {
-      latency = requireDelay('latencyMs', value)
+      latency = readDelay('latencyMs', value)
     },
     setConnection(owner, slug, state = {}) {
-      store.setConnection(parseOwner('owner', owner), requireId('slug', slug), readState('state', state))
+      store.setConnection(requireOwner('owner', owner), requireId('slug', slug), readState('state', state))
     },
     rotateToken(owner, slug) {
-      return store.rotateToken(parseOwner('owner', owner), requireId('slug', slug))
+      return store.rotateToken(requireOwner('owner', owner), requireId('slug', slug))
     },
     revokeToken(owner, slug, options) {
-      store.revokeToken(parseOwner('owner', owner), requireId('slug', slug), readRevocation(options))
+      store.revokeToken(requireOwner('owner', owner), requireId('slug', slug), readRevocation(options))
     },
     failNext(plan) {
       faults.add(readFaultPlan(plan))

@@ -5,7 +5,6 @@ const { randomBytes } = require('node:crypto')
 const { validateHeaderValue } = require('node:http')
 const { isIP } = require('node:net')
 const checks = require('../lib/checks.js')
-const { parseOwner } = require('../lib/owner.js')
 const { readAllowedHost, readAllowedHosts } = require('./hosts.js')
 const { readCatalogPath } = require('./layout.js')
 const { LOOPBACK } = require('./server.js')
@@ -32,6 +31,13 @@ const DEFAULT_FAULT_STATUS = 503
 const MAX_DELIVERY_ATTEMPTS = 10
 // A hundred years: far above any real token, and small enough that a date can still hold the end.
 const MAX_EXPIRES_IN_SECONDS = 100 * 365 * 86_400
+
+function readDelay(name, value) {
+  if (!(checks.requireNumber(name, value) >= 0 && value <= checks.MAX_TIMER_MS)) {
+    throw invalidValue(`${name} must be a number of milliseconds from 0 to ${checks.MAX_TIMER_MS}`)
+  }
+  return value
+}
 
 /** A name or an address to listen on. The system decides whether this machine has it. */
 function readHost(name, value) {
@@ -120,7 +126,7 @@ function readStartOptions(options = {}) {
     publishableKey: readPublishableKey(publishableKey),
     secretKey: readKey('options.secretKey', secretKey),
     shape: shape === undefined ? undefined : checks.requireOneOf('options.shape', shape, SHAPES),
-    latencyMs: checks.requireDelay('options.latencyMs', latencyMs),
+    latencyMs: readDelay('options.latencyMs', latencyMs),
     catalogPath: catalogPath === undefined ? undefined : readCatalogPath('options.catalogPath', catalogPath),
     seeds: readSeeds(fields),
   }
@@ -151,7 +157,7 @@ function readFaultPlan(plan = {}) {
   } = ownFields('plan', plan, ['status', 'fault', 'times', 'retryAfter', 'owner', 'slug'])
   const common = {
     times: checks.requireInteger('plan.times', times, 1, Number.MAX_SAFE_INTEGER),
-    owner: owner === undefined ? undefined : parseOwner('plan.owner', owner),
+    owner: owner === undefined ? undefined : checks.requireOwner('plan.owner', owner),
     slug: slug === undefined ? undefined : checks.requireId('plan.slug', slug),
   }
   if (fault !== undefined) {
@@ -193,7 +199,7 @@ function readWebhookEvent(event) {
   if (checks.requireString('event.type', type) === '') throw invalidValue('event.type must not be empty')
   return {
     type,
-    owner: parseOwner('event.owner', owner),
+    owner: checks.requireOwner('event.owner', owner),
     slug: checks.requireId('event.slug', slug),
     connectionId:
       connectionId === undefined ? undefined : checks.requireId('event.connectionId', connectionId),
@@ -211,6 +217,7 @@ function readRevocation(options = {}) {
 }
 
 module.exports = {
+  readDelay,
   readDelivery,
   readFaultPlan,
   readHost,

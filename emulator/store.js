@@ -3,7 +3,7 @@
 
 const { randomBytes } = require('node:crypto')
 const clock = require('./clock.js')
-const { OWNER_KINDS } = require('../lib/owner.js')
+const { OWNER_KINDS } = require('../lib/checks.js')
 
 function createStore(seeds) {
   // Maps, not objects, since an id may be `__proto__`.

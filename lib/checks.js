@@ -1,18 +1,15 @@
-// Owns reading values from outside the package: reads that never throw, and checks that throw Node's own errors. No message
-// repeats a value.
+// Owns reading values from outside the package: reads that never throw, and checks that throw Node's own errors. An owner is a
+// user, a group or a context, each with its own space of ids. No message repeats a value.
 'use strict'
 
 const MAX_ID_BYTES = 1024
 // The longest delay of a Node timer: with a longer one, it fires at once.
 const MAX_TIMER_MS = 2 ** 31 - 1
+const OWNER_KINDS = ['user', 'group', 'context']
 
-function invalidType(message) {
-  return Object.assign(new TypeError(message), { code: 'ERR_INVALID_ARG_TYPE' })
-}
-
-function invalidValue(message) {
-  return Object.assign(new TypeError(message), { code: 'ERR_INVALID_ARG_VALUE' })
-}
+const argumentError = code => message => Object.assign(new TypeError(message), { code })
+const invalidType = argumentError('ERR_INVALID_ARG_TYPE')
+const invalidValue = argumentError('ERR_INVALID_ARG_VALUE')
 
 const isObject = value => typeof value === 'object' && value !== null
 
@@ -34,6 +31,9 @@ function isArray(value) {
     return false
   }
 }
+
+/** The names in a text, which blanks separate. */
+const named = text => text.trim().split(/\s+/)
 
 /** The first entries of an array; none for any other value. */
 function listed(value, maximum) {
@@ -95,6 +95,7 @@ function refuseNumber(name, value) {
   if (typeof value === 'number' || typeof value === 'bigint') {
     throw invalidType(`${name} must be a string, but is ${kindOf(value)}: pass String(id)`)
   }
+  return value
 }
 
 /** A string that UTF-8 can represent: a lone surrogate would become another character. */
@@ -111,14 +112,6 @@ function requireInteger(name, value, minimum, maximum) {
   return value
 }
 
-function requireDelay(name, value) {
-  requireNumber(name, value)
-  if (!(value >= 0 && value <= MAX_TIMER_MS)) {
-    throw invalidValue(`${name} must be a number of milliseconds from 0 to ${MAX_TIMER_MS}`)
-  }
-  return value
-}
-
 function requireOneOf(name, value, allowed) {
   requireString(name, value)
   if (!allowed.includes(value)) throw invalidValue(`${name} must be one of: ${allowed.join(', ')}`)
@@ -127,20 +120,55 @@ function requireOneOf(name, value, allowed) {
 
 /** An owner's id or a slug, which has to fit into one path segment. */
 function requireId(name, value) {
-  refuseNumber(name, value)
-  requireString(name, value)
+  requireString(name, refuseNumber(name, value))
   if (value.trim() === '') throw invalidValue(`${name} must not be empty`)
   if (value === '.' || value === '..') throw invalidValue(`${name} must not be a dot segment`)
   if (/\p{Cc}/u.test(value)) throw invalidValue(`${name} must not contain control characters`)
-  if (!value.isWellFormed()) throw invalidValue(`${name} must be well-formed Unicode`)
-  if (Buffer.byteLength(value) > MAX_ID_BYTES) {
+  if (Buffer.byteLength(requireText(name, value)) > MAX_ID_BYTES) {
     throw invalidValue(`${name} must not be longer than ${MAX_ID_BYTES} bytes`)
   }
   return value
 }
 
+/** `'u1'`, `{ user: 'u1' }`, `{ group: 'acme' }` or `{ context: 'c1' }` as `{ kind, id }`. The id is not checked. */
+function readOwner(owner, name = 'owner') {
+  if (typeof owner === 'string') return { kind: 'user', id: owner }
+  if (!isObject(refuseNumber(name, owner))) {
+    const forms = "a user's id as a string, or { user: id }, { group: id } or { context: id }"
+    throw invalidType(`${name} must be ${forms}, but is ${kindOf(owner)}`)
+  }
+  const plain = plainOwner(owner)
+  if (plain !== undefined) return plain
+  const fields = ownFields(name, owner, OWNER_KINDS)
+  const [kind, ...others] = Object.keys(fields)
+  if (kind === undefined || others.length > 0) {
+    throw invalidValue(
+      `${name} must name exactly one of: ${OWNER_KINDS.join(', ')}; undefined fields do not count`,
+    )
+  }
+  return { kind, id: refuseNumber(`${name}.${kind}`, fields[kind]) }
+}
+
+/** Reads the usual form without a copy, since every cached hit reads one; `undefined` for any other form. */
+function plainOwner(owner) {
+  try {
+    const [kind, ...others] = Object.keys(owner)
+    const id = others.length === 0 && OWNER_KINDS.includes(kind) ? owner[kind] : undefined
+    return typeof id === 'string' ? { kind, id } : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** As `readOwner`, with a valid id. */
+function requireOwner(name, owner) {
+  const { kind, id } = readOwner(owner, name)
+  return { kind, id: requireId(typeof owner === 'string' ? name : `${name}.${kind}`, id) }
+}
+
 module.exports = {
   MAX_TIMER_MS,
+  OWNER_KINDS,
   get,
   invalidType,
   invalidValue,
@@ -148,15 +176,17 @@ module.exports = {
   isObject,
   kindOf,
   listed,
+  named,
   ownFields,
+  readOwner,
   refuseNumber,
   requireBoolean,
-  requireDelay,
   requireId,
   requireInteger,
   requireNumber,
   requireObject,
   requireOneOf,
+  requireOwner,
   requireString,
   requireText,
 }

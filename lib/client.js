@@ -3,8 +3,8 @@
 'use strict'
 
 const { bearerFetch } = require('./bearer-fetch.js')
-const { requireId, requireText } = require('./checks.js')
-const { observe } = require('./diagnostics.js')
+const { readOwner, refuseNumber, requireId, requireOwner, requireText } = require('./checks.js')
+const { isTraced, observe } = require('./diagnostics.js')
 const { isNodeFrom } = require('./environment.js')
 const { NativeClient } = require('./native-client.js')
 const {
@@ -14,13 +14,15 @@ const {
   readCloseOptions,
   readWaitOptions,
 } = require('./options.js')
-const { parseOwner, readGroup, readOwner } = require('./owner.js')
 const { recover } = require('./recovery.js')
 const { Waits, wakeWaits } = require('./wait.js')
 const { readWebhook } = require('./webhook.js')
 
 // Older versions do not have it, and loading the module for nothing takes milliseconds.
 const { markAsUncloneable } = isNodeFrom(22, 10) ? require('node:worker_threads') : {}
+
+/** The client that a method was called on; throws if the method was detached from it. */
+let clientOf
 
 class XkitClient {
   #native
@@ -39,35 +41,40 @@ class XkitClient {
 
   // Neither is async: for a cached token they return the promise of its lease.
   getAccessToken(owner, slug, options) {
+    // The usual call for a cached token allocates nothing.
+    if (typeof owner === 'string' && options === undefined && #native in Object(this) && !isTraced()) {
+      const leased = this.#native.leased('user', owner, slug)
+      if (leased !== undefined) return leased
+    }
     return observe('getAccessToken', readOwner, owner, slug, (parsed, facts) =>
-      XkitClient.#of(this).#native.getAccessToken(parsed, slug, options, facts),
+      clientOf(this).#native.getAccessToken(parsed, slug, options, facts),
     )
   }
 
   getGroupAccessToken(groupId, slug, options) {
     return observe('getGroupAccessToken', readGroup, groupId, slug, (group, facts) =>
-      XkitClient.#of(this).#native.getAccessToken(group, slug, options, facts),
+      clientOf(this).#native.getAccessToken(group, slug, options, facts),
     )
   }
 
   getConnection(owner, slug, options) {
     return observe('getConnection', readOwner, owner, slug, (parsed, facts) =>
-      XkitClient.#of(this).#native.getConnection(parsed, slug, options, facts),
+      clientOf(this).#native.getConnection(parsed, slug, options, facts),
     )
   }
 
   async withAccessToken(owner, slug, use, options) {
-    return await recover(XkitClient.#of(this).#tokens(readOwner(owner), slug), use, options)
+    return await recover(clientOf(this).#tokens(readOwner(owner), slug), use, options)
   }
 
   async fetch(owner, slug, input, init) {
-    const client = XkitClient.#of(this)
+    const client = clientOf(this)
     const { use, options, ...trial } = bearerFetch(slug, input, init, client.#destinations)
     return await recover(client.#tokens(readOwner(owner), slug), use, options, trial)
   }
 
   for(owner, slug) {
-    return bind(XkitClient.#of(this), owner, slug)
+    return bind(clientOf(this), owner, slug)
   }
 
   async waitForConnection(owner, slug, options) {
@@ -75,33 +82,33 @@ class XkitClient {
     requireText('owner', id)
     requireText('slug', slug)
     const ask = signal => this.getConnection({ [kind]: id }, slug, { signal, fresh: true })
-    return await XkitClient.#of(this).#waits.until({ kind, id }, slug, readWaitOptions(options), ask)
+    return await clientOf(this).#waits.until({ kind, id }, slug, readWaitOptions(options), ask)
   }
 
   invalidate(owner, slug, rejectedToken) {
     const parsed = readOwner(owner)
     if (rejectedToken !== undefined) requireText('rejectedToken', rejectedToken)
-    XkitClient.#of(this).#native.invalidate(parsed, slug, rejectedToken)
+    clientOf(this).#native.invalidate(parsed, slug, rejectedToken)
   }
 
   handleWebhook(body) {
     const event = readWebhook(body)
     // The payload does not say whether the owner is a user or a group.
-    XkitClient.#of(this).#native.invalidate({ id: event.ownerId }, event.slug)
+    clientOf(this).#native.invalidate({ id: event.ownerId }, event.slug)
     wakeWaits(event.ownerId, event.slug)
     return event
   }
 
   connectorUrl(slug) {
-    return XkitClient.#of(this).#native.connectorUrl(requireText('slug', slug))
+    return clientOf(this).#native.connectorUrl(requireText('slug', slug))
   }
 
   stats() {
-    return XkitClient.#of(this).#native.stats()
+    return clientOf(this).#native.stats()
   }
 
   async close(options) {
-    const client = XkitClient.#of(this)
+    const client = clientOf(this)
     const { timeoutMs } = readCloseOptions(options)
     const closed = client.#native.close(timeoutMs)
     client.#waits.end()
@@ -119,17 +126,20 @@ class XkitClient {
     }
   }
 
-  /** The client that a method was called on; throws if the method was detached from it. */
-  static #of(client) {
-    if (typeof client === 'object' && client !== null && #native in client) return client
-    const message =
-      'A method of XkitClient was called without its client: write client.getAccessToken(…), or use the handle ' +
-      'client.for(owner, slug), whose methods work by themselves'
-    throw Object.assign(new TypeError(message), { code: 'ERR_INVALID_THIS' })
+  static {
+    clientOf = client => {
+      if (#native in Object(client)) return client
+      const message =
+        'A method of XkitClient was called without its client: write client.getAccessToken(…), or use the handle ' +
+        'client.for(owner, slug), whose methods work by themselves'
+      throw Object.assign(new TypeError(message), { code: 'ERR_INVALID_THIS' })
+    }
   }
 }
 
 const asIs = owner => owner
+
+const readGroup = id => ({ kind: 'group', id: requireText('groupId', refuseNumber('groupId', id)) })
 
 // Node has this symbol from 20.4 on.
 if (Symbol.asyncDispose) {
@@ -144,7 +154,7 @@ if (Symbol.asyncDispose) {
 
 /** The handle of a connection. Its methods need no `this`, and ignore arguments of an SDK that are no option of theirs. */
 function bind(client, owner, slug) {
-  const { kind, id } = parseOwner('owner', owner)
+  const { kind, id } = requireOwner('owner', owner)
   requireId('slug', slug)
   const own = typeof owner === 'string' ? owner : Object.freeze({ [kind]: id })
   return Object.freeze({

@@ -56,13 +56,6 @@ class Facts {
     this.fleetError = fleet?.error
   }
 
-  /** Notes that a token was served from a lease. */
-  noteLease({ fleet }) {
-    this.note({ accessToken: '', validForMs: 0 })
-    this.isFleetBypassed = fleet?.isBypassed
-    if (fleet?.isBypassed) this.fleetError = fleet.lastError
-  }
-
   /** Notes that the call was cancelled: native code reports nothing about it. */
   noteAbort() {
     this.outcome = 'aborted'
@@ -138,4 +131,4 @@ function toLine(trace) {
   return names.map(name => `${name}=${shown[name]}`).join(' ')
 }
 
-module.exports = { observe }
+module.exports = { isTraced, observe }

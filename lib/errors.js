@@ -1,4 +1,4 @@
-// Owns the error classes with their codes and fields, and the conversion of errors that native code reports.
+// Owns the error classes with their codes and fields, and turns what native code reports into errors and connections.
 'use strict'
 
 const {
@@ -6,6 +6,7 @@ const {
   invalidValue,
   isObject,
   listed,
+  named,
   requireBoolean,
   requireInteger,
   requireNumber,
@@ -44,33 +45,6 @@ const ALL_CODES = [
 
 const UNAVAILABLE = ['not_provisioned', 'not_enabled', 'pending', 'needs_reauthorization']
 
-/** The checked argument of the constructor of the class `className`, with its defaults. */
-function readFailure(failure, className) {
-  requireObject('failure', failure)
-  const { message, code, retryable = false, attempts = 0, cause } = { __proto__: null, ...failure }
-  return {
-    message: requireString('failure.message', message),
-    code: requireOneOf('failure.code', code, CODES[className] ?? ALL_CODES),
-    retryable: requireBoolean('failure.retryable', retryable),
-    attempts: requireInteger('failure.attempts', attempts, 0, Number.MAX_SAFE_INTEGER),
-    cause: typeof cause === 'string' ? new Error(cause) : cause,
-  }
-}
-
-/** The fields that an answer of the platform adds. Each may be absent. */
-function readAnswer(failure) {
-  const { status, requestId, retryAfterMs } = { __proto__: null, ...failure }
-  if (status !== undefined) requireNumber('failure.status', status)
-  if (requestId !== undefined) requireString('failure.requestId', requestId)
-  if (retryAfterMs !== undefined) requireNumber('failure.retryAfterMs', retryAfterMs)
-  return { status, requestId, retryAfterMs }
-}
-
-function requireUnavailable(connection) {
-  requireObject('connection', connection)
-  requireOneOf('connection.status', connection.status, UNAVAILABLE)
-}
-
 /**
  * Whether a value is an error of this package that has lost its class on its way from a worker thread, and has kept its own
  * fields. The code alone is no proof, since other errors may copy it.
@@ -93,25 +67,26 @@ function isFailure(value) {
 /** The descriptor of a field that is not enumerable. */
 const hidden = value => ({ __proto__: null, value, configurable: true, writable: true })
 
-/** Sets the fields that have a value: a printed error shows no empty fields. */
-function assign(error, fields) {
-  for (const [name, value] of Object.entries(fields)) {
-    if (value !== undefined) error[name] = value
-  }
-}
-
 class XkitError extends Error {
   constructor(failure) {
-    const { message, cause, ...fields } = readFailure(failure, new.target.prototype.name)
-    super(message, cause === undefined ? undefined : { cause })
-    assign(this, fields)
+    requireObject('failure', failure)
+    const { message, code, retryable = false, attempts = 0, cause } = { __proto__: null, ...failure }
+    const reason = typeof cause === 'string' ? new Error(cause) : cause
+    super(requireString('failure.message', message), reason === undefined ? undefined : { cause: reason })
+    this.code = requireOneOf('failure.code', code, CODES[this.name] ?? ALL_CODES)
+    this.retryable = requireBoolean('failure.retryable', retryable)
+    this.attempts = requireInteger('failure.attempts', attempts, 0, Number.MAX_SAFE_INTEGER)
   }
 }
 
+/** A field that is absent is not set: a printed error shows no empty fields. */
 class XkitApiError extends XkitError {
   constructor(failure) {
     super(failure)
-    assign(this, readAnswer(failure))
+    const { status, requestId, retryAfterMs } = { __proto__: null, ...failure }
+    if (status !== undefined) this.status = requireNumber('failure.status', status)
+    if (requestId !== undefined) this.requestId = requireString('failure.requestId', requestId)
+    if (retryAfterMs !== undefined) this.retryAfterMs = requireNumber('failure.retryAfterMs', retryAfterMs)
   }
 }
 
@@ -120,8 +95,9 @@ class XkitNetworkError extends XkitError {}
 class ConnectionUnavailableError extends XkitError {
   constructor(failure, connection) {
     super(failure)
-    requireUnavailable(connection)
-    assign(this, { connectUrl: connection.connectUrl })
+    requireObject('connection', connection)
+    requireOneOf('connection.status', connection.status, UNAVAILABLE)
+    if (connection.connectUrl !== undefined) this.connectUrl = connection.connectUrl
     Object.defineProperty(this, 'connection', hidden(connection))
   }
 }
@@ -154,10 +130,10 @@ function isXkitError(value) {
 }
 
 /** The fields in which SDKs keep the error of a function that they called. */
-const LINKS = (
-  'cause original originalError detail error errors innerError inner reason raw networkError graphQLErrors ' +
-  'response data body source info'
-).split(' ')
+const LINKS = named(`
+  cause original originalError detail error errors innerError inner reason raw networkError graphQLErrors
+  response data body source info
+`)
 const MAX_VISITED = 200
 
 /** The outermost error of this package that `error` is or holds; `undefined` if there is none. */
@@ -189,6 +165,25 @@ function toError(native = INTERNAL, connection = undefined) {
   return new CLASSES[failure.className](failure, connection)
 }
 
+// Without this, `inspect` can be told to show hidden fields and the values of getters.
+const INSPECT = Symbol.for('nodejs.util.inspect.custom')
+
+function copyOfThis() {
+  return { ...this }
+}
+
+/**
+ * The connection that native code reports. The token is readable through a getter that is not enumerable, so that a copy, JSON and
+ * printed output do not hold it.
+ */
+function toConnection(native) {
+  const { accessToken, expiresAtMs, ...connection } = native
+  if (accessToken === undefined) return connection
+  if (expiresAtMs !== undefined) connection.expiresAt = new Date(expiresAtMs)
+  Object.defineProperty(connection, 'accessToken', { get: () => accessToken })
+  return Object.defineProperty(connection, INSPECT, { value: copyOfThis })
+}
+
 /** The same failure as an error of its own, whose stack names another caller. */
 function copyError(error, cause) {
   const { name, message, connection } = error
@@ -203,6 +198,7 @@ module.exports = {
   copyError,
   hidden,
   isXkitError,
+  toConnection,
   toError,
   xkitErrorOf,
 }

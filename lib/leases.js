@@ -8,6 +8,7 @@ const { clearInterval, setInterval } = require('node:timers')
 const wallClock = Date.now
 
 const SWEEP_MS = 100
+const MAX_LEASE_MS = 1000
 
 /**
  * The leases of one client by owner and slug. Native code ends them all at once through the counter `discards[0]`: it changes when
@@ -19,8 +20,8 @@ class Leases {
   #discards
   /** The counter when it was last read. */
   #seen
-  /** By the owner's kind, then by slug, then by id. */
-  #kinds = { user: new Map(), group: new Map(), context: new Map() }
+  /** By the owner's id, the lease that was added last. Each one knows an earlier one of the same id. */
+  #byId = new Map()
   #sweeper
 
   constructor(discards) {
@@ -30,13 +31,12 @@ class Leases {
 
   /** The promise of the token; `undefined` without a valid lease. */
   get(kind, id, slug) {
-    if (this.#seen !== this.#discards[0]) {
-      this.clear()
-      this.#seen = this.#discards[0]
-      return undefined
-    }
-    const lease = this.#kinds[kind].get(slug)?.get(id)
-    return lease !== undefined && isValid(lease) ? lease.promise : undefined
+    if (this.#seen !== this.#discards[0]) this.clear()
+    const lease = this.#find(kind, id, slug)
+    if (lease === undefined) return undefined
+    // Setting the wall clock in either direction ends a lease.
+    const leftMs = lease.until - wallClock()
+    return leftMs > 0 && leftMs <= MAX_LEASE_MS ? lease.promise : undefined
   }
 
   /**
@@ -44,20 +44,26 @@ class Leases {
    * this lease at the next `get`.
    */
   put(kind, id, slug, token, validForMs) {
-    const bySlug = this.#kinds[kind]
-    let byId = bySlug.get(slug)
-    if (byId === undefined) {
-      byId = new Map()
-      bySlug.set(slug, byId)
+    let lease = this.#find(kind, id, slug)
+    if (lease === undefined) {
+      lease = { kind, slug, promise: undefined, until: 0, earlier: this.#byId.get(id) }
+      this.#byId.set(id, lease)
     }
-    const from = wallClock()
-    byId.set(id, { promise: Promise.resolve(token), from, until: from + validForMs })
+    lease.promise = Promise.resolve(token)
+    lease.until = wallClock() + validForMs
     // One timer for all leases, and none without leases: an idle client costs nothing.
     this.#sweeper ??= setInterval(() => this.#sweep(), SWEEP_MS).unref()
   }
 
+  #find(kind, id, slug) {
+    let lease = this.#byId.get(id)
+    while (lease !== undefined && (lease.slug !== slug || lease.kind !== kind)) lease = lease.earlier
+    return lease
+  }
+
   clear() {
-    for (const bySlug of Object.values(this.#kinds)) bySlug.clear()
+    this.#seen = this.#discards[0]
+    this.#byId.clear()
     clearInterval(this.#sweeper)
     this.#sweeper = undefined
   }
@@ -65,12 +71,6 @@ class Leases {
   #sweep() {
     if (this.#seen !== this.#discards[0]) this.clear()
   }
-}
-
-/** Setting the wall clock in either direction ends a lease. */
-function isValid({ from, until }) {
-  const now = wallClock()
-  return now >= from && now < until
 }
 
 module.exports = { Leases }

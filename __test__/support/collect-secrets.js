@@ -86,16 +86,16 @@ function observeModule(path, isNoted) {
 }
 
 // Whatever fails in the package is made by one of these two.
-observeModule('../../lib/errors.js')
+observeModule('../../lib/errors.js', made => {
+  const isConnection = Object.hasOwn(Object(made), 'status') && typeof made.status === 'string'
+  if (isConnection && Object.hasOwn(made, 'accessToken')) announceToken(made.accessToken)
+  return isConnection || util.types.isNativeError(made)
+})
 // It also reads fields, which may hold errors of others.
 observeModule(
   '../../lib/checks.js',
   value => util.types.isNativeError(value) && /^ERR_INVALID_ARG/.test(value.code),
 )
-observeModule('../../lib/connection.js', connection => {
-  if (Object.hasOwn(connection, 'accessToken')) announceToken(connection.accessToken)
-  return true
-})
 // What is a secret is learned where the package takes it over, and where the emulator hands it out.
 observeModule('../../lib/options.js', options => {
   learn(options)
