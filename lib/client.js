@@ -3,7 +3,7 @@
 'use strict'
 
 const { bearerFetch } = require('./bearer-fetch.js')
-const { readOwner, refuseNumber, requireId, requireOwner, requireText } = require('./checks.js')
+const { isObject, readOwner, refuseNumber, requireId, requireOwner, requireText } = require('./checks.js')
 const { isTraced, observe } = require('./diagnostics.js')
 const { isNodeFrom } = require('./environment.js')
 const { NativeClient } = require('./native-client.js')
@@ -42,7 +42,13 @@ class XkitClient {
   // Neither is async: for a cached token they return the promise of its lease.
   getAccessToken(owner, slug, options) {
     // The usual call for a cached token allocates nothing.
-    if (typeof owner === 'string' && options === undefined && #native in Object(this) && !isTraced()) {
+    if (
+      typeof owner === 'string' &&
+      options === undefined &&
+      isObject(this) &&
+      #native in this &&
+      !isTraced()
+    ) {
       const leased = this.#native.leased('user', owner, slug)
       if (leased !== undefined) return leased
     }
@@ -128,7 +134,7 @@ class XkitClient {
 
   static {
     clientOf = client => {
-      if (#native in Object(client)) return client
+      if (isObject(client) && #native in client) return client
       const message =
         'A method of XkitClient was called without its client: write client.getAccessToken(…), or use the handle ' +
         'client.for(owner, slug), whose methods work by themselves'

@@ -32,7 +32,7 @@ class Leases {
   /** The promise of the token; `undefined` without a valid lease. */
   get(kind, id, slug) {
     if (this.#seen !== this.#discards[0]) this.clear()
-    const lease = this.#find(kind, id, slug)
+    const lease = find(this.#byId.get(id), kind, slug)
     if (lease === undefined) return undefined
     // Setting the wall clock in either direction ends a lease.
     const leftMs = lease.until - wallClock()
@@ -44,7 +44,7 @@ class Leases {
    * this lease at the next `get`.
    */
   put(kind, id, slug, token, validForMs) {
-    let lease = this.#find(kind, id, slug)
+    let lease = find(this.#byId.get(id), kind, slug)
     if (lease === undefined) {
       lease = { kind, slug, promise: undefined, until: 0, earlier: this.#byId.get(id) }
       this.#byId.set(id, lease)
@@ -53,12 +53,6 @@ class Leases {
     lease.until = wallClock() + validForMs
     // One timer for all leases, and none without leases: an idle client costs nothing.
     this.#sweeper ??= setInterval(() => this.#sweep(), SWEEP_MS).unref()
-  }
-
-  #find(kind, id, slug) {
-    let lease = this.#byId.get(id)
-    while (lease !== undefined && (lease.slug !== slug || lease.kind !== kind)) lease = lease.earlier
-    return lease
   }
 
   clear() {
@@ -71,6 +65,11 @@ class Leases {
   #sweep() {
     if (this.#seen !== this.#discards[0]) this.clear()
   }
+}
+
+function find(lease, kind, slug) {
+  while (lease !== undefined && (lease.slug !== slug || lease.kind !== kind)) lease = lease.earlier
+  return lease
 }
 
 module.exports = { Leases }
