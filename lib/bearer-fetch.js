@@ -2,16 +2,15 @@
 // read for a rejection.
 'use strict'
 
-const { invalidValue, requireObject, requireString } = require('./checks.js')
+const { invalidValue, named, requireObject, requireString } = require('./checks.js')
 const { toError } = require('./errors.js')
 const { after } = require('./limits.js')
 const { BODY_STATUSES, isRejectedBody, isRejection } = require('./rejection/index.js')
 
 /** Options of other methods or of the constructor. `fetch` refuses them, rather than ignore them. */
-const FOREIGN = [
-  ...['timeoutMs', 'fresh', 'isRejected', 'attemptTimeoutMs', 'connectTimeoutMs', 'maxRetries', 'hosts'],
-  'allowHttp',
-]
+const FOREIGN = named(`
+  timeoutMs fresh isRejected attemptTimeoutMs connectTimeoutMs maxRetries hosts allowHttp
+`)
 const LOCALHOST = /^(?:.+\.)?localhost\.?$/
 const LOOPBACK = /^(?:127\.\d+\.\d+\.\d+|\[?::1\]?)$/
 const DEFAULT_PORTS = { __proto__: null, 'http:': '80', 'https:': '443' }

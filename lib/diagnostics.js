@@ -3,7 +3,7 @@
 
 const { tracingChannel } = require('node:diagnostics_channel')
 const { debuglog } = require('node:util')
-const { requireId } = require('./checks.js')
+const { named, requireId } = require('./checks.js')
 
 // Read when the package is loaded, since fake timers replace it later.
 const { hrtime } = process
@@ -11,20 +11,10 @@ const nowMs = () => Number(hrtime.bigint()) / 1e6
 
 const log = debuglog('xkit')
 const isLogging = log.enabled === true
-const LOGGED = [
-  'operation',
-  'ownerKind',
-  'slug',
-  'outcome',
-  'attempts',
-  'durationMs',
-  'cached',
-  'coalesced',
-  'isFleetBypassed',
-  'fleetError',
-  'rejectedFingerprint',
-  'tokenFingerprint',
-]
+const LOGGED = named(`
+  operation ownerKind slug outcome attempts durationMs cached coalesced isFleetBypassed fleetError
+  rejectedFingerprint tokenFingerprint
+`)
 
 const { start, end, asyncStart, asyncEnd, error: failed } = tracingChannel('xkit-node:call')
 

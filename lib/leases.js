@@ -8,7 +8,6 @@ const { clearInterval, setInterval } = require('node:timers')
 const wallClock = Date.now
 
 const SWEEP_MS = 100
-const MAX_LEASE_MS = 1000
 
 /**
  * The leases of one client by owner and slug. Native code ends them all at once through the counter `discards[0]`: it changes when
@@ -35,8 +34,8 @@ class Leases {
     const lease = find(this.#byId.get(id), kind, slug)
     if (lease === undefined) return undefined
     // Setting the wall clock in either direction ends a lease.
-    const leftMs = lease.until - wallClock()
-    return leftMs > 0 && leftMs <= MAX_LEASE_MS ? lease.promise : undefined
+    const now = wallClock()
+    return now >= lease.from && now < lease.until ? lease.promise : undefined
   }
 
   /**
@@ -46,11 +45,12 @@ class Leases {
   put(kind, id, slug, token, validForMs) {
     let lease = find(this.#byId.get(id), kind, slug)
     if (lease === undefined) {
-      lease = { kind, slug, promise: undefined, until: 0, earlier: this.#byId.get(id) }
+      lease = { kind, slug, promise: undefined, from: 0, until: 0, earlier: this.#byId.get(id) }
       this.#byId.set(id, lease)
     }
     lease.promise = Promise.resolve(token)
-    lease.until = wallClock() + validForMs
+    lease.from = wallClock()
+    lease.until = lease.from + validForMs
     // One timer for all leases, and none without leases: an idle client costs nothing.
     this.#sweeper ??= setInterval(() => this.#sweep(), SWEEP_MS).unref()
   }

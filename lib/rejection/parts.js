@@ -2,7 +2,7 @@
 // throws.
 'use strict'
 
-const { get, isObject, listed } = require('../checks.js')
+const { get, isObject, listed, named } = require('../checks.js')
 const { isXkitError } = require('../errors.js')
 
 const MAX_ENTRIES = 20
@@ -12,8 +12,6 @@ const MAX_TEXTS = 256 * 1024
 const MAX_JSON = 64 * 1024
 const CHALLENGE = 'www-authenticate'
 
-const named = text => text.split(' ')
-
 const STATUSES = named('status statusCode httpStatusCode httpStatus')
 const NUMBERS = named('code errorCode error_code')
 const ANSWER_STATUSES = [...STATUSES, 'code']
@@ -22,38 +20,26 @@ const BODIES = named('body data error result _data bodyText')
 const ENTRIES = named('errors graphQLErrors')
 
 /** The fields of the answers that HTTP clients return. */
-const ANSWER_FIELDS = [
-  ...named(
-    'status statusCode statusText statusMessage ok type headers rawHeaders trailers data body rawBody',
-  ),
-  ...named(
-    'bodyText bodyAsText parsedBody text _data opaque context config request req res response options',
-  ),
-  ...named(
-    'method httpVersion cookies url requestUrl redirected redirects redirectUrls isFromCache ip retryCount',
-  ),
-  ...named('size timing timings duration elapsed elapsedTime responseTime error result requestUrls retries'),
-  ...named('socketErrorRetries parsedHeaders blobBody readableStreamBody'),
-]
+const ANSWER_FIELDS = named(`
+  status statusCode statusText statusMessage ok type headers rawHeaders trailers data body rawBody
+  bodyText bodyAsText parsedBody text _data opaque context config request req res response options
+  method httpVersion cookies url requestUrl redirected redirects redirectUrls isFromCache ip retryCount
+  size timing timings duration elapsed elapsedTime responseTime error result requestUrls retries
+  socketErrorRetries parsedHeaders blobBody readableStreamBody
+`)
 /** The fields of a result that consists of errors alone. */
-const RESULT_FIELDS = [...ANSWER_FIELDS, ...ENTRIES, ...named('extensions success requestId request_id')]
+const RESULT_FIELDS = [...ANSWER_FIELDS, ...ENTRIES, 'extensions', 'success', 'requestId', 'request_id']
 /** The fields with which services describe the error of a request. An entry with others describes something else. */
 const ERROR_FIELDS = [
   ...STATUSES,
   ...NUMBERS,
-  ...named(
-    'type errorType error_type name __typename .tag error err ok success reason category domain location',
-  ),
-  ...named(
-    'locationType severity retryable message title detail details description error_description error_uri',
-  ),
-  ...named(
-    'errorMessage error_message userMessage developerMessage debugMessage extensions locations path links',
-  ),
-  ...named(
-    'meta source fields field param help help_url extendedHelp documentation_url moreInfo info phrase',
-  ),
-  ...named('instance errorInfo context_info debugInfo traceId requestId request_id timestamp data http'),
+  ...named(`
+    type errorType error_type name __typename .tag error err ok success reason category domain location
+    locationType severity retryable message title detail details description error_description error_uri
+    errorMessage error_message userMessage developerMessage debugMessage extensions locations path links
+    meta source fields field param help help_url extendedHelp documentation_url moreInfo info phrase
+    instance errorInfo context_info debugInfo traceId requestId request_id timestamp data http
+  `),
 ]
 
 /** The reading for one judgement, with one budget for all texts. */
@@ -248,7 +234,6 @@ module.exports = {
   isNothing,
   isStream,
   isWhollyErrors,
-  named,
   nodesOf,
   statusOf,
   toStatus,

@@ -1,16 +1,19 @@
 // Owns the words with which services reject a token, and those with which they reject something else. No word names a service.
 'use strict'
 
+const { named } = require('../checks.js')
+
 const MAX_WORD = 40
 
 // The words are in the form that `normalized` gives them.
-const TOKENS = ['token', 'accesstoken', 'authtoken', 'oauthtoken', 'bearertoken', 'authenticationtoken']
+const TOKENS = named('token accesstoken authtoken oauthtoken bearertoken authenticationtoken')
 const STATES = ['invalid', 'expired', 'revoked']
 const STRONG = new Set([
   ...TOKENS.flatMap(token => STATES.flatMap(state => [state + token, token + state])),
-  ...['invalidauth', 'notauthed', 'invalidsessionid', 'badoauthtoken', 'invalidauthentication'],
-  ...['expiredauthentication', 'unauthenticated', 'notauthenticated', 'authenticationfailed'],
-  'invalidoauthaccesstoken',
+  ...named(`
+    invalidauth notauthed invalidsessionid badoauthtoken invalidauthentication expiredauthentication
+    unauthenticated notauthenticated authenticationfailed invalidoauthaccesstoken
+  `),
 ])
 /** Services also use these for a missing role. */
 const WEAK = new Set(['unauthorized', 'authenticationerror'])
