@@ -38,6 +38,12 @@ test('the packed file is the same from whatever folder it is packed, and names n
   }
 })
 
+test('all modules of the packed file share one scope: V8 would read the functions of a wrapped one twice', () => {
+  const code = readFileSync(path.join(staged, 'lib', 'bundle.js'), 'utf8')
+  expect(code).toContain('\n// lib/rejection/words.js\n')
+  expect(code).not.toMatch(/__commonJS|__esm|__toESM|__export/)
+})
+
 /** The package as git and a folder bring it: each module is a file of its own. */
 function unpack() {
   for (const name of ['index.js', 'lib', 'package.json']) {

@@ -9,6 +9,7 @@ const {
   mkdirSync,
   mkdtempSync,
   readFileSync,
+  readdirSync,
   rmSync,
   writeFileSync,
 } = require('node:fs')
@@ -91,17 +92,41 @@ function dependenciesBesideTarball(platform) {
  * `index.js`, in which Node finds the names for `import { … }`.
  */
 function bundleFacade(outfile) {
-  buildSync({
-    absWorkingDir: ROOT,
-    entryPoints: ['index.js'],
-    outfile,
-    bundle: true,
-    platform: 'node',
-    target: 'node20',
-    external: ['*.node', `${manifest.name}-*`],
-    logLevel: 'warning',
-  })
+  const sources = mkdtempSync(path.join(tmpdir(), 'xkit-node-sources-'))
+  try {
+    cpSync(path.join(ROOT, 'lib'), path.join(sources, 'lib'), { recursive: true })
+    for (const name of readdirSync(sources, { recursive: true }).filter(name => name.endsWith('.js'))) {
+      const file = path.join(sources, name)
+      writeFileSync(file, withExports(withImports(readFileSync(file, 'utf8'))))
+    }
+    writeFileSync(
+      path.join(sources, 'index.js'),
+      withImports(readFileSync(path.join(ROOT, 'index.js'), 'utf8')),
+    )
+    buildSync({
+      absWorkingDir: sources,
+      entryPoints: ['index.js'],
+      outfile: path.resolve(outfile),
+      bundle: true,
+      platform: 'node',
+      format: 'cjs',
+      target: 'node20',
+      external: ['*.node', `${manifest.name}-*`],
+      logLevel: 'warning',
+    })
+  } finally {
+    rmSync(sources, { recursive: true })
+  }
 }
+
+// As ES modules, all modules share one scope. esbuild wraps a CommonJS module in a function, whose own functions V8 reads twice:
+// that took a fifth of the time in which the file is loaded.
+
+const withImports = code =>
+  code.replaceAll(/^const (\w+|\{[^}]*\}) = require\(('\.[^']*')\)$/gm, 'import $1 from $2')
+
+const withExports = code =>
+  code.replace(/^module\.exports = (\{)?/m, (_all, brace) => (brace ? 'export {' : 'export default '))
 
 function packMain(folder, dependencies) {
   const staging = mkdtempSync(path.join(tmpdir(), 'xkit-node-pack-'))
