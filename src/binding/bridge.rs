@@ -15,11 +15,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
+use futures_util::future::AbortHandle;
 use napi::bindgen_prelude::{FunctionRef, Unknown};
 use napi::{Env, JsValue, check_status, sys};
 use rustc_hash::FxHashMap;
 
-use super::queue::{self, CallId, ResultQueue, Wake};
+use super::calls::CallRunner;
+use super::queue::{CallId, ResultQueue, Wake};
+use super::runtime::Runtime;
 
 /// Values per result that JavaScript gets, after the id of the call.
 pub const VALUES: usize = 3;
@@ -40,6 +43,8 @@ const MAX_PER_WAKE_UP: usize = 256;
 /// The pending calls of one environment. Lives on the environment's thread.
 pub struct Bridge<T: Send + 'static> {
     queue: Arc<Results<T>>,
+    /// `None` before the first call and once the environment goes.
+    runner: RefCell<Option<CallRunner<T>>>,
     pending: RefCell<FxHashMap<CallId, Pending>>,
     last_call: Cell<CallId>,
     wake: Cell<sys::napi_threadsafe_function>,
@@ -48,7 +53,15 @@ pub struct Bridge<T: Send + 'static> {
 
 struct Pending {
     settled: Rc<Settled>,
-    cancel: Box<dyn FnOnce()>,
+    abort: AbortHandle,
+    leave: Box<dyn FnOnce()>,
+}
+
+impl Pending {
+    fn cancel(self) {
+        (self.leave)();
+        self.abort.abort();
+    }
 }
 
 /// The thread-safe function that wakes the event loop.
@@ -73,9 +86,6 @@ impl Wake for WakeFunction {
 
 type Results<T> = ResultQueue<T, WakeFunction>;
 
-/// Where the work on a call puts its result.
-pub type CallCompletion<T> = queue::Completion<T, WakeFunction>;
-
 impl<T: Send + 'static> Bridge<T> {
     /// The environment's bridge; made at the first call and kept until the environment goes.
     pub fn of(env: &Env, convert: Convert<T>) -> napi::Result<Rc<Self>> {
@@ -90,6 +100,7 @@ impl<T: Send + 'static> Bridge<T> {
     fn new(env: &Env, convert: Convert<T>) -> napi::Result<Rc<Self>> {
         let bridge = Rc::new(Self {
             queue: Arc::new(ResultQueue::new()),
+            runner: RefCell::default(),
             pending: RefCell::default(),
             last_call: Cell::new(0),
             wake: Cell::new(ptr::null_mut()),
@@ -129,14 +140,15 @@ impl<T: Send + 'static> Bridge<T> {
         Ok(bridge)
     }
 
-    /// Gives an id to a call and has `spawn` start the work that will bring its result to `settled`. `spawn` returns what
-    /// cancels the work.
+    /// Gives an id to a call and starts the work that brings its result to `settled`. `leave` is called if it is cancelled.
     pub fn start(
         &self,
         env: &Env,
+        runtime: &Runtime,
         settled: &Rc<Settled>,
+        work: impl Future<Output = T> + Send + 'static,
         fallback: fn() -> T,
-        spawn: impl FnOnce(CallCompletion<T>) -> Box<dyn FnOnce()>,
+        leave: impl FnOnce() + 'static,
     ) -> napi::Result<CallId> {
         let call = self.last_call.get() + 1;
         self.last_call.set(call);
@@ -144,15 +156,22 @@ impl<T: Send + 'static> Bridge<T> {
             // SAFETY: `wake` is alive for as long as the environment runs JavaScript, which just called this.
             check_status!(unsafe { sys::napi_ref_threadsafe_function(env.raw(), self.wake.get()) })?;
         }
-        let cancel = spawn(CallCompletion::new(Arc::clone(&self.queue), call, fallback));
-        self.pending.borrow_mut().insert(call, Pending { settled: Rc::clone(settled), cancel });
+        let mut runner = self.runner.borrow_mut();
+        let runner = runner.get_or_insert_with(|| {
+            let (runner, task) = CallRunner::new(Arc::clone(&self.queue));
+            runtime.spawn(task);
+            runner
+        });
+        let abort = runner.run(call, work, fallback);
+        let pending = Pending { settled: Rc::clone(settled), abort, leave: Box::new(leave) };
+        self.pending.borrow_mut().insert(call, pending);
         Ok(call)
     }
 
     /// Cancels a call, which then has no result. `false` if its result has been handed over.
     pub fn cancel(&self, env: &Env, call: CallId) -> bool {
         let pending = self.take(env, call);
-        pending.map(|pending| (pending.cancel)()).is_some()
+        pending.map(Pending::cancel).is_some()
     }
 
     fn take(&self, env: &Env, call: CallId) -> Option<Pending> {
@@ -180,9 +199,8 @@ impl<T: Send + 'static> Bridge<T> {
     /// The environment ends: no call may be settled any more.
     fn close(&self) {
         self.queue.close();
-        for (_, pending) in self.pending.take() {
-            (pending.cancel)();
-        }
+        self.pending.take().into_values().for_each(Pending::cancel);
+        self.runner.take();
     }
 }
 

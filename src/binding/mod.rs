@@ -3,6 +3,7 @@
 //! Failures cross as data and are thrown by the facade: an error made here would fail `instanceof Error` in jest.
 
 mod bridge;
+mod calls;
 mod counters;
 mod options;
 mod outcome;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use napi::Env;
 use napi::bindgen_prelude::{Either, Either3, External, Undefined, Unknown};
@@ -62,10 +64,11 @@ impl BindingClient {
             return Some(valid_for);
         }
         let discards = Arc::clone(self.client.discards());
-        Runtime::get().ok()?.spawn(async move {
+        let timer = async move {
             sleep_until(end).await;
             discards.fetch_add(1, Ordering::Relaxed);
-        });
+        };
+        Runtime::get().ok()?.spawn(timer.boxed());
         self.lease_end.set(Some(end));
         Some(valid_for)
     }
@@ -152,17 +155,10 @@ pub fn call(
         Ok(runtime) => runtime,
         Err(refusal) => return at_once(call.fail(Error::no_thread(&refusal)).into()),
     };
-    let id = client.bridge.start(env, &client.settled, Settlement::panicked, |completion| {
-        let leave = call.cancel_handle();
-        let work = runtime.spawn(async move {
-            let outcome = call.run().await;
-            completion.send(Settlement::of(outcome, wants_connection));
-        });
-        Box::new(move || {
-            leave.cancel();
-            work.abort();
-        })
-    })?;
+    let leave = call.cancel_handle();
+    let work = async move { Settlement::of(call.run().await, wants_connection) };
+    let (bridge, settled) = (&client.bridge, &client.settled);
+    let id = bridge.start(env, runtime, settled, work, Settlement::panicked, move || leave.cancel())?;
     Ok(Either::A(id as f64))
 }
 
@@ -227,12 +223,7 @@ pub fn close(env: &Env, client: &External<BindingClient>) -> napi::Result<Option
     let (Some(ended), Ok(runtime)) = (client.client.close(), Runtime::get()) else {
         return Ok(None);
     };
-    let id = client.bridge.start(env, &client.settled, Settlement::panicked, |completion| {
-        let work = runtime.spawn(async move {
-            ended.await;
-            completion.send(Settlement::Closed);
-        });
-        Box::new(move || work.abort())
-    })?;
+    let work = ended.map(|()| Settlement::Closed);
+    let id = client.bridge.start(env, runtime, &client.settled, work, Settlement::panicked, || {})?;
     Ok(Some(id as f64))
 }

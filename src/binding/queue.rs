@@ -1,13 +1,13 @@
 //! Hands results from any thread over to the event loop: who wakes it, and that nobody does after it has ended. Knows
 //! nothing of N-API, so that a model checker can try every order of events.
 //!
-//! 1. A result that finds no wake-up under way wakes the event loop, at once.
+//! 1. Results that find no wake-up under way wake the event loop, at once.
 //! 2. A woken event loop takes a batch. If results remain, it is woken again.
 //! 3. So there is never a result without a wake-up under way.
 //! 4. A closed queue takes nothing in and wakes nobody.
 
 use std::mem;
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 
 use super::sync::{Mutex, MutexGuard};
 
@@ -60,14 +60,14 @@ impl<T, W: Wake> ResultQueue<T, W> {
         drop((wake, discarded));
     }
 
-    /// Adds a result, and wakes the event loop unless it is woken already. A closed queue discards the result.
-    pub fn push(&self, call: CallId, result: T) {
+    /// Adds results, and wakes the event loop unless it is woken already. A closed queue discards them.
+    pub fn push(&self, results: Vec<(CallId, T)>) {
         let mut state = lock(&self.state);
         if !state.is_open {
             drop(state);
             return;
         }
-        state.results.push((call, result));
+        state.results.extend(results);
         let must_wake = state.claim_wake_up();
         drop(state);
         if must_wake {
@@ -110,32 +110,4 @@ impl<T> QueueState<T> {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// Where the work on a call puts its result. Dropped without one, by a panic say, it sends the fallback.
-pub struct Completion<T, W: Wake> {
-    queue: Arc<ResultQueue<T, W>>,
-    call: CallId,
-    fallback: Option<fn() -> T>,
-}
-
-impl<T, W: Wake> Completion<T, W> {
-    /// Nothing has been sent yet.
-    pub fn new(queue: Arc<ResultQueue<T, W>>, call: CallId, fallback: fn() -> T) -> Self {
-        Self { queue, call, fallback: Some(fallback) }
-    }
-
-    /// Hands the result over.
-    pub fn send(mut self, result: T) {
-        self.fallback = None;
-        self.queue.push(self.call, result);
-    }
-}
-
-impl<T, W: Wake> Drop for Completion<T, W> {
-    fn drop(&mut self) {
-        if let Some(fallback) = self.fallback {
-            self.queue.push(self.call, fallback());
-        }
-    }
 }

@@ -66,7 +66,7 @@ fn send(queue: &TestQueue, calls: &'static [CallId]) -> thread::JoinHandle<()> {
     let queue = Arc::clone(queue);
     thread::spawn(move || {
         for call in calls {
-            queue.push(*call, *call);
+            queue.push(vec![(*call, *call)]);
         }
     })
 }

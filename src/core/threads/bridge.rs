@@ -1,5 +1,7 @@
-//! Calls whose results go to an event loop through the bridge's queue, on the threads of a schedule.
+//! Calls that the bridge's task runs, and whose results go to an event loop through its queue, on the threads of a schedule.
 
+#[path = "../../binding/calls.rs"]
+mod calls;
 /// The queue, with the lock of schedules; loom tries it with its own.
 #[allow(clippy::duplicate_mod, reason = "once with each lock")]
 #[path = "../../binding/queue.rs"]
@@ -17,7 +19,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use shuttle::future::{JoinHandle, block_on, spawn};
 use shuttle::thread;
 
-use self::queue::{CallId, Completion, ResultQueue, Wake};
+use self::calls::CallRunner;
+use self::queue::{CallId, ResultQueue, Wake};
 use crate::core::error::{Error, Kind};
 use crate::core::threads::explore::explore;
 use crate::core::threads::rig::Rig;
@@ -52,33 +55,38 @@ impl EventLoop {
     }
 }
 
-/// An environment of Node: its event loop, its queue, and the calls that it made.
+/// An environment of Node: its event loop, its queue, the task that runs its calls, and those that are pending.
 struct Environment {
     rig: Arc<Rig>,
     event_loop: Arc<EventLoop>,
     queue: Arc<ResultQueue<String, Waker>>,
+    runner: Option<CallRunner<String>>,
+    task: JoinHandle<()>,
     pending: Vec<(CallId, Box<dyn FnOnce()>)>,
-    tasks: Vec<JoinHandle<()>>,
 }
 
 impl Environment {
     fn new(rig: &Arc<Rig>) -> Self {
         let (event_loop, queue) = (Arc::new(EventLoop::default()), Arc::new(ResultQueue::new()));
         queue.open(Waker(Arc::clone(&event_loop)));
-        Self { rig: Arc::clone(rig), event_loop, queue, pending: Vec::new(), tasks: Vec::new() }
+        let (runner, task) = CallRunner::new(Arc::clone(&queue));
+        Self {
+            rig: Arc::clone(rig),
+            event_loop,
+            queue,
+            runner: Some(runner),
+            task: spawn(task),
+            pending: Vec::new(),
+        }
     }
 
     /// As `call` of the binding does.
     fn call(&mut self, id: CallId) {
         let call = self.rig.call();
         let leave: CancelHandle = call.cancel_handle();
-        let completion = Completion::new(Arc::clone(&self.queue), id, || "panicked".to_owned());
-        let task = spawn(async move {
-            let outcome = call.run().await;
-            completion.send(outcome.result.unwrap().token().unwrap().to_owned());
-        });
-        let abort = task.abort_handle();
-        self.tasks.push(task);
+        let work = async move { call.run().await.result.unwrap().token().unwrap().to_owned() };
+        let runner = self.runner.as_ref().expect("the environment has not gone");
+        let abort = runner.run(id, work, || "panicked".to_owned());
         let cancel = move || {
             leave.cancel();
             abort.abort();
@@ -110,11 +118,13 @@ impl Environment {
         self.queue.close();
         self.event_loop.is_gone.store(true, Ordering::Relaxed);
         self.pending.drain(..).for_each(|(_, cancel)| cancel());
+        self.runner = None;
     }
 
     /// Lets the runtime come to the end of what was started.
-    fn end(self) {
-        self.tasks.into_iter().for_each(|task| drop(block_on(task)));
+    fn end(mut self) {
+        self.runner = None;
+        block_on(self.task).unwrap();
         assert!(self.queue.take(usize::MAX).is_empty(), "a result was taken in after the end");
         self.rig.check_end();
     }
