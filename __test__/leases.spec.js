@@ -75,8 +75,7 @@ test.each([
   ['{ group }', GROUP],
   ['{ context }', CONTEXT],
 ])('a cached token of %s is served without a native call', async (_what, owner) => {
-  const native = require('../lib/native.js')
-  const call = jest.spyOn(native, 'call')
+  const call = jest.spyOn(require('../lib/native.js').binding, 'call')
   const { ask, client } = await start(10)
   await ask(owner, owner)
   const before = call.mock.calls.length
@@ -89,7 +88,7 @@ test.each([
 })
 
 test('the tokens of several owners are served without a native call', async () => {
-  const call = jest.spyOn(require('../lib/native.js'), 'call')
+  const call = jest.spyOn(require('../lib/native.js').binding, 'call')
   const { ask } = await start(10)
   await ask(USER, 'b', USER, 'b')
   const before = call.mock.calls.length

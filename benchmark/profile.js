@@ -7,7 +7,7 @@ const { performance } = require('node:perf_hooks')
 const { setTimeout: sleep } = require('node:timers/promises')
 
 const { XkitClient } = require('../index.js')
-const binding = require('../lib/native.js')
+const { binding } = require('../lib/native.js')
 const { mainThreadClock, processClock, threadTimes } = require('./cpu.js')
 const { startLoad, users } = require('./load.js')
 const platform = require('./platform.js')

@@ -7,7 +7,7 @@ const { Credentials } = require('./credentials.js')
 const { toConnection, toError } = require('./errors.js')
 const { Leases } = require('./leases.js')
 const { after, follow, reasonOf } = require('./limits.js')
-const binding = require('./native.js')
+const { binding } = require('./native.js')
 const { readCallOptions, readClientOptions } = require('./options.js')
 
 const { User, Group, Context } = binding.BindingOwnerKind

@@ -143,4 +143,6 @@ function glibcVersion() {
   return process.report.getReport().header.glibcVersionRuntime
 }
 
-module.exports = load()
+const binding = load()
+
+module.exports = { binding }

@@ -123,10 +123,11 @@ function bundleFacade(outfile) {
 // that took a fifth of the time in which the file is loaded.
 
 const withImports = code =>
-  code.replaceAll(/^const (\w+|\{[^}]*\}) = require\(('\.[^']*')\)$/gm, 'import $1 from $2')
+  code
+    .replaceAll(/^const (\{[^}]*\}) = require\(('\.[^']*')\)$/gm, 'import $1 from $2')
+    .replaceAll(/^const (\w+) = require\(('\.[^']*')\)$/gm, 'import * as $1 from $2')
 
-const withExports = code =>
-  code.replace(/^module\.exports = (\{)?/m, (_all, brace) => (brace ? 'export {' : 'export default '))
+const withExports = code => code.replace(/^module\.exports = \{/m, 'export {')
 
 function packMain(folder, dependencies) {
   const staging = mkdtempSync(path.join(tmpdir(), 'xkit-node-pack-'))

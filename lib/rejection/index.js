@@ -3,39 +3,8 @@
 'use strict'
 
 const { get, isObject, named } = require('../checks.js')
-const {
-  ANSWER_STATUSES,
-  ERROR_FIELDS,
-  NUMBERS,
-  Reading,
-  STATUSES,
-  allEntriesOf,
-  challengeOf,
-  entriesOf,
-  hasOnly,
-  isAboutRequest,
-  isAnswer,
-  isError,
-  isForeign,
-  isFromElsewhere,
-  isNothing,
-  isStream,
-  isWhollyErrors,
-  nodesOf,
-  statusOf,
-  toStatus,
-} = require('./parts.js')
-const {
-  isClassName,
-  isInvalidTokenSentence,
-  isScopeChallenge,
-  isUnauthenticatedText,
-  isUnauthorizedText,
-  messageSignalsRejection,
-  namesOtherReason,
-  namesToken,
-  strengthOf,
-} = require('./words.js')
+const parts = require('./parts.js')
+const words = require('./words.js')
 
 const UNAUTHORIZED = 401
 const FORBIDDEN = 403
@@ -51,6 +20,7 @@ const DEAD_TOKEN = { type: 'OAuthException', code: 190 }
 /** Counts in `{ ok: false, error }` only: elsewhere it may concern another account than the token's. */
 const OWNER_IS_GONE = 'account_inactive'
 
+const STATUS_FIELDS = [...parts.STATUSES, ...parts.NUMBERS]
 const CAUSES = named('cause networkError originalError raw')
 /** The fields of a result that is either data or an error. */
 const PAIR = named('data error response request')
@@ -68,12 +38,12 @@ const TEXTS = [
 /** Whether a service rejected the token, judging by the value that its use returned or threw. The token went to `request.url`. */
 function isRejection(value, isThrown, request) {
   const judge = isThrown ? isThrownRejection : isReturnedRejection
-  return safely(() => judge(value, new Reading(request)))
+  return safely(() => judge(value, new parts.Reading(request)))
 }
 
 /** Whether the JSON of an answer rejects the token, for any status but 401. */
 function isRejectedBody(status, body) {
-  return safely(() => isRejectingBody(status, body, new Reading()))
+  return safely(() => isRejectingBody(status, body, new parts.Reading()))
 }
 
 // A revoked proxy, for example, throws on every access.
@@ -96,13 +66,14 @@ function isRejectedAnswer(value, reading) {
   if (!isObject(get(value, 'headers'))) return false
   const statuses = [get(value, 'status'), get(value, 'statusCode')]
   if (statuses.some(isUnauthorizedStatus)) {
-    return isAnswer(value) && !hasOtherReason([reading.failure(value)], reading)
+    return parts.isAnswer(value) && !hasOtherReason([reading.failure(value)], reading)
   }
-  const status = statuses.map(toStatus).find(Boolean)
+  const status = statuses.map(parts.toStatus).find(Boolean)
   if (!BODY_STATUSES.includes(status)) return false
-  const rejects = body => !isNothing(body) && !isStream(body) && isRejectingBody(status, body, reading)
+  const rejects = body =>
+    !parts.isNothing(body) && !parts.isStream(body) && isRejectingBody(status, body, reading)
   if (!rejects(get(value, 'data')) && !rejects(get(value, 'body'))) return false
-  return isAnswer(value) && !isFromElsewhere(value, reading.request)
+  return parts.isAnswer(value) && !parts.isFromElsewhere(value, reading.request)
 }
 
 function isRejectingBody(status, body, reading) {
@@ -116,22 +87,22 @@ function isRejectedResult(value, reading) {
   if (!('error' in value || 'errors' in value || 'graphQLErrors' in value)) return false
   const error = get(value, 'error')
   if (typeof error === 'string' && get(value, 'ok') === false) return hasWord([value], undefined, reading)
-  if (!isNothing(get(value, 'data')) || !isErrorAlone(value, error)) return false
+  if (!parts.isNothing(get(value, 'data')) || !isErrorAlone(value, error)) return false
   const failure = reading.failure(value, false)
   if (!isOpen(failure)) return false
   // Beside a status, an `error` object is the body of the answer.
-  const isCause = isForeign(error) && (failure.status === undefined || isError(error))
+  const isCause = parts.isForeign(error) && (failure.status === undefined || parts.isError(error))
   return (isCause && isThrownRejection(error, reading)) || areRejections([failure], reading)
 }
 
 function isErrorAlone(value, error) {
-  if (entriesOf(value).length > 0 && isWhollyErrors(value)) return true
-  if (isForeign(error)) {
+  if (parts.entriesOf(value).length > 0 && parts.isWhollyErrors(value)) return true
+  if (parts.isForeign(error)) {
     const hasAnswer = isObject(get(get(value, 'response'), 'headers'))
-    return isError(error) || 'data' in value || hasAnswer || Object.keys(value).length === 1
+    return parts.isError(error) || 'data' in value || hasAnswer || Object.keys(value).length === 1
   }
-  if (typeof get(value, 'error_description') === 'string') return hasOnly(value, ERROR_FIELDS)
-  return 'error' in value && hasOnly(value, PAIR) && isAnswer(get(value, 'response'))
+  if (typeof get(value, 'error_description') === 'string') return parts.hasOnly(value, parts.ERROR_FIELDS)
+  return 'error' in value && parts.hasOnly(value, PAIR) && parts.isAnswer(get(value, 'response'))
 }
 
 // Thrown values.
@@ -140,13 +111,13 @@ function isThrownRejection(value, reading) {
   if (typeof value === 'string') {
     const parsed = reading.json(value)
     return parsed === undefined
-      ? messageSignalsRejection(reading.text(value))
+      ? words.messageSignalsRejection(reading.text(value))
       : isThrownRejection(parsed, reading)
   }
-  if (!isForeign(value)) return false
+  if (!parts.isForeign(value)) return false
   const layers = [value, ...CAUSES.map(name => get(value, name)), reading.json(get(value, 'message'))]
   return areRejections(
-    layers.filter(isForeign).map(layer => reading.failure(layer)),
+    layers.filter(parts.isForeign).map(layer => reading.failure(layer)),
     reading,
   )
 }
@@ -156,7 +127,7 @@ function areRejections(failures, reading) {
   if (open.some(failure => isRejectedFailure(failure, reading))) return !hasOtherReason(open, reading)
   if (failures.some(({ status }) => status !== undefined)) return false
   const messages = failures.map(({ value }) => reading.text(get(value, 'message')))
-  return messages.some(messageSignalsRejection) && !hasOtherReason(open, reading)
+  return messages.some(words.messageSignalsRejection) && !hasOtherReason(open, reading)
 }
 
 /** Whether the status allows that the token was rejected. Any other status has another reason. */
@@ -176,10 +147,11 @@ function isRejectedFailure(failure, reading) {
 
 /** A 401 as a status of the failure or of its answer; or as a code or in a body, if there is no other status. */
 function hasUnauthorizedStatus({ value, answers, bodies, httpStatus }) {
-  if (holds401(value, STATUSES) || answers.some(answer => holds401(answer, ANSWER_STATUSES))) return true
+  if (holds401(value, parts.STATUSES) || answers.some(answer => holds401(answer, parts.ANSWER_STATUSES)))
+    return true
   if (httpStatus >= 300) return false
-  const nodes = bodies.flatMap(body => [body, get(body, 'error')]).filter(isForeign)
-  return holds401(value, NUMBERS) || nodes.some(node => holds401(node, [...STATUSES, ...NUMBERS]))
+  const nodes = bodies.flatMap(body => [body, get(body, 'error')]).filter(parts.isForeign)
+  return holds401(value, parts.NUMBERS) || nodes.some(node => holds401(node, STATUS_FIELDS))
 }
 
 function holds401(node, names) {
@@ -191,7 +163,7 @@ function isUnauthenticatedCall(value, reading) {
   if (get(value, 'code') !== UNAUTHENTICATED) return false
   const details = get(value, 'details')
   const isCall = isObject(get(value, 'metadata')) && (typeof details === 'string' || isObject(details))
-  return isCall || isUnauthenticatedText(reading.text(get(value, 'message')))
+  return isCall || words.isUnauthenticatedText(reading.text(get(value, 'message')))
 }
 
 /** SMTP refuses a login by token. A retry is safe, since no mail is sent before the login; a disabled login stays disabled. */
@@ -204,30 +176,30 @@ function isRefusedLogin(value, reading) {
 /** An error whose name is a rejection. Clients also throw a class that is named after the 401 for a 403. */
 function isNamedRejection({ value, status }) {
   const name = get(value, 'name')
-  const strength = strengthOf(name)
+  const strength = words.strengthOf(name)
   if (strength === undefined) return false
-  return isClassName(name) ? status !== FORBIDDEN : strength === 'strong'
+  return words.isClassName(name) ? status !== FORBIDDEN : strength === 'strong'
 }
 
 /** A word as the failure's own code, or in an error body whose status allows a rejection. */
 function hasRejectingWord({ value, bodies, status, isThrown }, reading) {
   return [value, ...bodies].some(body => {
-    if (typeof body === 'string') return strengthOf(body) === 'strong'
-    if (hasWord(nodesOf(body), status, reading)) return true
+    if (typeof body === 'string') return words.strengthOf(body) === 'strong'
+    if (hasWord(parts.nodesOf(body), status, reading)) return true
     const isError = status >= 400 || (isThrown && body === value)
-    if (!isError && !isWhollyErrors(body)) return false
-    return allEntriesOf(body).some(entry => isRejectedEntry(entry, status, reading))
+    if (!isError && !parts.isWhollyErrors(body)) return false
+    return parts.allEntriesOf(body).some(entry => isRejectedEntry(entry, status, reading))
   })
 }
 
 /** An entry of a list of errors that holds a 401 or a word, itself or in its part of the answer. */
 function isRejectedEntry(entry, answerStatus, reading) {
-  if (!isAboutRequest(entry)) return false
-  if (typeof entry === 'string') return strengthOf(entry) === 'strong'
+  if (!parts.isAboutRequest(entry)) return false
+  if (typeof entry === 'string') return words.strengthOf(entry) === 'strong'
   const extensions = get(entry, 'extensions')
   const layers = [entry, extensions, get(extensions, 'http'), get(extensions, 'response')]
-  if (layers.some(layer => holds401(layer, [...STATUSES, ...NUMBERS]))) return true
-  const status = layers.map(layer => statusOf(layer)).find(Boolean) ?? answerStatus
+  if (layers.some(layer => holds401(layer, STATUS_FIELDS))) return true
+  const status = layers.map(layer => parts.statusOf(layer)).find(Boolean) ?? answerStatus
   return hasWord([entry, extensions], status, reading)
 }
 
@@ -238,7 +210,7 @@ function hasWord(nodes, status, reading) {
     if (typeof get(node, 'param') === 'string' || typeof get(node, 'field') === 'string') return false
     if (get(node, 'ok') === false && get(node, 'error') === OWNER_IS_GONE) return true
     if (isDeadTokenPair(node) || isFlagged(node, status) || isNumbered(node, status, reading)) return true
-    return WORDS.some(name => isStrongEnough(strengthOf(get(node, name)), nodes, status, reading))
+    return WORDS.some(name => isStrongEnough(words.strengthOf(get(node, name)), nodes, status, reading))
   })
 }
 
@@ -246,7 +218,7 @@ function hasWord(nodes, status, reading) {
 function isStrongEnough(strength, nodes, status, reading) {
   if (strength !== 'weak') return strength === 'strong'
   if (status >= 400 && status !== FORBIDDEN) return true
-  return nodes.some(node => TEXTS.some(name => namesToken(reading.text(get(node, name)))))
+  return nodes.some(node => TEXTS.some(name => words.namesToken(reading.text(get(node, name)))))
 }
 
 const isDeadTokenPair = node => get(node, 'type') === DEAD_TOKEN.type && get(node, 'code') === DEAD_TOKEN.code
@@ -255,35 +227,36 @@ const isDeadTokenPair = node => get(node, 'type') === DEAD_TOKEN.type && get(nod
 const isFlagged = (node, status) =>
   BODY_STATUSES.includes(status) &&
   FLAGS.some(name => get(node, name) === true) &&
-  CODES.some(name => !isNothing(get(node, name)))
+  CODES.some(name => !parts.isNothing(get(node, name)))
 
 /** `{ code: 4001, message: 'Invalid access token: …' }`: only the service itself knows what its number means. */
 const isNumbered = (node, status, reading) =>
   BODY_STATUSES.includes(status) &&
   Number.isInteger(Number(get(node, 'code') ?? Number.NaN)) &&
-  isInvalidTokenSentence(reading.text(get(node, 'message')))
+  words.isInvalidTokenSentence(reading.text(get(node, 'message')))
 
 /** Whether the failures have another reason than the token: another origin answered, or a text names the reason. */
 function hasOtherReason(failures, reading) {
   return failures.some(({ value, answers, bodies }) => {
     const request = reading.request ?? get(value, 'request')
     const isOther = answer =>
-      isScopeChallenge(reading.text(challengeOf(answer))) || isFromElsewhere(answer, request)
+      words.isScopeChallenge(reading.text(parts.challengeOf(answer))) ||
+      parts.isFromElsewhere(answer, request)
     const texts = [value, ...bodies].flatMap(textsOf)
-    return [value, ...answers].some(isOther) || texts.some(text => namesOtherReason(reading.text(text)))
+    return [value, ...answers].some(isOther) || texts.some(text => words.namesOtherReason(reading.text(text)))
   })
 }
 
 /** The texts in which a body describes its errors. */
 function textsOf(body) {
   if (typeof body === 'string') return [body]
-  const entries = allEntriesOf(body)
-  const nodes = [...nodesOf(body), ...entries, ...entries.map(entry => get(entry, 'extensions'))]
+  const entries = parts.allEntriesOf(body)
+  const nodes = [...parts.nodesOf(body), ...entries, ...entries.map(entry => get(entry, 'extensions'))]
   return nodes.flatMap(node => TEXTS.map(name => get(node, name)))
 }
 
 function isUnauthorizedStatus(value) {
-  return value === UNAUTHORIZED || isUnauthorizedText(value)
+  return value === UNAUTHORIZED || words.isUnauthorizedText(value)
 }
 
 module.exports = { BODY_STATUSES, isRejectedBody, isRejection }
