@@ -8,9 +8,9 @@ const { after } = require('./limits.js')
 const { BODY_STATUSES, isRejectedBody, isRejection } = require('./rejection/index.js')
 
 /** Options of other methods or of the constructor. `fetch` refuses them, rather than ignore them. */
-const FOREIGN = named(`
-  timeoutMs fresh isRejected attemptTimeoutMs connectTimeoutMs maxRetries hosts allowHttp
-`)
+const FOREIGN = named(
+  'timeoutMs fresh isRejected attemptTimeoutMs connectTimeoutMs maxRetries hosts allowHttp',
+)
 const LOCALHOST = /^(?:.+\.)?localhost\.?$/
 const LOOPBACK = /^(?:127\.\d+\.\d+\.\d+|\[?::1\]?)$/
 const DEFAULT_PORTS = { __proto__: null, 'http:': '80', 'https:': '443' }

@@ -32,8 +32,8 @@ function isArray(value) {
   }
 }
 
-/** The names in a text, which blanks separate. */
-const named = text => text.trim().split(/\s+/)
+/** The names in a text, each after one blank. */
+const named = text => text.split(' ')
 
 /** The first entries of an array; none for any other value. */
 function listed(value, maximum) {

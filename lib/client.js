@@ -84,11 +84,10 @@ class XkitClient {
   }
 
   async waitForConnection(owner, slug, options) {
+    const client = clientOf(this)
     const { kind, id } = readOwner(owner)
-    requireText('owner', id)
-    requireText('slug', slug)
-    const ask = signal => this.getConnection({ [kind]: id }, slug, { signal, fresh: true })
-    return await clientOf(this).#waits.until({ kind, id }, slug, readWaitOptions(options), ask)
+    const ask = signal => client.getConnection({ [kind]: id }, slug, { signal, fresh: true })
+    return await client.#waits.until({ kind, id }, slug, readWaitOptions(options), ask)
   }
 
   invalidate(owner, slug, rejectedToken) {

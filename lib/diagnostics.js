@@ -11,10 +11,10 @@ const nowMs = () => Number(hrtime.bigint()) / 1e6
 
 const log = debuglog('xkit')
 const isLogging = log.enabled === true
-const LOGGED = named(`
-  operation ownerKind slug outcome attempts durationMs cached coalesced isFleetBypassed fleetError
-  rejectedFingerprint tokenFingerprint
-`)
+const LOGGED = named(
+  'operation ownerKind slug outcome attempts durationMs cached coalesced isFleetBypassed fleetError ' +
+    'rejectedFingerprint tokenFingerprint',
+)
 
 const { start, end, asyncStart, asyncEnd, error: failed } = tracingChannel('xkit-node:call')
 

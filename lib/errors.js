@@ -130,10 +130,10 @@ function isXkitError(value) {
 }
 
 /** The fields in which SDKs keep the error of a function that they called. */
-const LINKS = named(`
-  cause original originalError detail error errors innerError inner reason raw networkError graphQLErrors
-  response data body source info
-`)
+const LINKS = named(
+  'cause original originalError detail error errors innerError inner reason raw networkError graphQLErrors ' +
+    'response data body source info',
+)
 const MAX_VISITED = 200
 
 /** The outermost error of this package that `error` is or holds; `undefined` if there is none. */

@@ -31,15 +31,17 @@ function load() {
   const named = nodeVariable(VARIABLE)
   if (named !== undefined) return loadNamed(named)
   const { arch, platform } = process
-  const causes = new Map()
+  const errors = { __proto__: null }
   for (const ending of ENDINGS[platform] ?? ['']) {
     const target = `${platform}-${arch}${ending}`
-    const { binding, error } = loadTarget(target)
-    if (binding !== undefined) return binding
-    causes.set(target, error)
+    errors[target] = []
+    // An addon that was built here takes precedence. `existsSync` is faster than a `require` that fails, but may be a mock.
+    const isBuilt = existsSync(`${__dirname}/../xkit-node.${target}.node`)
+    const installed = isBuilt ? undefined : requireAddon(target, false, errors[target])
+    const found = installed ?? requireAddon(target, true, errors[target])
+    if (found !== undefined) return found
   }
-  const { target, title } = currentPlatform()
-  throw explain(target, title, causes.get(target))
+  throw explain(errors)
 }
 
 function loadNamed(file) {
@@ -49,16 +51,6 @@ function loadNamed(file) {
     const message = `The binary that ${VARIABLE} names in the environment cannot be loaded: ${firstLine(error)}. Remove that variable, unless you mean it.`
     throw loadError('ERR_XKIT_BINARY_NOT_LOADED', message, error)
   }
-}
-
-/** An addon that was built here takes precedence. `existsSync` is faster than a `require` that fails, but may be a mock. */
-function loadTarget(target) {
-  const errors = []
-  for (const isBuilt of existsSync(`${__dirname}/../xkit-node.${target}.node`) ? [true] : [false, true]) {
-    const binding = requireAddon(target, isBuilt, errors)
-    if (binding !== undefined) return { binding }
-  }
-  return { error: errors.find(({ code }) => code !== 'MODULE_NOT_FOUND') ?? errors[0] }
 }
 
 /**
@@ -93,7 +85,10 @@ function requireAddon(target, isBuilt, errors) {
   }
 }
 
-function explain(target, title, cause) {
+function explain(errors) {
+  const { target, title } = currentPlatform()
+  const causes = errors[target] ?? []
+  const cause = causes.find(({ code }) => code !== 'MODULE_NOT_FOUND') ?? causes[0]
   if (!TARGETS.includes(target)) {
     const message = `xkit-node does not support ${title}. There are binaries for ${TARGETS.join(', ')}: run Node.js on one of these.`
     return loadError('ERR_XKIT_UNSUPPORTED_PLATFORM', message, cause)

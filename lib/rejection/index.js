@@ -29,10 +29,10 @@ const WORDS = [...CODES, ...named('error err status reason .tag message')]
 const FLAGS = named('invalidToken invalid_token tokenExpired token_expired')
 const TEXTS = [
   ...WORDS,
-  ...named(`
-    name error_description error_summary description detail details title errorMessage error_message
-    Message Detail
-  `),
+  ...named(
+    'name error_description error_summary description detail details title errorMessage error_message ' +
+      'Message Detail',
+  ),
 ]
 
 /** Whether a service rejected the token, judging by the value that its use returned or threw. The token went to `request.url`. */

@@ -20,26 +20,26 @@ const BODIES = named('body data error result _data bodyText')
 const ENTRIES = named('errors graphQLErrors')
 
 /** The fields of the answers that HTTP clients return. */
-const ANSWER_FIELDS = named(`
-  status statusCode statusText statusMessage ok type headers rawHeaders trailers data body rawBody
-  bodyText bodyAsText parsedBody text _data opaque context config request req res response options
-  method httpVersion cookies url requestUrl redirected redirects redirectUrls isFromCache ip retryCount
-  size timing timings duration elapsed elapsedTime responseTime error result requestUrls retries
-  socketErrorRetries parsedHeaders blobBody readableStreamBody
-`)
+const ANSWER_FIELDS = named(
+  'status statusCode statusText statusMessage ok type headers rawHeaders trailers data body rawBody ' +
+    'bodyText bodyAsText parsedBody text _data opaque context config request req res response options ' +
+    'method httpVersion cookies url requestUrl redirected redirects redirectUrls isFromCache ip retryCount ' +
+    'size timing timings duration elapsed elapsedTime responseTime error result requestUrls retries ' +
+    'socketErrorRetries parsedHeaders blobBody readableStreamBody',
+)
 /** The fields of a result that consists of errors alone. */
 const RESULT_FIELDS = [...ANSWER_FIELDS, ...ENTRIES, 'extensions', 'success', 'requestId', 'request_id']
 /** The fields with which services describe the error of a request. An entry with others describes something else. */
 const ERROR_FIELDS = [
   ...STATUSES,
   ...NUMBERS,
-  ...named(`
-    type errorType error_type name __typename .tag error err ok success reason category domain location
-    locationType severity retryable message title detail details description error_description error_uri
-    errorMessage error_message userMessage developerMessage debugMessage extensions locations path links
-    meta source fields field param help help_url extendedHelp documentation_url moreInfo info phrase
-    instance errorInfo context_info debugInfo traceId requestId request_id timestamp data http
-  `),
+  ...named(
+    'type errorType error_type name __typename .tag error err ok success reason category domain location ' +
+      'locationType severity retryable message title detail details description error_description error_uri ' +
+      'errorMessage error_message userMessage developerMessage debugMessage extensions locations path links ' +
+      'meta source fields field param help help_url extendedHelp documentation_url moreInfo info phrase ' +
+      'instance errorInfo context_info debugInfo traceId requestId request_id timestamp data http',
+  ),
 ]
 
 /** The reading for one judgement, with one budget for all texts. */

@@ -10,10 +10,10 @@ const TOKENS = named('token accesstoken authtoken oauthtoken bearertoken authent
 const STATES = ['invalid', 'expired', 'revoked']
 const STRONG = new Set([
   ...TOKENS.flatMap(token => STATES.flatMap(state => [state + token, token + state])),
-  ...named(`
-    invalidauth notauthed invalidsessionid badoauthtoken invalidauthentication expiredauthentication
-    unauthenticated notauthenticated authenticationfailed invalidoauthaccesstoken
-  `),
+  ...named(
+    'invalidauth notauthed invalidsessionid badoauthtoken invalidauthentication expiredauthentication ' +
+      'unauthenticated notauthenticated authenticationfailed invalidoauthaccesstoken',
+  ),
 ])
 /** Services also use these for a missing role. */
 const WEAK = new Set(['unauthorized', 'authenticationerror'])
