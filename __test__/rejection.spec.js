@@ -484,6 +484,7 @@ describe('a login by a token to a server of mail', () => {
       ['that wants something else', smtp(534)],
       ['that is turned off', smtp(535, { response: '535 5.7.139 SmtpClientAuthentication is disabled' })],
       ['that was none by a token', smtp(535, { command: 'AUTH PLAIN' })],
+      ['that was none, by a name', smtp(535, { command: 'MAIL FROM:<a@example.com> AUTH XOAUTH2' })],
       ['that was none', error({ code: 'EENVELOPE', responseCode: 535, command: 'RCPT TO' })],
       ['that IMAP cannot check', imap({ serverResponseCode: 'UNAVAILABLE' })],
       ['that IMAP does not allow', imap({ serverResponseCode: 'AUTHORIZATIONFAILED' })],
@@ -558,6 +559,17 @@ describe('an answer of another origin, to which a redirect led,', () => {
   accepted(
     [
       ['is none when thrown', error({ response: redirected(there) })],
+      ['is none after redirects', error({ response: { status: 401, redirects: [there] } })],
+      [
+        'is none of another root',
+        error({
+          response: {
+            status: 401,
+            config: { url: '/a', baseURL: 'https://api.example.com' },
+            request: { res: { responseUrl: there } },
+          },
+        }),
+      ],
       ['is none beside what was asked', error({ request: { url: here }, response: at(there) })],
       [
         'is none in its body',
@@ -588,6 +600,55 @@ describe('an answer of another origin, to which a redirect led,', () => {
   )
 })
 
+describe('a part of a failure', () => {
+  const full = text => text.slice(0, -1) + ' '.repeat(64 * 1024 - text.length) + text.slice(-1)
+  const listing = (status, ...errors) => error({ status, errors })
+  const see = link => error({ status: 401 }, `Not signed in, see ${link}`)
+
+  rejected(
+    [
+      ['is read in the error of its body', error({ data: { error: { code: 401, message: 'no' } } })],
+      [
+        'is read in the list of that error',
+        error({ status: 400, body: { error: listing(0, { code: 'invalid_token' }) } }),
+      ],
+      ['lends its entries its status', listing(400, { code: 'unauthorized' })],
+      ['is read behind blanks', `\n ${JSON.stringify({ code: 401 })}`],
+      ['is read up to 64 KiB', full(JSON.stringify({ code: 401 }))],
+      ['is read without a status where its number is none', error({ status: 0 }, 'HTTP 401')],
+      ['may link to a page about scopes', see('http://example.com/scopes')],
+      ['may link to one by TLS', see('https://example.com/permissions')],
+    ],
+    true,
+  )
+  accepted(
+    [
+      ['has the status of its entry first', listing(400, { status: 403, code: 'unauthorized' })],
+      ['has its status before the words of its cause', error({ status: 503, cause: error({}, 'HTTP 401') })],
+      ['has its status as text before its code', error({ status: '404', code: 401 })],
+      ['is not read beyond 64 KiB', `${full(JSON.stringify({ code: 401 }))} `],
+      ['is no call of gRPC without details', error({ code: 16, metadata: {} })],
+      ['is not named by a weak word', named('unauthorized', {}, 'no')],
+      ['is not told by an owner elsewhere', error({ status: 400, body: { error: 'account_inactive' } })],
+      ['is no numbered sentence without a status', error({ code: 4001 }, 'Invalid access token: replaced')],
+    ],
+    true,
+  )
+  rejected(
+    [
+      [
+        'may be the cause of a returned Error',
+        { data: null, error: error({ cause: error({ status: 401 }) }) },
+      ],
+      [
+        'may be an answer in parts',
+        { status: 401, headers: {}, socketErrorRetries: [], parsedHeaders: {}, readableStreamBody: null },
+      ],
+    ],
+    false,
+  )
+})
+
 describe('the words of a message', () => {
   const TAKEN = [
     ...[
@@ -605,9 +666,11 @@ describe('the words of a message', () => {
       'Token has expired.',
       'token was revoked',
     ],
+    ...['statuscode 401', "Failed with 'status': 401"],
     ...['Unexpected server response: 401', 'Response code 401 (Unauthorized)', 'HTTP error response: 401'],
     ...[
       'Access token expired',
+      'Sorry: your access token expired',
       'Developer token has expired',
       'Error: your access token has been revoked',
       'invalid_token',
