@@ -43,14 +43,13 @@ class Leases {
    * this lease at the next `get`.
    */
   put(kind, id, slug, token, validForMs) {
-    let lease = find(this.#byId.get(id), kind, slug)
-    if (lease === undefined) {
-      lease = { kind, slug, promise: undefined, from: 0, until: 0, earlier: this.#byId.get(id) }
-      this.#byId.set(id, lease)
-    }
-    lease.promise = Promise.resolve(token)
-    lease.from = wallClock()
-    lease.until = lease.from + validForMs
+    const promise = Promise.resolve(token)
+    const from = wallClock()
+    const until = from + validForMs
+    const earlier = this.#byId.get(id)
+    const lease = find(earlier, kind, slug)
+    if (lease === undefined) this.#byId.set(id, { kind, slug, promise, from, until, earlier })
+    else Object.assign(lease, { promise, from, until })
     // One timer for all leases, and none without leases: an idle client costs nothing.
     this.#sweeper ??= setInterval(() => this.#sweep(), SWEEP_MS).unref()
   }

@@ -84,7 +84,8 @@ class NativeClient {
     this.#use(nativeOptions)
     const { credentials } = nativeOptions
     if (credentials === undefined) return
-    this.#credentials = new Credentials(credentials, keys => this.#useKeys(keys))
+    const withKeys = keys => readClientOptions({ ...this.#options, credentials: undefined, ...keys })
+    this.#credentials = new Credentials(credentials, keys => this.#use(withKeys(keys)))
   }
 
   /** Creates a native client, which replaces the present one and continues its counters. */
@@ -104,10 +105,6 @@ class NativeClient {
   #findKeys() {
     const nativeOptions = readClientOptions(this.#options)
     if (hasKeys(nativeOptions)) this.#use(nativeOptions)
-  }
-
-  #useKeys(keys) {
-    this.#use(readClientOptions({ ...this.#options, credentials: undefined, ...keys }))
   }
 
   /** The promise of a token that was served a moment ago, if there is one: no answer is faster. */
