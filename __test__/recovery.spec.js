@@ -443,6 +443,17 @@ describe('a re-fetch that fails', () => {
       expect(inspect(error)).toContain('[cause]: [AxiosError: no [token]]')
       expect(inspect(error)).toContain(error.stack)
       expect(inspect(error)).toContain(error.code)
+      Object.defineProperty(error, 'cause', { value: undefined })
+      expect(error.cause).toBeUndefined()
+    })
+
+    test('and a message of any length prints the beginning of it', async () => {
+      const platform = await startScript(active(FIRST), disabled)
+      const refuse = () => Promise.reject(Object.assign(new Error('x'.repeat(1000)), { status: 401 }))
+      const error = await failureOf(platform.client().withAccessToken('u1', 'slack', refuse))
+
+      const [shown] = inspect(error).match(/x{9,}/)
+      expect(shown).toHaveLength(300 - 'Error: '.length)
     })
 
     test.each([

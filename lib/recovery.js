@@ -62,13 +62,13 @@ function unwrap({ value, isThrown }) {
 /** Releases the connection of the first answer, which an unread body would occupy. */
 function discard(rejection) {
   try {
-    const body = rejection.body ?? rejection.response?.body
+    const body = rejection.body ?? rejection.response.body
     // Some streams emit an error when they are destroyed, which ends the process if nothing listens.
-    body?.on?.('error', () => {})
-    const cancelled = body?.cancel?.() ?? body?.destroy?.()
-    cancelled?.catch?.(() => {})
+    body.on?.('error', () => {})
+    const cancelled = body.cancel?.() ?? body.destroy()
+    cancelled.catch(() => {})
   } catch {
-    // The body is being read, or is no stream.
+    // There is no body, or it is being read, or is no stream.
   }
 }
 

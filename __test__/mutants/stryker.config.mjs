@@ -7,7 +7,10 @@ const here = name => fileURLToPath(new URL(name, import.meta.url))
 const GROUPS = {
   client: {
     mutate: 'lib/client.js',
-    suites: ['abort', 'cache', 'calls', 'default-client', 'handle', 'states', 'wait', 'webhook'],
+    suites: [
+      ...['abort', 'bearer-fetch', 'cache', 'calls', 'default-client', 'diagnostics'],
+      ...['handle', 'states', 'wait', 'webhook'],
+    ],
   },
   leases: { mutate: 'lib/leases.js', suites: ['lease-rules'] },
   recovery: { mutate: 'lib/recovery.js', suites: ['bearer-fetch', 'recovery'] },

@@ -4,7 +4,7 @@ use std::collections::{HashSet, VecDeque};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
-use futures_util::future::join_all;
+use futures_util::future::{join_all, ready};
 use reqwest::Url;
 use tokio::sync::Semaphore;
 use tokio::time::sleep;
@@ -18,6 +18,7 @@ use crate::core::http::pool::PoolNumber;
 use crate::core::http::{Answer, Exchange, Fault, FaultKind, PoolChoice};
 use crate::core::platform::endpoint::{Endpoint, Paths};
 use crate::core::platform::{self, Platform};
+use crate::core::source::{Fetch, Fetched, TokenSource};
 use crate::core::spawn;
 use crate::core::tokens::cache;
 
@@ -165,6 +166,44 @@ async fn a_slow_attempt_is_retried_until_the_call_is_overdue() {
     let (result, attempts, elapsed) = call(&client(2, vec![])).await;
     assert_eq!((result, attempts), (Err(Kind::Timeout), 3));
     assert_eq!(elapsed, Duration::from_secs(20));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_that_times_out_names_the_failure_of_the_attempt_before() {
+    for (script, cause) in [(vec![answer(503, None)], Some("answered 503")), (vec![], None)] {
+        let call = begin(&client(2, script), "u", Some(Duration::from_secs(5))).unwrap();
+        let error = call.run().await.result.unwrap_err();
+        assert_eq!(error.kind, Kind::Timeout);
+        let says = |words| error.cause.as_ref().is_some_and(|cause| cause.contains(words));
+        assert!(cause.map_or(error.cause.is_none(), says), "{error:?}");
+    }
+}
+
+/// A second level of the cache that did not answer, around a source that has nothing.
+struct SilentSecondLevel;
+
+impl TokenSource for SilentSecondLevel {
+    fn fetch(&self, fetch: Fetch) -> BoxFuture<'_, Result<Fetched, Error>> {
+        fetch.state.note_fleet_error(Some("READONLY".into()));
+        ready(Err(Error::new(Kind::Server, "out"))).boxed()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_reports_why_the_second_level_of_the_cache_did_not_answer() {
+    let client = Client::new(ClientParts {
+        source: Arc::new(SilentSecondLevel),
+        origin: String::new(),
+        limits: CallLimits { timeout: Duration::from_secs(20), cache: None },
+        validity: Arc::default(),
+        stats: Arc::new(Stats::new(true)),
+        clock: Clock::system(),
+        jitter: || 0.0,
+        spawn: spawn::on_runtime,
+    });
+    let fleet = begin(&client, "u", None).unwrap().run().await.fleet.unwrap();
+    assert_eq!(fleet.error.as_deref(), Some("READONLY"));
+    assert!(!fleet.is_bypassed);
 }
 
 #[tokio::test(start_paused = true)]

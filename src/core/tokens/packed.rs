@@ -132,7 +132,9 @@ mod tests {
             let mut read = packed.fields();
             assert_eq!([(); 4].map(|()| read.bytes()), fields);
             assert_eq!((read.bytes(), read.text()), (None, None));
-            assert_eq!(packed.bytes().len(), prefix + length + 1 + 1 + 1 + "né".len());
+            let size = prefix + length + 1 + 1 + 1 + "né".len();
+            assert_eq!(packed.bytes().len(), size);
+            assert_eq!(fields.map(packed_bytes).iter().sum::<usize>(), size, "no buffer grows");
         }
     }
 
