@@ -106,10 +106,10 @@ impl Peer {
         )
     }
 
-    /// The platform's host and port, as CONNECT names them.
-    pub fn target(&self) -> Option<String> {
-        let url = Url::parse(&self.origin).ok()?;
-        Some(format!("{}:{}", url.host_str()?, url.port_or_known_default()?))
+    /// The platform's host and port, as an `http:` URL.
+    pub fn target(&self) -> Option<Url> {
+        let origin = Url::parse(&self.origin).ok()?;
+        format!("http://{}:{}", origin.host_str()?, origin.port_or_known_default()?).parse().ok()
     }
 
     /// There is no connection. `refusal` is why the proxy refused the tunnel, where that is known.

@@ -6,6 +6,7 @@ use ipnet::IpNet;
 use percent_encoding::percent_decode_str;
 use reqwest::header::HeaderValue;
 use url::{Host, Url};
+use zeroize::Zeroizing;
 
 use crate::core::error::Error;
 use crate::core::secret::{Secret, basic_authorization};
@@ -26,8 +27,9 @@ pub struct ProxySetting {
 #[derive(Clone, Debug)]
 pub struct Proxy {
     /// Without user name and password.
-    pub url: Url,
-    pub credentials: Option<(String, Secret)>,
+    url: Url,
+    /// The `Proxy-Authorization` header; `None` without user name and password.
+    pub authorization: Option<HeaderValue>,
 }
 
 impl Proxy {
@@ -48,18 +50,12 @@ impl Proxy {
         self.url.scheme() == "https"
     }
 
-    /// The `Proxy-Authorization` header; `None` without user name and password.
-    pub fn authorization(&self) -> Option<HeaderValue> {
-        let (name, password) = self.credentials.as_ref()?;
-        basic_authorization(name, password.expose())
-    }
-
-    /// The proxy as reqwest takes it, for requests over TLS alone.
-    pub fn tunnel(&self) -> Option<reqwest::Proxy> {
-        let tunnel = reqwest::Proxy::https(self.url.clone()).ok()?;
-        Some(match self.authorization() {
-            Some(authorization) => tunnel.custom_http_auth(authorization),
-            None => tunnel,
+    /// The proxy as reqwest takes it, for the requests that `kind` says.
+    pub fn for_requests(&self, kind: fn(Url) -> reqwest::Result<reqwest::Proxy>) -> Option<reqwest::Proxy> {
+        let proxy = kind(self.url.clone()).ok()?;
+        Some(match self.authorization.clone() {
+            Some(authorization) => proxy.custom_http_auth(authorization),
+            None => proxy,
         })
     }
 
@@ -84,18 +80,16 @@ impl Proxy {
         if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
             return refuse("holds more than a host and a port");
         }
-        let decode = |text: &str| percent_decode_str(text).decode_utf8().map(|text| text.into_owned());
-        let credentials = match (decode(url.username()), decode(url.password().unwrap_or_default())) {
-            (Ok(name), Ok(password)) if !name.is_empty() || !password.is_empty() => {
-                Some((name, Secret::new(password)))
-            }
-            (Ok(_), Ok(_)) => None,
+        let decode = |text: &str| percent_decode_str(text).decode_utf8().map(|text| Zeroizing::new(text.into_owned()));
+        let authorization = match (decode(url.username()), decode(url.password().unwrap_or_default())) {
+            (Ok(name), Ok(password)) if name.is_empty() && password.is_empty() => None,
+            (Ok(name), Ok(password)) => basic_authorization(&name, &password),
             _ => return refuse("holds a user name or password that is not UTF-8"),
         };
         if url.set_username("").is_err() || url.set_password(None).is_err() {
             return refuse("is not a URL");
         }
-        Ok(Self { url, credentials })
+        Ok(Self { url, authorization })
     }
 }
 
@@ -202,15 +196,14 @@ mod tests {
     fn credentials_leave_the_url_and_stay_hidden() {
         let proxy = Proxy::parse("http://me:hunter%232@proxy.test:3128").unwrap();
         assert_eq!(proxy.url.as_str(), "http://proxy.test:3128/");
-        let (name, password) = proxy.credentials.clone().unwrap();
-        assert_eq!((name.as_str(), password.expose()), ("me", "hunter#2"));
+        assert_eq!(proxy.authorization, basic_authorization("me", "hunter#2"));
         assert!(!format!("{proxy:?}").contains("hunter"));
         assert_eq!(Proxy::parse("proxy.test:3128").unwrap().url.as_str(), "http://proxy.test:3128/");
     }
 
     #[test]
     fn credentials_that_are_not_encoded_are_told_without_being_shown() {
-        let password = |text: &str| Proxy::parse(text).map(|proxy| proxy.credentials.unwrap().1);
+        let authorization = |text: &str| Proxy::parse(text).map(|proxy| proxy.authorization);
         for raw in [
             "hun@ter",
             "hun/ter",
@@ -222,14 +215,14 @@ mod tests {
             "hunter%4",
             "100% hunter",
         ] {
-            let error = password(&format!("http://me:{raw}@p.test:3128")).unwrap_err();
+            let error = authorization(&format!("http://me:{raw}@p.test:3128")).unwrap_err();
             assert!(error.message.starts_with("holds a user name or a password that"), "{error:?}");
             assert!(!error.message.contains("ter@") && !error.message.contains("hun"));
-            assert!(password(&format!("{raw}:secret@p.test:3128")).is_err());
+            assert!(authorization(&format!("{raw}:secret@p.test:3128")).is_err());
         }
-        assert_eq!(password("http://me:a:b@p.test").unwrap().expose(), "a:b");
-        assert_eq!(password("http://me:p%C3%A4%25@p.test").unwrap().expose(), "p\u{e4}%");
-        assert_eq!(password("http://me:p\u{e4}$&@p.test").unwrap().expose(), "p\u{e4}$&");
+        assert_eq!(authorization("http://me:a:b@p.test").unwrap(), basic_authorization("me", "a:b"));
+        assert_eq!(authorization("http://me:p%C3%A4%25@p.test").unwrap(), basic_authorization("me", "p\u{e4}%"));
+        assert_eq!(authorization("http://me:p\u{e4}$&@p.test").unwrap(), basic_authorization("me", "p\u{e4}$&"));
     }
 
     #[test]

@@ -1,25 +1,18 @@
 //! Owns the reason why a proxy refused a tunnel. reqwest reports the refusal without the status and the challenge, so
 //! we send one CONNECT of our own and read them.
 
-use std::io;
-use std::sync::Arc;
 use std::time::Duration;
 
+use reqwest::header::{HeaderMap, PROXY_AUTHENTICATE};
+use reqwest::{Method, Request, Url};
 use rustls::ClientConfig;
-use rustls::pki_types::ServerName;
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
-use tokio_rustls::TlsConnector;
 
+use super::causes;
 use super::proxy::Proxy;
-use crate::core::connector::connect;
-use crate::core::resolver::Resolver;
+use super::resolver::DnsResolver;
 
-/// Longest head that is read of a proxy's answer.
-const MAX_HEAD_BYTES: usize = 16 * 1024;
-/// As many headers as hyper takes.
-const MAX_HEADERS: usize = 100;
 /// How long an answer counts for all refused tunnels, so that a burst of calls does not double the CONNECTs.
 const ANSWER_LIFE: Duration = Duration::from_secs(1);
 /// Kinds of authentication that a proxy may ask for and that are not supported, by their registered names.
@@ -28,20 +21,38 @@ const BASIC: &str = "Basic";
 
 /// Asks the proxy why it refused a tunnel.
 pub struct Inquiry {
-    proxy: Proxy,
-    /// For a proxy behind TLS.
-    tls: Arc<ClientConfig>,
-    /// The platform's host and port.
-    target: String,
-    /// As reqwest names this client, since some proxies go by it.
-    agent: &'static str,
+    /// It has no key of the platform.
+    client: reqwest::Client,
+    /// The platform's host and port, as an `http:` URL: with an `https:` one, reqwest would open a tunnel.
+    target: Url,
+    had_credentials: bool,
     last: Mutex<Option<(Instant, Option<Refusal>)>>,
 }
 
 impl Inquiry {
-    pub fn new(proxy: Proxy, mut tls: ClientConfig, target: String, agent: &'static str) -> Self {
+    /// `agent` is what reqwest calls this client, since some proxies go by it.
+    pub fn new(
+        proxy: &Proxy,
+        mut tls: ClientConfig,
+        names: DnsResolver,
+        target: Url,
+        agent: &'static str,
+    ) -> Option<Self> {
         tls.alpn_protocols.clear();
-        Self { proxy, tls: Arc::new(tls), target, agent, last: Mutex::default() }
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls)
+            .user_agent(agent)
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .no_proxy()
+            .proxy(proxy.for_requests(reqwest::Proxy::http)?)
+            .dns_resolver(names)
+            .http1_only()
+            .pool_max_idle_per_host(0)
+            .build()
+            .ok()?;
+        let had_credentials = proxy.authorization.is_some();
+        Some(Self { client, target, had_credentials, last: Mutex::default() })
     }
 
     /// Why the proxy refuses a tunnel; `None` if it opened this one, or did not answer. Has no time limit of its own.
@@ -52,54 +63,12 @@ impl Inquiry {
         {
             return refusal.clone();
         }
-        let refusal = self.connect().await.ok().flatten();
+        let refusal = match self.client.execute(Request::new(Method::CONNECT, self.target.clone())).await {
+            Ok(answer) => Refusal::read(answer.status().as_u16(), answer.headers(), self.had_credentials),
+            Err(error) => causes::is_malformed(&error).then_some(Refusal::Garbage),
+        };
         *last = Some((Instant::now(), refusal.clone()));
         refusal
-    }
-
-    async fn connect(&self) -> io::Result<Option<Refusal>> {
-        let url = &self.proxy.url;
-        let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']);
-        let port = url.port_or_known_default().unwrap_or_default();
-        let addresses = Resolver::system().addresses(host).await.map_err(io::Error::other)?;
-        let stream = connect(&addresses, port).await?;
-        if !self.proxy.is_tls() {
-            return self.converse(stream).await;
-        }
-        let name = ServerName::try_from(host.to_owned()).map_err(io::Error::other)?;
-        self.converse(TlsConnector::from(Arc::clone(&self.tls)).connect(name, stream).await?).await
-    }
-
-    async fn converse(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin) -> io::Result<Option<Refusal>> {
-        let Self { target, agent, .. } = self;
-        let question = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\nUser-Agent: {agent}\r\n");
-        let mut question = question.into_bytes();
-        let authorization = self.proxy.authorization();
-        if let Some(authorization) = &authorization {
-            question.extend_from_slice(b"Proxy-Authorization: ");
-            question.extend_from_slice(authorization.as_bytes());
-            question.extend_from_slice(b"\r\n");
-        }
-        question.extend_from_slice(b"\r\n");
-        stream.write_all(&question).await?;
-        stream.flush().await?;
-        let head = read_head(&mut stream).await?;
-        Ok(Refusal::read(&head, authorization.is_some()))
-    }
-}
-
-/// Reads until the head is complete or cannot be one.
-async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
-    let mut head = Vec::with_capacity(1024);
-    loop {
-        if stream.read_buf(&mut head).await? == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-        let parsed = httparse::Response::new(&mut headers).parse(&head);
-        if head.len() >= MAX_HEAD_BYTES || !matches!(parsed, Ok(httparse::Status::Partial)) {
-            return Ok(head);
-        }
     }
 }
 
@@ -120,22 +89,15 @@ pub enum Refusal {
 
 impl Refusal {
     /// Reads the head of an answer; `None` for 200.
-    fn read(head: &[u8], had_credentials: bool) -> Option<Self> {
-        let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
-        let mut response = httparse::Response::new(&mut headers);
-        let Ok(httparse::Status::Complete(_)) = response.parse(head) else { return Some(Self::Garbage) };
-        match response.code {
-            Some(200) => None,
-            Some(407) => {
-                let challenges = response
-                    .headers
-                    .iter()
-                    .filter(|header| header.name.eq_ignore_ascii_case("proxy-authenticate"))
-                    .filter_map(|header| str::from_utf8(header.value).ok());
+    fn read(status: u16, headers: &HeaderMap, had_credentials: bool) -> Option<Self> {
+        match status {
+            200 => None,
+            407 => {
+                let challenges = headers.get_all(PROXY_AUTHENTICATE).iter();
+                let challenges = challenges.filter_map(|challenge| challenge.to_str().ok());
                 Some(Self::of_challenges(challenges, had_credentials))
             }
-            Some(status) => Some(Self::Status(status)),
-            None => Some(Self::Garbage),
+            status => Some(Self::Status(status)),
         }
     }
 
@@ -197,21 +159,21 @@ impl Refusal {
 
 #[cfg(test)]
 mod tests {
+    use reqwest::header::HeaderValue;
+
     use super::*;
 
-    fn read(status: &str, headers: &[&str], had_credentials: bool) -> Option<Refusal> {
-        let lines: String = headers.iter().map(|header| format!("{header}\r\n")).collect();
-        Refusal::read(format!("HTTP/1.1 {status}\r\n{lines}\r\n").as_bytes(), had_credentials)
+    fn read(status: u16, challenges: &[&str], had_credentials: bool) -> Option<Refusal> {
+        let headers =
+            challenges.iter().map(|challenge| (PROXY_AUTHENTICATE, HeaderValue::from_str(challenge).unwrap()));
+        Refusal::read(status, &headers.collect(), had_credentials)
     }
 
     #[test]
     fn a_200_opens_a_tunnel_and_nothing_else_does() {
-        assert_eq!(read("200 OK", &[], false), None);
-        for status in [100, 201, 204, 302, 403, 502, 600] {
-            assert_eq!(read(&format!("{status} No"), &[], false), Some(Refusal::Status(status)));
-        }
-        for garbage in ["SSH-2.0-Server\r\n\r\n", "", "HTTP/1.1 200 OK\r\n"] {
-            assert_eq!(Refusal::read(garbage.as_bytes(), false), Some(Refusal::Garbage));
+        assert_eq!(read(200, &[], false), None);
+        for status in [201, 204, 302, 403, 502, 600] {
+            assert_eq!(read(status, &[], false), Some(Refusal::Status(status)));
         }
     }
 
@@ -219,19 +181,19 @@ mod tests {
     fn challenges_are_read_in_every_form_that_they_come_in() {
         for (headers, expected) in [
             (vec![], None),
-            (vec!["Proxy-Authenticate: Basic realm=\"a, NTLM\""], None),
-            (vec!["Proxy-Authenticate: NTLM", "proxy-authenticate: basic realm=x"], None),
-            (vec!["Proxy-Authenticate: Negotiate, NTLM, Basic realm=\"x\""], None),
-            (vec!["Proxy-Authenticate: Made-Up realm=\"x\""], None),
-            (vec!["Proxy-Authenticate: ntlm"], Some(vec!["NTLM"])),
-            (vec!["Proxy-Authenticate: NTLM TlRMTVNTUAA="], Some(vec!["NTLM"])),
+            (vec!["Basic realm=\"a, NTLM\""], None),
+            (vec!["NTLM", "basic realm=x"], None),
+            (vec!["Negotiate, NTLM, Basic realm=\"x\""], None),
+            (vec!["Made-Up realm=\"x\""], None),
+            (vec!["ntlm"], Some(vec!["NTLM"])),
+            (vec!["NTLM TlRMTVNTUAA="], Some(vec!["NTLM"])),
             (
-                vec!["Proxy-Authenticate: Negotiate", "Proxy-Authenticate: NTLM"],
+                vec!["Negotiate", "NTLM"],
                 Some(vec!["NTLM", "Negotiate"]),
             ),
-            (vec!["Proxy-Authenticate: Digest realm=\"x\", nonce=\"y\""], Some(vec!["Digest"])),
+            (vec!["Digest realm=\"x\", nonce=\"y\""], Some(vec!["Digest"])),
         ] {
-            let [without, with] = [false, true].map(|had| read("407 No", &headers, had).unwrap());
+            let [without, with] = [false, true].map(|had| read(407, &headers, had).unwrap());
             match expected {
                 Some(schemes) => {
                     assert_eq!([without, with], [(); 2].map(|()| Refusal::Unsupported(schemes.clone())))

@@ -119,7 +119,7 @@ impl Route {
             .http2_keep_alive_interval(PING_INTERVAL)
             .http2_keep_alive_timeout(PING_TIMEOUT);
         let builder = match &self.proxy {
-            Some(proxy) => builder.proxy(proxy.tunnel()?),
+            Some(proxy) => builder.proxy(proxy.for_requests(reqwest::Proxy::https)?),
             None => builder,
         };
         // Over TLS the gate applies the limit, without the time for which a connection waits there. In clear a
@@ -191,8 +191,8 @@ impl Route {
         if let Some(inquiry) = self.inquiry.get() {
             return Some(inquiry);
         }
-        let (proxy, tls) = (self.proxy.clone()?, self.tls()?.clone());
-        let inquiry = Inquiry::new(proxy, tls, self.peer.target()?, AGENT);
+        let (proxy, tls, target) = (self.proxy.as_ref()?, self.tls()?.clone(), self.peer.target()?);
+        let inquiry = Inquiry::new(proxy, tls, self.names.clone(), target, AGENT)?;
         Some(self.inquiry.get_or_init(|| inquiry))
     }
 
