@@ -64,7 +64,7 @@ impl Exchange for ScriptedTransport {
             Some(result) => result,
             None => {
                 sleep(limit).await;
-                Err(Fault::transient(Error::new(Kind::Timeout, "late")))
+                Err(Error::new(Kind::Timeout, "late").retryable().into())
             }
         }
     }

@@ -23,7 +23,7 @@ const NO_LOOKUP: &str = "cannot be reached, since its name could not be looked u
 const UNPROVEN_HTTP2: &str =
     "; if something on the way agrees on HTTP/2 and does not speak it, set http2: false (XKIT_HTTP2=0)";
 
-/// A request that got no answer.
+/// An attempt that brought no connection.
 #[derive(Debug)]
 pub struct Fault {
     /// Boxed, since few requests have one.
@@ -45,17 +45,15 @@ pub enum FaultKind {
     Unprocessed(PoolChoice),
 }
 
+impl From<Error> for Fault {
+    /// The next request may succeed if the error is retryable.
+    fn from(error: Error) -> Self {
+        let kind = if error.retryable { FaultKind::Transient } else { FaultKind::Permanent };
+        Self { error: Box::new(error), kind }
+    }
+}
+
 impl Fault {
-    /// A fault that the next request would meet too.
-    pub fn permanent(error: Error) -> Self {
-        Self { error: Box::new(error), kind: FaultKind::Permanent }
-    }
-
-    /// A fault that the next request may not meet.
-    pub fn transient(error: Error) -> Self {
-        Self { error: Box::new(error.retryable()), kind: FaultKind::Transient }
-    }
-
     /// Says that HTTP/2 may be the cause, unless the server said over HTTP/2 that it did not process the request.
     pub fn suspect_http2(mut self) -> Self {
         let is_unclear = matches!(self.error.kind, Kind::Timeout | Kind::Connect | Kind::InvalidResponse);
@@ -238,9 +236,9 @@ impl Peer {
 }
 
 fn permanent(kind: Kind, message: String) -> Fault {
-    Fault::permanent(Error::new(kind, message))
+    Error::new(kind, message).into()
 }
 
 fn transient(kind: Kind, message: String) -> Fault {
-    Fault::transient(Error::new(kind, message))
+    Error::new(kind, message).retryable().into()
 }

@@ -62,7 +62,7 @@ impl Exchange for Transport {
         let build = |connections| route.build_client(connections);
         let round_trip = |pool: Arc<Pool>| async move { route.round_trip(&pool, url).await };
         let Some((pool, result)) = pools.exchange(choice, limit, build, round_trip).await else {
-            return Err(Fault::permanent(Error::internal()));
+            return Err(Error::internal().into());
         };
         let fault = match result {
             Ok(Ok(answer)) => return Ok(answer),

@@ -4,11 +4,8 @@
 
 use std::time::Duration;
 
-use crate::core::error::{Error, Kind};
 use crate::core::http::{Fault, FaultKind, PoolChoice};
-use crate::core::platform::retry::{
-    FailedAttempt, RetryClass, RetryPolicy, RetryQuota, Spent, is_transient_status, resend_delay,
-};
+use crate::core::platform::retry::{RetryPolicy, RetryQuota, resend_delay};
 
 /// The attempts of one fetch.
 #[derive(Debug, Default)]
@@ -17,50 +14,22 @@ pub struct Attempts {
     resends: u32,
     had_free_retry: bool,
     /// The cost of the last retry.
-    pub spent: Option<Spent>,
+    pub spent: Option<u32>,
     /// Where the next request goes.
     pub pool: PoolChoice,
-}
-
-/// An attempt that brought no connection.
-#[derive(Debug)]
-pub struct AttemptError {
-    pub error: Box<Error>,
-    kind: FaultKind,
-    class: RetryClass,
-}
-
-impl AttemptError {
-    pub fn of_answer(error: Error, status: u16) -> Self {
-        let (kind, class) = match error.kind {
-            Kind::RateLimited => (FaultKind::Transient, RetryClass::Throttled),
-            Kind::Server | Kind::Http if is_transient_status(status) => {
-                (FaultKind::Transient, RetryClass::Transient)
-            }
-            _ => (FaultKind::Permanent, RetryClass::Transient),
-        };
-        Self { error: Box::new(error), kind, class }
-    }
-}
-
-impl From<Fault> for AttemptError {
-    fn from(Fault { error, kind }: Fault) -> Self {
-        Self { error, kind, class: RetryClass::Transient }
-    }
 }
 
 impl Attempts {
     /// How long to wait before the next request; `None` to give up.
     pub fn after(
         &mut self,
-        failed: &AttemptError,
+        failed: &Fault,
         policy: &RetryPolicy,
         quota: &RetryQuota,
         time_left: Duration,
     ) -> Option<Duration> {
-        let AttemptError { error, kind, class } = failed;
         self.pool = PoolChoice::Current;
-        match *kind {
+        match failed.kind {
             FaultKind::Permanent => return None,
             FaultKind::Transient => {}
             FaultKind::Unprocessed(pool) => {
@@ -81,10 +50,8 @@ impl Attempts {
                 }
             }
         }
-        let failure =
-            FailedAttempt { class: *class, retry_after: error.retry_after, retries: self.retries, time_left };
-        let delay = policy.delay(failure)?;
-        self.spent = Some(quota.spend(*class)?);
+        let delay = policy.delay(&failed.error, self.retries, time_left)?;
+        self.spent = Some(quota.spend(&failed.error)?);
         self.retries += 1;
         Some(delay)
     }
@@ -104,12 +71,12 @@ impl Attempts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::error::{Error, Kind};
 
     const LEFT: Duration = Duration::from_secs(20);
 
-    fn lost(kind: FaultKind) -> AttemptError {
-        let error = Box::new(Error::new(Kind::Connect, "lost").retryable());
-        AttemptError { error, kind, class: RetryClass::Transient }
+    fn lost(kind: FaultKind) -> Fault {
+        Fault { kind, ..Error::new(Kind::Connect, "lost").retryable().into() }
     }
 
     #[test]

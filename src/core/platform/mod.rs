@@ -22,7 +22,7 @@ use crate::core::clock::Clock;
 use crate::core::connection::{Connection, ConnectionState};
 use crate::core::error::Error;
 use crate::core::http::{Answer, Exchange, Fault};
-use crate::core::platform::attempts::{AttemptError, Attempts};
+use crate::core::platform::attempts::Attempts;
 use crate::core::platform::catalog::Catalog;
 use crate::core::platform::endpoint::Endpoint;
 use crate::core::platform::retry::{RetryPolicy, RetryQuota};
@@ -114,11 +114,10 @@ impl<T: Exchange> Platform<T> {
         }
     }
 
-    fn judge(&self, exchange: Result<Answer, Fault>, kind: OwnerKind) -> Result<Connection, AttemptError> {
-        let answer = exchange.map_err(AttemptError::from)?;
+    fn judge(&self, exchange: Result<Answer, Fault>, kind: OwnerKind) -> Result<Connection, Fault> {
+        let answer = exchange?;
         let (path, now) = (self.endpoint.path_template(kind), self.clock.now().wall);
-        verdict::judge(&answer, &self.origin, path, now)
-            .map_err(|error| AttemptError::of_answer(error, answer.status))
+        verdict::judge(&answer, &self.origin, path, now).map_err(Fault::from)
     }
 
     /// The catalog names the connector by the slug that the platform returned, as the platform's documentation says.

@@ -1,8 +1,11 @@
 //! Whether and when to send a request again: a pure decision, and the quota that keeps a client from hammering a
 //! platform in trouble. It neither sleeps nor sends; clock and jitter are the caller's.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
+
+use crate::core::error::{Error, Kind};
 
 /// Retries of a call unless an option says otherwise.
 pub const DEFAULT_MAX_RETRIES: u32 = 2;
@@ -17,29 +20,9 @@ const MAX_RETRY_AFTER: Duration = Duration::from_secs(10);
 /// Most requests of one call that are sent again because the server says that it did not process them.
 const MAX_RESENDS: u32 = 3;
 
-/// The class of a failure, which decides what a retry costs and how long to back off before it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RetryClass {
-    /// Lost connections, timeouts, 5xx.
-    Transient,
-    /// 429.
-    Throttled,
-}
-
 /// Whether the next request may be answered with another status.
 pub fn is_transient_status(status: u16) -> bool {
     matches!(status, 408 | 409 | 425 | 429 | 500 | 502 | 503 | 504 | 520..=529)
-}
-
-/// The facts on which the decision depends.
-#[derive(Clone, Copy, Debug)]
-pub struct FailedAttempt {
-    pub class: RetryClass,
-    pub retry_after: Option<Duration>,
-    /// Retries of the call so far.
-    pub retries: u32,
-    /// Until the call's deadline.
-    pub time_left: Duration,
 }
 
 /// The retries that an option allows.
@@ -51,26 +34,27 @@ pub struct RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// How long to wait before the next request; `None` to give up. If the wait would pass the deadline, we give up at
-    /// once, so that the caller gets the real reason rather than a timeout later.
-    pub fn delay(&self, failure: FailedAttempt) -> Option<Duration> {
-        if failure.retries >= self.max_retries {
+    /// How long to wait before the next request, after so many `retries`; `None` to give up. If the wait would pass the
+    /// deadline, we give up at once, so that the caller gets the real reason rather than a timeout later.
+    pub fn delay(&self, error: &Error, retries: u32, time_left: Duration) -> Option<Duration> {
+        if retries >= self.max_retries {
             return None;
         }
-        let base = match failure.class {
-            RetryClass::Transient => TRANSIENT_BASE,
-            RetryClass::Throttled => THROTTLED_BASE,
-        };
-        let delay = match failure.retry_after {
+        let delay = match error.retry_after {
             Some(asked) if asked > MAX_RETRY_AFTER => return None,
             // A little more, so that clients that got the same header do not retry at the same moment.
             Some(asked) => asked + TRANSIENT_BASE.mul_f64((self.jitter)()),
             None => {
-                base.saturating_mul(1 << failure.retries.min(10)).min(MAX_BACKOFF).mul_f64((self.jitter)())
+                let base = if is_throttled(error) { THROTTLED_BASE } else { TRANSIENT_BASE };
+                base.saturating_mul(1 << retries.min(10)).min(MAX_BACKOFF).mul_f64((self.jitter)())
             }
         };
-        (delay < failure.time_left).then_some(delay)
+        (delay < time_left).then_some(delay)
     }
+}
+
+fn is_throttled(error: &Error) -> bool {
+    error.kind == Kind::RateLimited
 }
 
 /// How long to wait before sending again a request that the server did not process; `None` after [`MAX_RESENDS`].
@@ -83,57 +67,48 @@ pub fn resend_delay(resends: u32, jitter: fn() -> f64) -> Option<Duration> {
 /// The budget of one client for retries. Successes refill it.
 #[derive(Debug)]
 pub struct RetryQuota {
-    retries: Mutex<u32>,
-    resends: Mutex<u32>,
+    retries: AtomicU32,
+    resends: AtomicU32,
     max_resends: u32,
 }
 
 impl RetryQuota {
     const CAPACITY: u32 = 500;
     const REFILL: u32 = 1;
+    const TRANSIENT_COST: u32 = 14;
+    const THROTTLED_COST: u32 = 5;
 
     /// A full quota. One HTTP/2 connection may carry all requests under way, so each of them may be sent again twice.
     pub fn new(max_concurrency: usize) -> Self {
         let max_resends = u32::try_from(max_concurrency).unwrap_or(u32::MAX).saturating_mul(2);
-        Self { retries: Mutex::new(Self::CAPACITY), resends: Mutex::new(max_resends), max_resends }
+        Self { retries: Self::CAPACITY.into(), resends: max_resends.into(), max_resends }
     }
 
-    /// Pays for one retry; `None` when there is not enough left.
-    pub fn spend(&self, class: RetryClass) -> Option<Spent> {
-        let cost = match class {
-            RetryClass::Transient => 14,
-            RetryClass::Throttled => 5,
-        };
-        let mut left = lock(&self.retries);
-        *left = left.checked_sub(cost)?;
-        Some(Spent(cost))
+    /// Pays for one retry after the error, and returns what it cost; `None` when there is not enough left.
+    pub fn spend(&self, error: &Error) -> Option<u32> {
+        let cost = if is_throttled(error) { Self::THROTTLED_COST } else { Self::TRANSIENT_COST };
+        take(&self.retries, cost).then_some(cost)
     }
 
     /// Takes one resend of a request that the server did not process; `false` if none is left. It costs no retry.
     pub fn may_resend(&self) -> bool {
-        let mut left = lock(&self.resends);
-        let next = left.checked_sub(1);
-        *left = next.unwrap_or_default();
-        next.is_some()
+        take(&self.resends, 1)
     }
 
     /// A call succeeded: refills what its last retry cost, or a little if it had none.
-    pub fn succeed(&self, last: Option<Spent>) {
-        let mut left = lock(&self.retries);
-        *left = left.saturating_add(last.map_or(Self::REFILL, |spent| spent.0)).min(Self::CAPACITY);
-        drop(left);
-        let mut resends = lock(&self.resends);
-        *resends = resends.saturating_add(MAX_RESENDS).min(self.max_resends);
+    pub fn succeed(&self, spent: Option<u32>) {
+        refill(&self.retries, spent.unwrap_or(Self::REFILL), Self::CAPACITY);
+        refill(&self.resends, MAX_RESENDS, self.max_resends);
     }
 }
 
-fn lock(count: &Mutex<u32>) -> MutexGuard<'_, u32> {
-    count.lock().unwrap_or_else(PoisonError::into_inner)
+fn take(left: &AtomicU32, count: u32) -> bool {
+    left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(count)).is_ok()
 }
 
-/// The cost of a retry.
-#[derive(Clone, Copy, Debug)]
-pub struct Spent(u32);
+fn refill(left: &AtomicU32, count: u32, most: u32) {
+    let _ = left.fetch_update(Relaxed, Relaxed, |left| Some(left.saturating_add(count).min(most)));
+}
 
 #[cfg(test)]
 mod tests {
@@ -143,8 +118,14 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn failure(class: RetryClass, retries: u32, retry_after: Option<Duration>) -> FailedAttempt {
-        FailedAttempt { class, retry_after, retries, time_left: 20 * SECOND }
+    const LEFT: Duration = Duration::from_secs(20);
+
+    fn transient() -> Error {
+        Error::new(Kind::Connect, "lost")
+    }
+
+    fn throttled() -> Error {
+        Error::new(Kind::RateLimited, "too many")
     }
 
     fn policy(jitter: fn() -> f64) -> RetryPolicy {
@@ -154,40 +135,39 @@ mod tests {
     #[test]
     fn backoff_doubles_up_to_its_cap_and_jitter_is_full() {
         let longest = policy(|| 1.0);
-        let delay = |class, retries| longest.delay(failure(class, retries, None)).unwrap();
-        assert_eq!(delay(RetryClass::Transient, 0), Duration::from_millis(50));
-        assert_eq!(delay(RetryClass::Transient, 1), Duration::from_millis(100));
-        assert_eq!(delay(RetryClass::Transient, 9), 5 * SECOND);
-        assert_eq!(delay(RetryClass::Throttled, 0), SECOND);
-        assert_eq!(delay(RetryClass::Throttled, 1), 2 * SECOND);
-        assert_eq!(delay(RetryClass::Throttled, 5), 5 * SECOND);
-        assert_eq!(policy(|| 0.0).delay(failure(RetryClass::Throttled, 0, None)), Some(Duration::ZERO));
+        let delay = |error, retries| longest.delay(&error, retries, LEFT).unwrap();
+        assert_eq!(delay(transient(), 0), Duration::from_millis(50));
+        assert_eq!(delay(transient(), 1), Duration::from_millis(100));
+        assert_eq!(delay(transient(), 9), 5 * SECOND);
+        assert_eq!(delay(throttled(), 0), SECOND);
+        assert_eq!(delay(throttled(), 1), 2 * SECOND);
+        assert_eq!(delay(throttled(), 5), 5 * SECOND);
+        assert_eq!(policy(|| 0.0).delay(&throttled(), 0, LEFT), Some(Duration::ZERO));
     }
 
     #[test]
     fn retries_end_at_their_number() {
         let policy = RetryPolicy { max_retries: 2, jitter: || 0.0 };
-        assert!(policy.delay(failure(RetryClass::Transient, 1, None)).is_some());
-        assert_eq!(policy.delay(failure(RetryClass::Transient, 2, None)), None);
+        assert!(policy.delay(&transient(), 1, LEFT).is_some());
+        assert_eq!(policy.delay(&transient(), 2, LEFT), None);
     }
 
     #[test]
     fn retry_after_is_obeyed_up_to_ten_seconds_and_never_past_the_deadline() {
         let policy = policy(|| 0.0);
-        let delay = |asked| policy.delay(failure(RetryClass::Transient, 0, Some(asked)));
+        let asks = |asked| Error { retry_after: Some(asked), ..transient() };
+        let delay = |asked| policy.delay(&asks(asked), 0, LEFT);
         assert_eq!(delay(3 * SECOND), Some(3 * SECOND));
         assert_eq!(delay(10 * SECOND), Some(10 * SECOND));
         assert_eq!(delay(11 * SECOND), None);
-        let late =
-            FailedAttempt { time_left: 2 * SECOND, ..failure(RetryClass::Transient, 0, Some(3 * SECOND)) };
-        assert_eq!(policy.delay(late), None);
+        assert_eq!(policy.delay(&asks(3 * SECOND), 0, 2 * SECOND), None);
     }
 
     #[test]
     fn the_quota_bounds_retries_and_success_refills_it() {
         let quota = RetryQuota::new(100);
         let mut spent = 0;
-        while quota.spend(RetryClass::Transient).is_some() {
+        while quota.spend(&transient()).is_some() {
             spent += 1;
         }
         assert_eq!(spent, 500 / 14);
@@ -195,13 +175,13 @@ mod tests {
             quota.succeed(None);
             None
         });
-        assert!(quota.spend(RetryClass::Transient).is_some());
+        assert!(quota.spend(&transient()).is_some());
         quota.succeed(last);
-        assert!(quota.spend(RetryClass::Transient).is_none());
+        assert!(quota.spend(&transient()).is_none());
         let cheap = RetryQuota::new(100);
-        assert_eq!(std::iter::from_fn(|| cheap.spend(RetryClass::Throttled)).count(), 100);
-        cheap.succeed(Some(Spent(5)));
-        assert!(cheap.spend(RetryClass::Throttled).is_some());
+        assert_eq!(std::iter::from_fn(|| cheap.spend(&throttled())).count(), 100);
+        cheap.succeed(Some(5));
+        assert!(cheap.spend(&throttled()).is_some());
     }
 
     #[test]
@@ -210,7 +190,7 @@ mod tests {
         assert_eq!(std::iter::from_fn(|| quota.may_resend().then_some(())).count(), 20);
         quota.succeed(None);
         assert_eq!(std::iter::from_fn(|| quota.may_resend().then_some(())).count(), 3);
-        assert_eq!(quota.spend(RetryClass::Transient).map(|spent| spent.0), Some(14));
+        assert_eq!(quota.spend(&transient()), Some(14));
         let delays: Vec<_> = (0..5).map(|resends| resend_delay(resends, || 1.0)).collect();
         let millis = |count| Some(Duration::from_millis(count));
         assert_eq!(delays, [millis(0), millis(50), millis(150), None, None]);
@@ -219,14 +199,10 @@ mod tests {
     proptest! {
         #[test]
         fn no_delay_reaches_the_deadline(asked in any::<Option<u32>>(), left in any::<u32>(), retries in 0..12_u32) {
-            let failure = FailedAttempt {
-                class: RetryClass::Throttled,
-                retry_after: asked.map(|millis| Duration::from_millis(millis.into())),
-                retries,
-                time_left: Duration::from_millis(left.into()),
-            };
-            if let Some(delay) = policy(|| 0.999).delay(failure) {
-                prop_assert!(delay < failure.time_left);
+            let retry_after = asked.map(|millis| Duration::from_millis(millis.into()));
+            let (error, left) = (Error { retry_after, ..throttled() }, Duration::from_millis(left.into()));
+            if let Some(delay) = policy(|| 0.999).delay(&error, retries, left) {
+                prop_assert!(delay < left);
                 prop_assert!(delay <= MAX_RETRY_AFTER + TRANSIENT_BASE);
             }
         }

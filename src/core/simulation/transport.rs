@@ -85,7 +85,7 @@ impl Exchange for Network {
             }
             Err(_) => {
                 request.end(Ending::Late);
-                Err(Fault::transient(Error::new(Kind::Timeout, "late")))
+                Err(Error::new(Kind::Timeout, "late").retryable().into())
             }
         }
     }
