@@ -3,6 +3,7 @@
 use std::error::Error as StdError;
 use std::io;
 
+use h2::Reason;
 use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::legacy::connect::{HttpConnector, HttpInfo};
@@ -10,6 +11,7 @@ use rustls::AlertDescription;
 use tower_service::Service;
 
 use super::gate::ConnectTimedOut;
+use super::pool::PoolChoice;
 use crate::core::resolver::LookupError;
 
 /// hyper-util does not export the error of its tunnel by name.
@@ -72,28 +74,25 @@ pub fn connection_of(error: &(dyn StdError + 'static)) -> Option<HttpInfo> {
     extensions.remove()
 }
 
-/// Whether the request was not processed: the server left an HTTP/2 connection or refused the stream before it looked at it
-/// (RFC 9113, section 8.7), or the connection ended before hyper sent it. hyper leaves it to its callers to send such a request
-/// again (<https://github.com/hyperium/hyper/issues/2500>).
-pub fn was_unprocessed(error: &(dyn StdError + 'static)) -> bool {
-    let is_left = find::<h2::Error>(error).is_some_and(|error| error.is_remote() && error.is_go_away());
-    is_left
-        || was_refused(error)
-        || wants_http1(error)
-        || find::<hyper::Error>(error).is_some_and(hyper::Error::is_canceled)
-}
-
-/// Whether the server refused the stream, and keeps the connection.
-pub fn was_refused(error: &(dyn StdError + 'static)) -> bool {
-    find::<h2::Error>(error).is_some_and(|error| {
-        error.is_remote() && !error.is_go_away() && error.reason() == Some(h2::Reason::REFUSED_STREAM)
-    })
+/// Where to send a request again that was not processed: the server left an HTTP/2 connection or refused the stream
+/// before it looked at it (RFC 9113, section 8.7), or the connection ended before hyper sent it. hyper leaves it to its
+/// callers to send such a request again (<https://github.com/hyperium/hyper/issues/2500>).
+pub fn unprocessed(error: &(dyn StdError + 'static)) -> Option<PoolChoice> {
+    if wants_http1(error) {
+        return Some(PoolChoice::Current);
+    }
+    match find::<h2::Error>(error).filter(|error| error.is_remote()) {
+        Some(error) if error.is_go_away() => Some(PoolChoice::Alone),
+        // The connection lives on, and by now has told h2 how many streams it takes.
+        Some(error) if error.reason() == Some(Reason::REFUSED_STREAM) => Some(PoolChoice::Current),
+        _ => find::<hyper::Error>(error)?.is_canceled().then_some(PoolChoice::Alone),
+    }
 }
 
 /// Whether the server demands HTTP/1.1 for this request (RFC 9113, section 7).
 pub fn wants_http1(error: &(dyn StdError + 'static)) -> bool {
     find::<h2::Error>(error)
-        .is_some_and(|error| error.is_remote() && error.reason() == Some(h2::Reason::HTTP_1_1_REQUIRED))
+        .is_some_and(|error| error.is_remote() && error.reason() == Some(Reason::HTTP_1_1_REQUIRED))
 }
 
 /// Whether the answer has more headers, or longer ones, than hyper reads.
@@ -105,7 +104,7 @@ pub fn has_oversized_head(error: &(dyn StdError + 'static)) -> bool {
 pub fn is_malformed(error: &(dyn StdError + 'static)) -> bool {
     let is_not_http = find::<hyper::Error>(error).is_some_and(hyper::Error::is_parse);
     let is_bad_stream = find::<h2::Error>(error)
-        .is_some_and(|error| error.is_library() && error.reason() == Some(h2::Reason::PROTOCOL_ERROR));
+        .is_some_and(|error| error.is_library() && error.reason() == Some(Reason::PROTOCOL_ERROR));
     let is_bad_data = find::<io::Error>(error).is_some_and(|error| {
         matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData)
     });

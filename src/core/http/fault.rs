@@ -225,10 +225,7 @@ impl Peer {
             ),
         );
         fault.error.cause = causes::system_words(error).map(Into::into);
-        if causes::was_unprocessed(error) {
-            // A connection that refuses a stream lives on, and by now has told h2 how many streams it takes; one that
-            // sent GOAWAY ends.
-            let pool = if causes::was_refused(error) { PoolChoice::Current } else { PoolChoice::Alone };
+        if let Some(pool) = causes::unprocessed(error) {
             fault.kind = FaultKind::Unprocessed(pool);
         }
         fault

@@ -17,7 +17,7 @@ use super::answer::{self, Answer, Body, MAX_BODY_BYTES, MAX_HEAD_BYTES, MAX_HEAD
 use super::causes::{self, NoConnection};
 use super::fault::{Fault, FaultKind, Peer};
 use super::gate::{self, Gate};
-use super::pool::{Connections, Pool, PoolChoice};
+use super::pool::{Connections, Pool};
 use super::proxy::Proxy;
 use super::refusal::{Inquiry, Refusal};
 use super::resolver::DnsResolver;
@@ -163,7 +163,6 @@ impl Route {
         let mut fault = self.peer.lost(error);
         if causes::wants_http1(error) {
             self.offers_http2.store(false, Ordering::Relaxed);
-            fault.kind = FaultKind::Unprocessed(PoolChoice::Current);
         }
         let had_served =
             causes::connection_of(error).is_some_and(|connection| pool.connections.has_served(&connection));
