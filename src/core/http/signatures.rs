@@ -3,55 +3,34 @@
 //!
 //! Verifies only, so no secret comes here.
 
+use std::sync::LazyLock;
+
 use ring::digest::{self, SHA256, SHA384, SHA512, digest};
 use rustls::SignatureScheme;
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{AlgorithmIdentifier, InvalidSignature, SignatureVerificationAlgorithm, alg_id};
-use webpki::ring as by_ring;
 
-/// The algorithms for certificates, and those for handshakes by scheme. TLS 1.3 uses the first one of a scheme; in TLS 1.2 a
-/// scheme names no curve. The schemes that ring does not know come last, so that servers prefer the others.
-pub static ALGORITHMS: WebPkiSupportedAlgorithms = WebPkiSupportedAlgorithms {
-    all: &[
-        by_ring::ECDSA_P256_SHA256,
-        by_ring::ECDSA_P256_SHA384,
-        P256_SHA512,
-        by_ring::ECDSA_P384_SHA256,
-        by_ring::ECDSA_P384_SHA384,
-        P384_SHA512,
-        P521_SHA256,
-        P521_SHA384,
-        P521_SHA512,
-        by_ring::ED25519,
-        by_ring::RSA_PSS_2048_8192_SHA256_LEGACY_KEY,
-        by_ring::RSA_PSS_2048_8192_SHA384_LEGACY_KEY,
-        by_ring::RSA_PSS_2048_8192_SHA512_LEGACY_KEY,
-        by_ring::RSA_PKCS1_2048_8192_SHA256,
-        by_ring::RSA_PKCS1_2048_8192_SHA384,
-        by_ring::RSA_PKCS1_2048_8192_SHA512,
-        by_ring::RSA_PKCS1_2048_8192_SHA256_ABSENT_PARAMS,
-        by_ring::RSA_PKCS1_2048_8192_SHA384_ABSENT_PARAMS,
-        by_ring::RSA_PKCS1_2048_8192_SHA512_ABSENT_PARAMS,
-    ],
-    mapping: &[
-        (
-            SignatureScheme::ECDSA_NISTP384_SHA384,
-            &[by_ring::ECDSA_P384_SHA384, by_ring::ECDSA_P256_SHA384, P521_SHA384],
-        ),
-        (
-            SignatureScheme::ECDSA_NISTP256_SHA256,
-            &[by_ring::ECDSA_P256_SHA256, by_ring::ECDSA_P384_SHA256, P521_SHA256],
-        ),
-        (SignatureScheme::ED25519, &[by_ring::ED25519]),
-        (SignatureScheme::RSA_PSS_SHA512, &[by_ring::RSA_PSS_2048_8192_SHA512_LEGACY_KEY]),
-        (SignatureScheme::RSA_PSS_SHA384, &[by_ring::RSA_PSS_2048_8192_SHA384_LEGACY_KEY]),
-        (SignatureScheme::RSA_PSS_SHA256, &[by_ring::RSA_PSS_2048_8192_SHA256_LEGACY_KEY]),
-        (SignatureScheme::RSA_PKCS1_SHA512, &[by_ring::RSA_PKCS1_2048_8192_SHA512]),
-        (SignatureScheme::RSA_PKCS1_SHA384, &[by_ring::RSA_PKCS1_2048_8192_SHA384]),
-        (SignatureScheme::RSA_PKCS1_SHA256, &[by_ring::RSA_PKCS1_2048_8192_SHA256]),
-        (SignatureScheme::ECDSA_NISTP521_SHA512, &[P521_SHA512, P384_SHA512, P256_SHA512]),
-    ],
-};
+/// What is verified besides, by scheme. TLS 1.3 uses the first one of a scheme; in TLS 1.2 a scheme names no curve.
+static BESIDES_RING: [(SignatureScheme, &[&dyn SignatureVerificationAlgorithm]); 3] = [
+    (SignatureScheme::ECDSA_NISTP384_SHA384, &[P521_SHA384]),
+    (SignatureScheme::ECDSA_NISTP256_SHA256, &[P521_SHA256]),
+    (SignatureScheme::ECDSA_NISTP521_SHA512, &[P521_SHA512, P384_SHA512, P256_SHA512]),
+];
+
+/// The algorithms for certificates, and those for handshakes by scheme. Ring's come first, so that servers prefer them.
+/// rustls wants them for as long as the process lives.
+pub static ALGORITHMS: LazyLock<WebPkiSupportedAlgorithms> = LazyLock::new(|| {
+    let by_ring = rustls::crypto::ring::default_provider().signature_verification_algorithms;
+    let (mut all, mut mapping) = (by_ring.all.to_vec(), by_ring.mapping.to_vec());
+    for (scheme, others) in BESIDES_RING {
+        all.extend(others);
+        match mapping.iter_mut().find(|(known, _)| *known == scheme) {
+            Some((_, algorithms)) => *algorithms = [*algorithms, others].concat().leak(),
+            None => mapping.push((scheme, others)),
+        }
+    }
+    WebPkiSupportedAlgorithms { all: all.leak(), mapping: mapping.leak() }
+});
 
 static P256_SHA512: &dyn SignatureVerificationAlgorithm =
     &Ecdsa { key: alg_id::ECDSA_P256, signature: alg_id::ECDSA_SHA512, digest: &SHA512, verify: verify_p256 };

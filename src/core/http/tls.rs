@@ -75,7 +75,7 @@ impl Trust {
     /// The TLS configuration of a client that trusts these roots and has this certificate.
     pub fn client_config(&self, identity: Arc<Identity>) -> Result<ClientConfig, rustls::Error> {
         let provider = Arc::new(CryptoProvider {
-            signature_verification_algorithms: ALGORITHMS,
+            signature_verification_algorithms: *ALGORITHMS,
             ..rustls::crypto::ring::default_provider()
         });
         let roots = Arc::new(self.store.clone());
