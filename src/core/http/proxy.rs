@@ -80,7 +80,8 @@ impl Proxy {
         if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
             return refuse("holds more than a host and a port");
         }
-        let decode = |text: &str| percent_decode_str(text).decode_utf8().map(|text| Zeroizing::new(text.into_owned()));
+        let decode =
+            |text: &str| percent_decode_str(text).decode_utf8().map(|text| Zeroizing::new(text.into_owned()));
         let authorization = match (decode(url.username()), decode(url.password().unwrap_or_default())) {
             (Ok(name), Ok(password)) if name.is_empty() && password.is_empty() => None,
             (Ok(name), Ok(password)) => basic_authorization(&name, &password),
@@ -221,8 +222,14 @@ mod tests {
             assert!(authorization(&format!("{raw}:secret@p.test:3128")).is_err());
         }
         assert_eq!(authorization("http://me:a:b@p.test").unwrap(), basic_authorization("me", "a:b"));
-        assert_eq!(authorization("http://me:p%C3%A4%25@p.test").unwrap(), basic_authorization("me", "p\u{e4}%"));
-        assert_eq!(authorization("http://me:p\u{e4}$&@p.test").unwrap(), basic_authorization("me", "p\u{e4}$&"));
+        assert_eq!(
+            authorization("http://me:p%C3%A4%25@p.test").unwrap(),
+            basic_authorization("me", "p\u{e4}%")
+        );
+        assert_eq!(
+            authorization("http://me:p\u{e4}$&@p.test").unwrap(),
+            basic_authorization("me", "p\u{e4}$&")
+        );
     }
 
     #[test]

@@ -164,8 +164,9 @@ mod tests {
     use super::*;
 
     fn read(status: u16, challenges: &[&str], had_credentials: bool) -> Option<Refusal> {
-        let headers =
-            challenges.iter().map(|challenge| (PROXY_AUTHENTICATE, HeaderValue::from_str(challenge).unwrap()));
+        let headers = challenges
+            .iter()
+            .map(|challenge| (PROXY_AUTHENTICATE, HeaderValue::from_str(challenge).unwrap()));
         Refusal::read(status, &headers.collect(), had_credentials)
     }
 
@@ -187,10 +188,7 @@ mod tests {
             (vec!["Made-Up realm=\"x\""], None),
             (vec!["ntlm"], Some(vec!["NTLM"])),
             (vec!["NTLM TlRMTVNTUAA="], Some(vec!["NTLM"])),
-            (
-                vec!["Negotiate", "NTLM"],
-                Some(vec!["NTLM", "Negotiate"]),
-            ),
+            (vec!["Negotiate", "NTLM"], Some(vec!["NTLM", "Negotiate"])),
             (vec!["Digest realm=\"x\", nonce=\"y\""], Some(vec!["Digest"])),
         ] {
             let [without, with] = [false, true].map(|had| read(407, &headers, had).unwrap());

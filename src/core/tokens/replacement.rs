@@ -32,37 +32,11 @@ struct RejectedToken {
     token: Secret,
     /// The last fetch that had begun when the token was rejected.
     after: FetchNumber,
+    /// `None` until a fetch has followed.
     replacement: Option<CacheEntry>,
-    retention: Retention,
-}
-
-/// When a rejection is forgotten, by the clock that does not stop during suspension.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Retention {
-    /// At that moment, unless a fetch begins before it.
-    Until(Duration),
-    /// Not before the fetch in flight ends.
-    Fetching,
-    /// At that moment, even if another fetch begins: one has followed the rejection.
-    Settled(Duration),
-}
-
-impl Retention {
-    fn until(now: Now) -> Self {
-        Self::Until(now.boot + REJECTION_RETENTION)
-    }
-
-    /// Time until the rejection is forgotten; `None` while a fetch is in flight.
-    fn left(self, now: Now) -> Option<Duration> {
-        match self {
-            Self::Until(at) | Self::Settled(at) => Some(at.saturating_sub(now.boot)),
-            Self::Fetching => None,
-        }
-    }
-
-    fn has_expired(self, now: Now) -> bool {
-        self.left(now) == Some(Duration::ZERO)
-    }
+    /// When the rejection is forgotten, by the clock that does not stop during suspension; `None` while the first fetch
+    /// after it is in flight.
+    forgotten_at: Option<Duration>,
 }
 
 impl Replacements {
@@ -73,7 +47,7 @@ impl Replacements {
     /// A service rejected a token, which replaces no other from now on. Does nothing if the rejection is known.
     pub fn reject(&mut self, key: &ConnectionKey, token: &str, last: FetchNumber, now: Now) {
         let rejections = self.0.get_or_insert_mut(key.clone(), Vec::new);
-        rejections.retain(|rejection| !rejection.retention.has_expired(now));
+        rejections.retain(|rejection| !rejection.has_expired(now));
         if find(rejections, token).is_some() {
             return;
         }
@@ -86,12 +60,8 @@ impl Replacements {
             rejections.remove(0);
         }
         let token = Secret::new(token.to_owned());
-        rejections.push(RejectedToken {
-            token,
-            after: last,
-            replacement: None,
-            retention: Retention::until(now),
-        });
+        let forgotten_at = retained_from(now);
+        rejections.push(RejectedToken { token, after: last, replacement: None, forgotten_at });
     }
 
     /// The replacement of a rejected token: the same token once more if the platform has no other. `None` before a fetch
@@ -108,10 +78,8 @@ impl Replacements {
     /// A fetch begins: rejections that are remembered now stay so until it ends.
     pub fn begin(&mut self, key: &ConnectionKey, now: Now) {
         for rejection in self.of(key) {
-            if let Retention::Until(_) = rejection.retention
-                && !rejection.retention.has_expired(now)
-            {
-                rejection.retention = Retention::Fetching;
+            if rejection.replacement.is_none() && !rejection.has_expired(now) {
+                rejection.forgotten_at = None;
             }
         }
     }
@@ -126,15 +94,15 @@ impl Replacements {
         entry: impl FnOnce() -> CacheEntry,
     ) {
         let Some(rejections) = self.0.peek_mut(key) else { return };
-        rejections.retain(|rejection| !rejection.retention.has_expired(now));
+        rejections.retain(|rejection| !rejection.has_expired(now));
         let entry = entry();
         let token = entry.token();
         if find(rejections, token).is_some_and(|rejection| rejection.after >= fetch) {
             return;
         }
         for rejection in rejections.iter_mut().filter(|rejection| rejection.after < fetch) {
-            if !matches!(rejection.retention, Retention::Settled(_)) {
-                rejection.retention = Retention::Settled(now.boot + REJECTION_RETENTION);
+            if rejection.replacement.is_none() {
+                rejection.forgotten_at = retained_from(now);
             }
             // The platform may return the tokens of a group's members in turn. Another member's token is better than
             // the rejected one.
@@ -147,9 +115,7 @@ impl Replacements {
     /// The last fetch of a connection has ended; some rejections may still have no replacement.
     pub fn end(&mut self, key: &ConnectionKey, now: Now) {
         for rejection in self.of(key) {
-            if rejection.retention == Retention::Fetching {
-                rejection.retention = Retention::until(now);
-            }
+            rejection.forgotten_at = rejection.forgotten_at.or(retained_from(now));
         }
     }
 
@@ -170,9 +136,8 @@ impl Replacements {
         let mut next = None::<Duration>;
         let mut empty = Vec::new();
         for (key, rejections) in self.0.iter_mut() {
-            rejections.retain(|rejection| !rejection.retention.has_expired(now));
-            let left =
-                rejections.iter().map(|it| it.retention.left(now).unwrap_or(REJECTION_RETENTION)).min();
+            rejections.retain(|rejection| !rejection.has_expired(now));
+            let left = rejections.iter().map(|it| it.left(now).unwrap_or(REJECTION_RETENTION)).min();
             next = next.into_iter().chain(left).min();
             if left.is_none() {
                 empty.push(key.clone());
@@ -185,7 +150,7 @@ impl Replacements {
     }
 
     fn find(&self, key: &ConnectionKey, token: &str, now: Now) -> Option<&RejectedToken> {
-        find(self.0.peek(key)?, token).filter(|rejection| !rejection.retention.has_expired(now))
+        find(self.0.peek(key)?, token).filter(|rejection| !rejection.has_expired(now))
     }
 
     fn of(&mut self, key: &ConnectionKey) -> impl Iterator<Item = &mut RejectedToken> {
@@ -197,10 +162,21 @@ impl RejectedToken {
     /// No token that was fetched until now replaces this one.
     fn reset(&mut self, last: FetchNumber, now: Now) {
         (self.after, self.replacement) = (last, None);
-        if self.retention != Retention::Fetching {
-            self.retention = Retention::until(now);
-        }
+        self.forgotten_at = self.forgotten_at.and(retained_from(now));
     }
+
+    /// Time until the rejection is forgotten; `None` while a fetch is in flight.
+    fn left(&self, now: Now) -> Option<Duration> {
+        self.forgotten_at.map(|at| at.saturating_sub(now.boot))
+    }
+
+    fn has_expired(&self, now: Now) -> bool {
+        self.left(now) == Some(Duration::ZERO)
+    }
+}
+
+fn retained_from(now: Now) -> Option<Duration> {
+    Some(now.boot + REJECTION_RETENTION)
 }
 
 fn find<'a>(rejections: &'a [RejectedToken], token: &str) -> Option<&'a RejectedToken> {
