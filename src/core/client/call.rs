@@ -46,7 +46,7 @@ pub struct Outcome {
 impl Call {
     /// A handle that takes the call off the waiters of its fetch at once.
     pub fn cancel_handle(&self) -> CancelHandle {
-        self.waiter.guard.cancel_handle()
+        self.waiter.cancel_handle()
     }
 
     /// Counts the call as failed, for a caller that cannot run it.
@@ -59,13 +59,13 @@ impl Call {
     pub async fn run(self) -> Outcome {
         let Self { shared, waiter, key, timeout, deadline, coalesced, rejected, open: _open } = self;
         let Waiter { result, guard } = waiter;
-        let state = guard.state();
+        let state = &guard.state;
         let result = {
             let out_of_reach = pin!(state.out_of_reach(deadline));
             match timeout_at(deadline, select(result, out_of_reach)).await {
                 Ok(Either::Left((result, _))) => result,
                 Ok(Either::Right((error, _))) => Err(error),
-                Err(_) => Err(timed_out(&shared.origin, timeout, &state)),
+                Err(_) => Err(timed_out(&shared.origin, timeout, state)),
             }
         };
         let attempts = state.attempts();

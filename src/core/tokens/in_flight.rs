@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::pin::pin;
-use std::sync::{Arc, PoisonError};
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, Shared, WeakShared};
@@ -31,58 +31,53 @@ pub type SharedFetch = Shared<BoxFuture<'static, FetchResult>>;
 #[derive(Debug)]
 pub struct Waiter {
     pub result: SharedFetch,
-    pub guard: WaiterGuard,
+    pub guard: Arc<WaiterGuard>,
+}
+
+impl Waiter {
+    /// A handle by which another thread can take the call off the waiters.
+    pub fn cancel_handle(&self) -> CancelHandle {
+        CancelHandle(Arc::downgrade(&self.guard))
+    }
 }
 
 /// Counts a call among the waiters of a fetch until it is dropped or cancelled. No call joins a fetch without waiters, even
 /// before the runtime has dropped it.
 #[derive(Debug)]
-pub struct WaiterGuard(Arc<Waiting>);
-
-#[derive(Debug)]
-struct Waiting {
-    state: Arc<SharedFetchState>,
+pub struct WaiterGuard {
+    pub state: Arc<SharedFetchState>,
     has_left: AtomicBool,
 }
 
 impl WaiterGuard {
     /// For the first waiter, which [`SharedFetchState::new`] has counted, or one that [`SharedFetchState::join`] has.
-    fn new(state: Arc<SharedFetchState>) -> Self {
-        Self(Arc::new(Waiting { state, has_left: AtomicBool::new(false) }))
+    fn new(state: Arc<SharedFetchState>) -> Arc<Self> {
+        Arc::new(Self { state, has_left: AtomicBool::new(false) })
     }
 
-    pub fn state(&self) -> Arc<SharedFetchState> {
-        Arc::clone(&self.0.state)
-    }
-
-    /// A handle by which another thread can take the call off the waiters.
-    pub fn cancel_handle(&self) -> CancelHandle {
-        CancelHandle(Arc::clone(&self.0))
+    fn leave(&self) {
+        if !self.has_left.swap(true, Ordering::Relaxed) {
+            self.state.waiters.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 }
 
 impl Drop for WaiterGuard {
     fn drop(&mut self) {
-        self.0.leave();
+        self.leave();
     }
 }
 
 /// Takes a call off the waiters of its fetch at once. Dropping the call's future would do so later, when the runtime's
 /// thread gets to it.
 #[derive(Debug)]
-pub struct CancelHandle(Arc<Waiting>);
+pub struct CancelHandle(Weak<WaiterGuard>);
 
 impl CancelHandle {
     /// Does nothing if the call has left already.
     pub fn cancel(&self) {
-        self.0.leave();
-    }
-}
-
-impl Waiting {
-    fn leave(&self) {
-        if !self.has_left.swap(true, Ordering::Relaxed) {
-            self.state.waiters.fetch_sub(1, Ordering::Relaxed);
+        if let Some(guard) = self.0.upgrade() {
+            guard.leave();
         }
     }
 }
