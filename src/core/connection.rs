@@ -1,5 +1,7 @@
 //! An owner's connection to a third-party service, as the platform returned it.
 
+use std::time::Duration;
+
 use crate::core::secret::Secret;
 
 /// Milliseconds since the Unix epoch.
@@ -19,6 +21,24 @@ impl Connection {
             ConnectionState::Active { access_token, .. } => Some(access_token.expose()),
             ConnectionState::Unavailable { .. } => None,
         }
+    }
+}
+
+/// A fetched connection.
+#[derive(Debug)]
+pub struct Fetched {
+    /// The connection, whatever its state.
+    pub connection: Connection,
+    /// How long other processes have cached it already.
+    pub age: Duration,
+    /// How long it may be cached at most.
+    pub left: Duration,
+}
+
+impl From<Connection> for Fetched {
+    /// Fetched just now.
+    fn from(connection: Connection) -> Self {
+        Self { connection, age: Duration::ZERO, left: Duration::MAX }
     }
 }
 

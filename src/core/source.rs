@@ -1,11 +1,10 @@
 //! Where a connection is fetched from. The client knows its source by this trait alone. A source may wrap another one.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
-use crate::core::connection::Connection;
+pub use crate::core::connection::Fetched;
 use crate::core::error::Error;
 use crate::core::stats::CountGuard;
 use crate::core::tokens::in_flight::SharedFetchState;
@@ -53,22 +52,4 @@ pub enum Purpose {
     Refresh,
     /// The caller set `fresh`: nothing older than the call will do.
     Fresh,
-}
-
-/// A fetched connection.
-#[derive(Debug)]
-pub struct Fetched {
-    /// The connection, whatever its state.
-    pub connection: Connection,
-    /// How long other processes have cached it already.
-    pub age: Duration,
-    /// How long it may be cached at most.
-    pub left: Duration,
-}
-
-impl From<Connection> for Fetched {
-    /// Fetched just now.
-    fn from(connection: Connection) -> Self {
-        Self { connection, age: Duration::ZERO, left: Duration::MAX }
-    }
 }

@@ -9,12 +9,13 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::core::client::state::{ClientState, OpenGuard};
 use crate::core::client::sweep;
+use crate::core::connection::Fetched;
 use crate::core::error::Error;
-use crate::core::source::{Fetch, Fetched, Purpose};
+use crate::core::source::{Fetch, Purpose};
+use crate::core::tokens::FetchNumber;
 use crate::core::tokens::in_flight::{FetchResult, NewFetch, SharedFetchState, Waiter};
 use crate::core::tokens::key::ConnectionKey;
 use crate::core::tokens::validity::Version;
-use crate::core::tokens::{FetchInfo, FetchNumber};
 
 /// The most fetches that wait for a permit. With 100 permits and answers in 100 ms, so many are served within the
 /// default timeout; one more would wait until it times out.
@@ -93,9 +94,9 @@ impl InFlightGuard {
         let now = shared.clock.now();
         let mut tokens = shared.tokens();
         let result = match fetched {
-            Ok(Fetched { connection, age, left }) => {
-                tokens.fetched(key, &connection, FetchInfo { number: *number, age, left, version }, now);
-                Ok(Arc::new(connection))
+            Ok(fetched) => {
+                tokens.fetched(key, *number, version, &fetched, now);
+                Ok(Arc::new(fetched.connection))
             }
             Err(error) => {
                 tokens.failed(key, *number, &error, now);

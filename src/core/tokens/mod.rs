@@ -25,7 +25,7 @@ pub use self::replacement::FetchNumber;
 use self::replacement::{REJECTION_RETENTION, Replacements};
 use self::validity::{Validity, Version};
 use crate::core::clock::Now;
-use crate::core::connection::Connection;
+use crate::core::connection::Fetched;
 use crate::core::error::Error;
 
 /// The tokens of one client.
@@ -56,18 +56,6 @@ pub enum Lookup {
     Joined(Waiter),
     /// By a fetch of this number, which the client starts.
     Miss(FetchNumber),
-}
-
-/// Where a fetched connection comes from.
-#[derive(Clone, Copy, Debug)]
-pub struct FetchInfo {
-    pub number: FetchNumber,
-    /// How long other processes have cached it already.
-    pub age: Duration,
-    /// How long it may be cached at most.
-    pub left: Duration,
-    /// The version of the connection when the fetch began.
-    pub version: Version,
 }
 
 impl Tokens {
@@ -131,10 +119,18 @@ impl Tokens {
 
     /// A fetch has brought a connection. It is cached unless the fetch was superseded. A connection without a token
     /// discards the cached one, also if the fetch was superseded.
-    pub fn fetched(&mut self, key: &ConnectionKey, connection: &Connection, info: FetchInfo, now: Now) {
-        let FetchInfo { number, age, left, version } = info;
+    /// `version` is that of the connection when the fetch began.
+    pub fn fetched(
+        &mut self,
+        key: &ConnectionKey,
+        number: FetchNumber,
+        version: Version,
+        fetched: &Fetched,
+        now: Now,
+    ) {
+        let Fetched { connection, age, left } = fetched;
         let is_current = self.in_flight.end(key, number);
-        if let Some(life) = lifetime(connection, left.min(REJECTION_RETENTION), now) {
+        if let Some(life) = lifetime(connection, REJECTION_RETENTION.min(*left), now) {
             let entry = || CacheEntry::new(connection, life, version, now);
             self.replacements.replace(key, number, now, entry);
         }
@@ -143,11 +139,11 @@ impl Tokens {
         let Some(cache) = self.cache.as_mut().filter(|_| is_current) else { return };
         // A rejected token is not cached, since the platform may soon have a better one.
         let is_rejected = self.replacements.is_rejected(key, token, now);
-        let life = lifetime(connection, left.min(cache.ttl()), now).filter(|_| !is_rejected);
+        let life = lifetime(connection, cache.ttl().min(*left), now).filter(|_| !is_rejected);
         let Some(life) = life else { return self.discard(key) };
         let entry = CacheEntry::new(connection, life, version, now);
         let replaces_another = cache.token(key).is_some_and(|cached| cached != token);
-        if cache.put(key.clone(), entry, life, age, now) || replaces_another {
+        if cache.put(key.clone(), entry, life, *age, now) || replaces_another {
             self.validity.count_discard();
         }
     }
