@@ -79,8 +79,8 @@ impl Cache {
         self.limits.ttl
     }
 
-    /// Stores a connection for `life`; other processes have cached it for `age` already. Returns whether other entries
-    /// were evicted.
+    /// Stores a connection for `life`; other processes have cached it for `age` already. Returns whether another entry
+    /// was evicted.
     pub fn put(
         &mut self,
         key: ConnectionKey,
@@ -93,7 +93,7 @@ impl Cache {
         let refresh = (life + age).mul_f64(part).saturating_sub(age);
         self.entries.put(key, Refreshable { entry, refresh: Moment::after(now, refresh) });
         let is_over = self.entries.len() > self.limits.max_entries;
-        while self.entries.len() > self.limits.max_entries {
+        if is_over {
             self.entries.pop_lru();
         }
         is_over
@@ -115,16 +115,11 @@ impl Cache {
     /// Drops the entries that have expired. Returns the time until the next one does, if any is left.
     pub fn sweep(&mut self, now: Now) -> Option<Duration> {
         let mut next = None::<Duration>;
-        let mut expired = Vec::new();
-        for (key, cached) in &self.entries {
-            match cached.entry.time_left(now) {
-                Some(left) => next = Some(next.map_or(left, |next| next.min(left))),
-                None => expired.push(key.clone()),
-            }
-        }
-        for key in expired {
-            self.entries.pop(&key);
-        }
+        self.entries.retain(|_, cached| {
+            let left = cached.entry.time_left(now);
+            next = next.into_iter().chain(left).min();
+            left.is_some()
+        });
         next
     }
 }

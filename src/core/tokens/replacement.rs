@@ -134,18 +134,12 @@ impl Replacements {
     /// is left.
     pub fn sweep(&mut self, now: Now) -> Option<Duration> {
         let mut next = None::<Duration>;
-        let mut empty = Vec::new();
-        for (key, rejections) in self.0.iter_mut() {
+        self.0.retain(|_, rejections| {
             rejections.retain(|rejection| !rejection.has_expired(now));
             let left = rejections.iter().map(|it| it.left(now).unwrap_or(REJECTION_RETENTION)).min();
             next = next.into_iter().chain(left).min();
-            if left.is_none() {
-                empty.push(key.clone());
-            }
-        }
-        for key in empty {
-            self.0.pop(&key);
-        }
+            left.is_some()
+        });
         next
     }
 
