@@ -9,12 +9,14 @@ use std::error::Error as StdError;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, ToSocketAddrs};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, LazyLock};
 use std::thread;
 
 use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Shared};
 use tokio::sync::oneshot;
+
+use crate::core::sync::{Mutex, lock};
 
 /// The most lookups in flight in the process: far more than it has names, and a bound on those that never end.
 const MAX_LOOKUPS: usize = 256;
@@ -66,7 +68,7 @@ impl Resolver {
 
     /// The lookup of this name that is in flight, or a new one.
     fn lookup(&self, host: &str) -> Result<NameLookup, LookupError> {
-        let mut in_flight = self.0.in_flight();
+        let mut in_flight = lock(&self.0.in_flight);
         if let Some(lookup) = in_flight.get(host) {
             return Ok(lookup.clone());
         }
@@ -91,12 +93,6 @@ impl Resolver {
     }
 }
 
-impl NameLookups {
-    fn in_flight(&self) -> MutexGuard<'_, HashMap<String, NameLookup>> {
-        self.in_flight.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
 /// Removes a lookup from those in flight, however it ends.
 struct LookupGuard {
     lookups: Arc<NameLookups>,
@@ -105,7 +101,7 @@ struct LookupGuard {
 
 impl Drop for LookupGuard {
     fn drop(&mut self) {
-        let ended = self.lookups.in_flight().remove(&self.host);
+        let ended = lock(&self.lookups.in_flight).remove(&self.host);
         // Outside the lock.
         drop(ended);
     }
@@ -118,11 +114,8 @@ fn ask_system(host: &str) -> io::Result<Vec<IpAddr>> {
 
 /// Whether a name is `localhost` or stands below it.
 pub fn is_localhost(host: &str) -> bool {
-    let name = host.strip_suffix('.').unwrap_or(host).as_bytes();
-    let Some((below, last)) = name.split_at_checked(name.len().saturating_sub("localhost".len())) else {
-        return false;
-    };
-    last.eq_ignore_ascii_case(b"localhost") && (below.is_empty() || below.ends_with(b"."))
+    let name = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    name == "localhost" || name.ends_with(".localhost")
 }
 
 /// A lookup without an address.
@@ -196,7 +189,7 @@ mod tests {
         RELEASE.wait();
         assert!(others.await.into_iter().all(|found| last(found) == "1"));
         assert_eq!(ASKED.load(Ordering::Relaxed), 1);
-        assert!(resolver.0.in_flight().is_empty());
+        assert!(lock(&resolver.0.in_flight).is_empty());
     }
 
     #[tokio::test]
@@ -250,6 +243,6 @@ mod tests {
         assert!(!words.is_empty() && !words.contains(&name) && !words.contains("uncategorized"), "{words}");
         let broken = Resolver::new(|_| panic!("a defect"));
         assert_eq!(broken.addresses("broken.test").await, Err(LookupError::broken_off()));
-        assert!(broken.0.in_flight().is_empty());
+        assert!(lock(&broken.0.in_flight).is_empty());
     }
 }

@@ -1,10 +1,11 @@
 //! Counters of a client since its construction. Counts, and decides nothing.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::core::connection::EpochMillis;
+use crate::core::sync::{Mutex, lock};
 
 #[derive(Debug, Default)]
 pub struct Stats {
@@ -67,17 +68,17 @@ pub struct FleetError {
 impl FleetStats {
     /// Remembers the last error of a source until it recovers.
     pub fn note_error(&self, source: FleetErrorSource, error: FleetError) {
-        self.errors_by_source()[source as usize] = Some(error);
+        lock(&self.errors_by_source)[source as usize] = Some(error);
     }
 
     /// The source has recovered.
     pub fn forget_error(&self, source: FleetErrorSource) {
-        self.errors_by_source()[source as usize] = None;
+        lock(&self.errors_by_source)[source as usize] = None;
     }
 
     /// The last error of a source that has not recovered.
     pub fn last_error(&self) -> Option<FleetError> {
-        let errors = self.errors_by_source().clone();
+        let errors = lock(&self.errors_by_source).clone();
         errors.into_iter().flatten().max_by(|one, other| one.at.total_cmp(&other.at))
     }
 
@@ -86,10 +87,6 @@ impl FleetStats {
         let is_bypassed = self.is_bypassed.load(Ordering::Relaxed);
         let last = || self.last_error().filter(|_| is_bypassed).map(|error| error.reason);
         FleetReport { is_bypassed, error: error.or_else(last) }
-    }
-
-    fn errors_by_source(&self) -> MutexGuard<'_, [Option<FleetError>; 2]> {
-        self.errors_by_source.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

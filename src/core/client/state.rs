@@ -1,6 +1,6 @@
 //! The state that a client shares with its calls and fetches. All locks of a client are here.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use tokio::sync::watch;
 
@@ -9,7 +9,7 @@ use crate::core::config::CallLimits;
 use crate::core::source::TokenSource;
 use crate::core::spawn::Spawn;
 use crate::core::stats::Stats;
-use crate::core::sync::{Mutex, MutexGuard, SharedCounter};
+use crate::core::sync::{Mutex, MutexGuard, SharedCounter, lock};
 use crate::core::tokens::Tokens;
 use crate::core::tokens::cache::Cache;
 use crate::core::tokens::validity::Validity;
@@ -73,11 +73,11 @@ impl ClientState {
 
     /// Held while the client is open; `None` once it is closed.
     pub fn open(&self) -> MutexGuard<'_, Option<Arc<OpenGuard>>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.open)
     }
 
     pub fn tokens(&self) -> MutexGuard<'_, Tokens> {
-        self.tokens.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.tokens)
     }
 
     /// Counts a call that got another token than the rejected one.

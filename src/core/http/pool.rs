@@ -3,14 +3,16 @@
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hyper_util::client::legacy::connect::{Connected, HttpInfo};
 use rustc_hash::FxHashSet;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout};
+
+use crate::core::sync::{Mutex, lock};
 
 /// Connections that a pool remembers. One more makes it forget all, so that a live one has no free retry until its
 /// next answer.
@@ -184,10 +186,6 @@ impl Connections {
     pub fn have_negotiated_http2(&self) -> bool {
         self.0.have_negotiated_http2.load(Ordering::Relaxed)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]

@@ -1,13 +1,14 @@
 //! Makes reqwest use the process's resolver, and try the address first that answered last.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use futures_util::FutureExt;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use tokio::net::TcpSocket;
 
 use crate::core::resolver::Resolver;
+use crate::core::sync::{Mutex, lock};
 
 /// The resolver of one client, which asks for one name: the platform's, or its proxy's.
 #[derive(Clone)]
@@ -23,12 +24,12 @@ impl DnsResolver {
 
     /// A connection to this address works, so the next one tries it first: a dead one costs its time once.
     pub fn prefer(&self, address: IpAddr) {
-        *self.preferred.lock().unwrap_or_else(PoisonError::into_inner) = Some(address.to_canonical());
+        *lock(&self.preferred) = Some(address.to_canonical());
     }
 
     /// The preferred address first, then the resolver's order.
     fn sorted(&self, found: &[IpAddr]) -> Vec<SocketAddr> {
-        let preferred = *self.preferred.lock().unwrap_or_else(PoisonError::into_inner);
+        let preferred = *lock(&self.preferred);
         let mut addresses = found.to_vec();
         addresses.sort_by_key(|address| preferred != Some(*address));
         addresses.extend(mapped_alternatives(&addresses));

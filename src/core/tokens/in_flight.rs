@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::pin::pin;
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, Shared, WeakShared};
@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use crate::core::connection::Connection;
 use crate::core::error::Error;
-use crate::core::sync::{AtomicBool, AtomicU32, Mutex, MutexGuard, Ordering};
+use crate::core::sync::{AtomicBool, AtomicU32, Mutex, Ordering, lock};
 use crate::core::tokens::key::ConnectionKey;
 use crate::core::tokens::replacement::FetchNumber;
 use crate::core::tokens::validity::{Validity, Version};
@@ -121,11 +121,11 @@ impl SharedFetchState {
 
     /// Notes why the second level of the cache did not answer, if that is known.
     pub fn note_fleet_error(&self, reason: Option<Cow<'static, str>>) {
-        self.progress().fleet_error = reason;
+        lock(&self.progress).fleet_error = reason;
     }
 
     pub fn fleet_error(&self) -> Option<Cow<'static, str>> {
-        self.progress().fleet_error.clone()
+        lock(&self.progress).fleet_error.clone()
     }
 
     pub fn count_attempt(&self) {
@@ -138,18 +138,18 @@ impl SharedFetchState {
 
     /// Time until the latest deadline among the waiters.
     pub fn time_left(&self) -> Duration {
-        self.progress().latest_deadline.saturating_duration_since(Instant::now())
+        lock(&self.progress).latest_deadline.saturating_duration_since(Instant::now())
     }
 
     /// Tells the waiters that the next attempt begins no earlier than then.
     pub fn pause(&self, until: Instant, error: &Error) {
-        self.progress().pause = Some(Pause { until, error: error.clone() });
+        lock(&self.progress).pause = Some(Pause { until, error: error.clone() });
         self.paused.notify_waiters();
     }
 
     /// The error of the last attempt before a pause.
     pub fn last_failure(&self) -> Option<Error> {
-        self.progress().pause.as_ref().map(|pause| pause.error.clone())
+        lock(&self.progress).pause.as_ref().map(|pause| pause.error.clone())
     }
 
     /// Resolves as soon as a pause would outlast a waiter's deadline, with the error that caused the pause. If the
@@ -158,7 +158,7 @@ impl SharedFetchState {
         loop {
             let mut paused = pin!(self.paused.notified());
             paused.as_mut().enable();
-            let pause = self.progress().pause.clone().filter(|pause| pause.until >= deadline);
+            let pause = lock(&self.progress).pause.clone().filter(|pause| pause.until >= deadline);
             if let Some(Pause { until, mut error }) = pause {
                 // For a caller that joined during the pause, only a part of it is left.
                 let left = until.saturating_duration_since(Instant::now());
@@ -175,13 +175,9 @@ impl SharedFetchState {
         if self.waiters.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_err() {
             return false;
         }
-        let mut progress = self.progress();
+        let mut progress = lock(&self.progress);
         progress.latest_deadline = deadline.max(progress.latest_deadline);
         true
-    }
-
-    fn progress(&self) -> MutexGuard<'_, FetchProgress> {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
