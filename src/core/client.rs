@@ -31,7 +31,7 @@ use crate::core::sync::SharedCounter;
 use crate::core::tokens::cache::Hit;
 use crate::core::tokens::entry::CacheEntry;
 use crate::core::tokens::key::{ConnectionKey, OwnerKind};
-use crate::core::tokens::{FetchNumber, Lookup, Query, Tokens};
+use crate::core::tokens::{Lookup, Query, Tokens};
 
 /// One client serves every owner of a backend.
 pub struct Client {
@@ -95,11 +95,15 @@ impl Client {
             if is_hit { stats.cache_hits.add() } else { stats.cache_misses.add() }
         }
         let (waiter, coalesced) = match lookup {
-            Lookup::Hit(hit, refresh) => {
-                return Ok(self.serve(&open, &key, hit, refresh, notify, rejected));
+            Lookup::Hit(Hit { entry, valid_for, .. }, refresh) => {
+                let refresh = refresh.and_then(|number| fetch::refresh(&self.shared, &open, &key, number));
+                let background = both(notify, refresh);
+                return Ok(self.serve(Known { entry, valid_for, coalesced: false, background }, rejected));
             }
             Lookup::Replaced(entry) => {
-                return Ok(self.serve_replacement(entry, rejected, notify));
+                let valid_for = Duration::ZERO;
+                let known = Known { entry, valid_for, coalesced: true, background: notify };
+                return Ok(self.serve(known, rejected));
             }
             Lookup::Joined(waiter) => (waiter, true),
             Lookup::Miss(number) => {
@@ -116,31 +120,12 @@ impl Client {
         Ok(Begun::Call(Call { shared, open, waiter, key, timeout, deadline, coalesced, rejected }))
     }
 
-    fn serve(
-        &self,
-        open: &Arc<OpenGuard>,
-        key: &ConnectionKey,
-        hit: Hit,
-        refresh: Option<FetchNumber>,
-        notify: Option<BoxFuture<'static, ()>>,
-        rejected: Option<&str>,
-    ) -> Begun {
-        let Hit { entry, valid_for, .. } = hit;
-        self.shared.count_repair(rejected, Some(entry.token()));
-        let refresh = refresh.and_then(|number| fetch::refresh(&self.shared, open, key, number));
-        let background = both(notify, refresh);
-        Begun::Known(Known { entry, valid_for, coalesced: false, background })
-    }
-
-    fn serve_replacement(
-        &self,
-        entry: CacheEntry,
-        rejected: Option<&str>,
-        background: Option<BoxFuture<'static, ()>>,
-    ) -> Begun {
-        self.stats().coalesced.add();
-        self.shared.count_repair(rejected, Some(entry.token()));
-        Begun::Known(Known { entry, valid_for: Duration::ZERO, coalesced: true, background })
+    fn serve(&self, known: Known, rejected: Option<&str>) -> Begun {
+        if known.coalesced {
+            self.stats().coalesced.add();
+        }
+        self.shared.count_repair(rejected, Some(known.entry.token()));
+        Begun::Known(known)
     }
 
     /// Discards the cached connection and supersedes the fetch in flight: the next call asks the platform. With
