@@ -140,32 +140,24 @@ impl Peer {
     }
 
     fn unreachable_directly(&self, cause: &NoConnection<'_>) -> Fault {
-        let origin = &self.origin;
-        match cause {
-            NoConnection::TimedOut => transient(
-                Kind::Timeout,
-                format!(
-                    "No connection to {origin} within {} ms: check the network, or raise connectTimeoutMs",
-                    self.connect_timeout.as_millis()
-                ),
-            ),
+        let (origin, limit) = (&self.origin, self.connect_timeout.as_millis());
+        let (kind, problem) = match cause {
             NoConnection::Lookup(error) if error.is_shortage() => {
-                transient(Kind::Connect, format!("{origin} {NO_LOOKUP}"))
+                return transient(Kind::Connect, format!("{origin} {NO_LOOKUP}"));
             }
-            NoConnection::Lookup(_) => transient(
+            NoConnection::Lookup(_) => (
                 Kind::Connect,
-                format!(
-                    "No connection to {origin}: its name could not be found; check the host in baseUrl, and this machine's name server"
-                ),
+                ": its name could not be found; check the host in baseUrl, and this machine's name server",
             ),
-            _ => transient(
+            NoConnection::TimedOut => {
+                (Kind::Timeout, &*format!(" within {limit} ms: check the network, or raise connectTimeoutMs"))
+            }
+            _ => (
                 Kind::Connect,
-                format!(
-                    "No connection to {origin}{}: check that the host is right and can be reached",
-                    self.identity.suspicion()
-                ),
+                &*format!("{}: check that the host is right and can be reached", self.identity.suspicion()),
             ),
-        }
+        };
+        transient(kind, format!("No connection to {origin}{problem}"))
     }
 
     fn unreachable_by_proxy(&self, cause: &NoConnection<'_>, refusal: Option<Refusal>) -> Fault {
@@ -195,8 +187,8 @@ impl Peer {
     /// The server wants another client certificate than this client has. Over TLS 1.3 it says so only after the
     /// client's handshake has ended.
     fn unwelcome(&self, error: &(dyn StdError + 'static)) -> Option<Fault> {
-        let alert = CERTIFICATE_ALERTS.iter().find(|alert| causes::was_alerted(error, **alert))?;
-        let problem = self.identity.explain(*alert)?;
+        CERTIFICATE_ALERTS.iter().find(|alert| causes::was_alerted(error, **alert))?;
+        let problem = self.identity.complaint()?;
         Some(permanent(Kind::Tls, format!("No secure connection to {}: {problem}", self.origin)))
     }
 

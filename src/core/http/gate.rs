@@ -61,12 +61,12 @@ struct Turns {
     out_of_turn: Arc<RwLock<()>>,
     is_wide: AtomicBool,
     limit: Duration,
-    connections: Connections,
+    connections: Arc<Connections>,
 }
 
 impl Gate {
     /// `limit` is what one connection may take, without its wait.
-    pub fn new(limit: Duration, connections: Connections) -> Self {
+    pub fn new(limit: Duration, connections: Arc<Connections>) -> Self {
         let free = Arc::new(Semaphore::new(1));
         Self(Arc::new(Turns {
             free,
@@ -222,7 +222,7 @@ mod tests {
 
     fn gated(is_http2: bool, takes: Duration) -> (Gated<SlowConnector>, Arc<AtomicUsize>) {
         let begun = Arc::new(AtomicUsize::new(0));
-        let gate = Gate::new(Duration::from_secs(3), Connections::default());
+        let gate = Gate::new(Duration::from_secs(3), Arc::default());
         (gate.layer(SlowConnector { is_http2, takes, begun: Arc::clone(&begun) }), begun)
     }
 

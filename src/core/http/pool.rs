@@ -38,7 +38,7 @@ pub enum PoolChoice {
 pub struct Pool<C = reqwest::Client> {
     pub number: PoolNumber,
     pub client: C,
-    pub connections: Connections,
+    pub connections: Arc<Connections>,
     answers: AtomicU64,
     built_at: Instant,
 }
@@ -70,7 +70,7 @@ impl<C> Pools<C> {
         &self,
         choice: PoolChoice,
         limit: Duration,
-        build: impl FnOnce(Connections) -> Option<C>,
+        build: impl FnOnce(Arc<Connections>) -> Option<C>,
         round_trip: impl FnOnce(Arc<Pool<C>>) -> F,
     ) -> Option<(Arc<Pool<C>>, Result<F::Output, Elapsed>)> {
         let pool = match choice {
@@ -93,7 +93,7 @@ impl<C> Pools<C> {
     }
 
     /// The pool in use, built if there is none.
-    fn current(&self, build: impl FnOnce(Connections) -> Option<C>) -> Option<Arc<Pool<C>>> {
+    fn current(&self, build: impl FnOnce(Arc<Connections>) -> Option<C>) -> Option<Arc<Pool<C>>> {
         let is_young = |pool: &&Arc<Pool<C>>| pool.built_at.elapsed() < self.max_age;
         let in_use = lock(&self.current).as_ref().filter(is_young).cloned();
         if in_use.is_some() {
@@ -113,7 +113,11 @@ impl<C> Pools<C> {
 
     /// A pool without a connection yet. It replaces the one to avoid if that is still in use; else no other request
     /// uses it.
-    fn fresh(&self, avoid: PoolNumber, build: impl FnOnce(Connections) -> Option<C>) -> Option<Arc<Pool<C>>> {
+    fn fresh(
+        &self,
+        avoid: PoolNumber,
+        build: impl FnOnce(Arc<Connections>) -> Option<C>,
+    ) -> Option<Arc<Pool<C>>> {
         let pool = self.build(build)?;
         let mut current = lock(&self.current);
         let avoided = current.take_if(|current| current.number == avoid);
@@ -131,10 +135,10 @@ impl<C> Pools<C> {
         drop(abandoned);
     }
 
-    fn build(&self, build: impl FnOnce(Connections) -> Option<C>) -> Option<Arc<Pool<C>>> {
-        let connections = Connections::default();
+    fn build(&self, build: impl FnOnce(Arc<Connections>) -> Option<C>) -> Option<Arc<Pool<C>>> {
+        let connections = Arc::default();
         Some(Arc::new(Pool {
-            client: build(connections.clone())?,
+            client: build(Arc::clone(&connections))?,
             number: NonZeroU32::MIN.saturating_add(self.built.fetch_add(1, Ordering::Relaxed)),
             connections,
             answers: AtomicU64::new(0),
@@ -144,11 +148,8 @@ impl<C> Pools<C> {
 }
 
 /// The history of a pool's connections.
-#[derive(Clone, Debug, Default)]
-pub struct Connections(Arc<ConnectionRecords>);
-
 #[derive(Debug, Default)]
-struct ConnectionRecords {
+pub struct Connections {
     /// Those that have served an answer, by their local address.
     served: Mutex<FxHashSet<SocketAddr>>,
     have_negotiated_http2: AtomicBool,
@@ -157,7 +158,7 @@ struct ConnectionRecords {
 impl Connections {
     /// The connection has served an answer.
     pub fn mark_served(&self, connection: &HttpInfo) {
-        let mut served = lock(&self.0.served);
+        let mut served = lock(&self.served);
         // The address of a closed connection stays until a new one has it.
         if served.len() >= MAX_REMEMBERED {
             served.clear();
@@ -166,25 +167,25 @@ impl Connections {
     }
 
     pub fn has_served(&self, connection: &HttpInfo) -> bool {
-        lock(&self.0.served).contains(&connection.local_addr())
+        lock(&self.served).contains(&connection.local_addr())
     }
 
     /// The connection is new, even if an earlier one had its address. The gate calls this, so nobody does for
     /// connections in clear: at worst, one that breaks at once gets a free retry.
     pub fn opened(&self, connected: &Connected) {
         if connected.is_negotiated_h2() {
-            self.0.have_negotiated_http2.store(true, Ordering::Relaxed);
+            self.have_negotiated_http2.store(true, Ordering::Relaxed);
         }
         let mut extensions = Default::default();
         connected.get_extras(&mut extensions);
         if let Some(connection) = extensions.get::<HttpInfo>() {
-            lock(&self.0.served).remove(&connection.local_addr());
+            lock(&self.served).remove(&connection.local_addr());
         }
     }
 
     /// Whether a handshake negotiated HTTP/2.
     pub fn have_negotiated_http2(&self) -> bool {
-        self.0.have_negotiated_http2.load(Ordering::Relaxed)
+        self.have_negotiated_http2.load(Ordering::Relaxed)
     }
 }
 
@@ -192,7 +193,7 @@ impl Connections {
 mod tests {
     use super::*;
 
-    fn build(_: Connections) -> Option<()> {
+    fn build(_: Arc<Connections>) -> Option<()> {
         Some(())
     }
 

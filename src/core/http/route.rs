@@ -45,8 +45,8 @@ pub struct Route {
     proxy: Option<Proxy>,
     headers: HeaderMap,
     trust: Trust,
-    tls: OnceLock<ClientConfig>,
-    inquiry: OnceLock<Inquiry>,
+    tls: OnceLock<Option<ClientConfig>>,
+    inquiry: OnceLock<Option<Inquiry>>,
     names: DnsResolver,
 }
 
@@ -91,15 +91,12 @@ impl Route {
 
     /// The TLS configuration. It outlives the pools, so that a new pool resumes sessions of the last one.
     fn tls(&self) -> Option<&ClientConfig> {
-        if let Some(tls) = self.tls.get() {
-            return Some(tls);
-        }
-        let tls = self.trust.client_config(Arc::clone(&self.peer.identity)).ok()?;
-        Some(self.tls.get_or_init(|| tls))
+        let build = || self.trust.client_config(Arc::clone(&self.peer.identity)).ok();
+        self.tls.get_or_init(build).as_ref()
     }
 
     /// The client of a new pool. It follows no redirect, keeps no cookie, unpacks nothing and tries nothing again.
-    pub fn build_client(&self, connections: Connections) -> Option<reqwest::Client> {
+    pub fn build_client(&self, connections: Arc<Connections>) -> Option<reqwest::Client> {
         let limit = self.peer.connect_timeout;
         let mut tls = self.tls()?.clone();
         if !self.offers_http2() {
@@ -187,12 +184,11 @@ impl Route {
     }
 
     fn inquiry(&self) -> Option<&Inquiry> {
-        if let Some(inquiry) = self.inquiry.get() {
-            return Some(inquiry);
-        }
-        let (proxy, tls, target) = (self.proxy.as_ref()?, self.tls()?.clone(), self.peer.target()?);
-        let inquiry = Inquiry::new(proxy, tls, self.names.clone(), target, AGENT)?;
-        Some(self.inquiry.get_or_init(|| inquiry))
+        let build = || {
+            let (proxy, tls, target) = (self.proxy.as_ref()?, self.tls()?.clone(), self.peer.target()?);
+            Inquiry::new(proxy, tls, self.names.clone(), target, AGENT)
+        };
+        self.inquiry.get_or_init(build).as_ref()
     }
 
     /// Sends a request over a pool, and reads its answer.
