@@ -80,16 +80,8 @@ fn client_of(config: Config, settings: Option<RedisSettings>, stats: Arc<Stats>)
         Ok(keys) => keys,
         Err(missing) => {
             let (source, validity, origin) = (Arc::new(Keyless(missing)), Arc::default(), endpoint.origin());
-            return Ok(Client::new(ClientParts {
-                source,
-                origin,
-                limits,
-                validity,
-                stats,
-                clock,
-                jitter,
-                spawn,
-            }));
+            let parts = ClientParts { source, origin, limits, validity, stats, clock, jitter, spawn };
+            return Ok(Client::new(parts));
         }
     };
     assemble(Assembly {
@@ -138,32 +130,29 @@ struct Assembly<T> {
 fn assemble<T: Exchange>(assembly: Assembly<T>) -> Result<Client, Error> {
     let Assembly { endpoint, catalog, limits, attempts, connect_timeout, .. } = assembly;
     let Assembly { transport, keys, fleet, stats, clock, jitter, spawn, .. } = assembly;
-    let origin = endpoint.origin();
-    let named = fleet.is_some().then(|| endpoint.clone());
-    let fleet_stats = stats.fleet.clone();
+    let (origin, named, fleet_stats) = (endpoint.origin(), endpoint.clone(), stats.fleet.clone());
     let platform =
         Platform::new(transport, endpoint, catalog, attempts, Arc::clone(&stats), clock.clone(), jitter);
-    let (source, validity): (Arc<dyn TokenSource>, _) =
-        match fleet.zip(limits.cache).zip(fleet_stats).zip(named) {
-            None => (Arc::new(platform), Arc::default()),
-            Some(((((settings, environment), cache), stats), named)) => {
-                let validity = Arc::new(Validity::shared());
-                let parts = fleet::FleetParts {
-                    environment,
-                    secret_key: keys.secret.expose(),
-                    publishable_key: keys.publishable.expose(),
-                    url_of: Box::new(move |key| named.connection_text(key.kind, key.id(), key.slug())),
-                    connect_timeout,
-                    patience: attempts.attempt_timeout,
-                    ttl: cache.ttl,
-                    validity: Arc::clone(&validity),
-                    stats,
-                    clock: clock.clone(),
-                    jitter,
-                };
-                (Arc::new(Fleet::new(platform, &settings, parts)?), validity)
-            }
-        };
+    let (source, validity): (Arc<dyn TokenSource>, _) = match (fleet, limits.cache, fleet_stats) {
+        (Some((settings, environment)), Some(cache), Some(stats)) => {
+            let validity = Arc::new(Validity::shared());
+            let parts = fleet::FleetParts {
+                environment,
+                secret_key: keys.secret.expose(),
+                publishable_key: keys.publishable.expose(),
+                url_of: Box::new(move |key| named.connection_text(key.kind, key.id(), key.slug())),
+                connect_timeout,
+                patience: attempts.attempt_timeout,
+                ttl: cache.ttl,
+                validity: Arc::clone(&validity),
+                stats,
+                clock: clock.clone(),
+                jitter,
+            };
+            (Arc::new(Fleet::new(platform, &settings, parts)?), validity)
+        }
+        _ => (Arc::new(platform), Arc::default()),
+    };
     Ok(Client::new(ClientParts { source, origin, limits, validity, stats, clock, jitter, spawn }))
 }
 
