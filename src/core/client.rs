@@ -174,9 +174,9 @@ impl Client {
         for key in keys {
             tokens.reject(key, token, now);
         }
-        let begins_sweeping = open.is_some() && tokens.begin_sweeping();
+        let sweeper = open.and_then(|_| tokens.begin_sweeping());
         drop(tokens);
-        both(notify, begins_sweeping.then(|| sweep::sweeper(&self.shared)))
+        both(notify, sweeper.map(|sweeper| sweep::sweeper(&self.shared, sweeper)))
     }
 
     /// The count of tokens that the cache discarded before they expired: invalidated or rejected, here or by another

@@ -103,10 +103,10 @@ impl InFlightGuard {
                 Err(error)
             }
         };
-        let begins_sweeping = tokens.begin_sweeping();
+        let sweeper = tokens.begin_sweeping();
         drop(tokens);
-        if begins_sweeping {
-            (shared.spawn)(sweep::sweeper(shared));
+        if let Some(sweeper) = sweeper {
+            (shared.spawn)(sweep::sweeper(shared, sweeper));
         }
         result
     }

@@ -730,7 +730,7 @@ async fn an_expired_token_leaves_the_memory_of_an_idle_client_and_so_does_a_reje
     rig.answers(2);
     let _ = begin(&rig.client, "u", None).unwrap().run().await;
     let _ = rig.replaced("token-1").await;
-    assert!(!rig.client.shared.tokens().begin_sweeping(), "one sweeper for all tokens");
+    assert!(rig.client.shared.tokens().begin_sweeping().is_none(), "one sweeper for all tokens");
     let is_empty = || rig.client.shared.tokens().is_empty();
     for seconds in [5, 54, 1] {
         assert!(!is_empty());

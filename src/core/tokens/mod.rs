@@ -11,7 +11,7 @@ pub mod packed;
 mod replacement;
 pub mod validity;
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -34,7 +34,8 @@ pub struct Tokens {
     cache: Option<Cache>,
     replacements: Replacements,
     validity: Arc<Validity>,
-    is_swept: bool,
+    /// The sweeper, as long as it runs.
+    sweeper: Weak<Sweeper>,
 }
 
 /// The question of a call.
@@ -58,6 +59,9 @@ pub enum Lookup {
     Miss(FetchNumber),
 }
 
+/// Held by the one sweeper of a client.
+pub struct Sweeper;
+
 impl Tokens {
     pub fn new(cache: Option<Cache>, validity: Arc<Validity>) -> Self {
         Self {
@@ -65,7 +69,7 @@ impl Tokens {
             cache,
             replacements: Replacements::new(),
             validity,
-            is_swept: false,
+            sweeper: Weak::new(),
         }
     }
 
@@ -211,7 +215,9 @@ impl Tokens {
     pub fn sweep(&mut self, now: Now) -> Option<Duration> {
         let cache = self.cache.as_mut().and_then(|cache| cache.sweep(now));
         let next = cache.into_iter().chain(self.replacements.sweep(now)).min();
-        self.is_swept = next.is_some();
+        if next.is_none() {
+            self.sweeper = Weak::new();
+        }
         next
     }
 
@@ -220,16 +226,15 @@ impl Tokens {
         self.replacements.is_empty() && self.cache.as_ref().is_none_or(Cache::is_empty)
     }
 
-    /// Whether the client has to start a sweeper: there is something to sweep, and no sweeper runs.
-    pub fn begin_sweeping(&mut self) -> bool {
-        let begins = !self.is_empty() && !self.is_swept;
-        self.is_swept |= begins;
-        begins
-    }
-
-    /// The sweeper has ended before its work was done.
-    pub fn stop_sweeping(&mut self) {
-        self.is_swept = false;
+    /// The client has to start a sweeper, which holds this until it ends; `None` if there is nothing to sweep, or a
+    /// sweeper runs.
+    pub fn begin_sweeping(&mut self) -> Option<Arc<Sweeper>> {
+        if self.is_empty() || self.sweeper.strong_count() > 0 {
+            return None;
+        }
+        let sweeper = Arc::new(Sweeper);
+        self.sweeper = Arc::downgrade(&sweeper);
+        Some(sweeper)
     }
 
     fn discard(&mut self, key: &ConnectionKey) {
