@@ -89,25 +89,32 @@ fn judge_success(body: &[u8], now: EpochMillis) -> Result<Connection, &'static s
     let Object(connection) = body.connection.ok_or(FOREIGN)?;
     let enabled = connection.enabled.ok_or(FOREIGN)?;
     let Object(connector) = body.connector.or(connection.connector).unwrap_or_default();
-    let authorization = body.authorization.or(connection.authorization);
-
-    let mut details = Details {
+    let details = Details {
         slug: connector.slug.text(),
         connector_name: connector.name.text(),
         connection_id: connection.id.text(),
         ..Details::default()
     };
-    let Some(Object(authorization)) = authorization else {
-        if enabled {
-            return Err("an enabled connection without its authorization");
-        }
-        return Ok(unavailable(Unavailable::NotEnabled, details, Trouble::default()));
-    };
-    details.authorization_id = authorization.id.text();
-    details.display_label = authorization.display_label.text();
-    let status = authorization.status.as_deref();
-    details.authorization_status = status.map(Box::from);
+    match body.authorization.or(connection.authorization) {
+        Some(Object(authorization)) => judge_authorization(authorization, enabled, details, now),
+        None if enabled => Err("an enabled connection without its authorization"),
+        None => Ok(unavailable(Unavailable::NotEnabled, details, Trouble::default())),
+    }
+}
 
+fn judge_authorization(
+    authorization: answer::AuthorizationJson<'_>,
+    enabled: bool,
+    details: Details,
+    now: EpochMillis,
+) -> Result<Connection, &'static str> {
+    let status = authorization.status.as_deref();
+    let details = Details {
+        authorization_id: authorization.id.text(),
+        authorization_status: status.map(Box::from),
+        display_label: authorization.display_label.text(),
+        ..details
+    };
     let reason = match status {
         _ if !enabled => Unavailable::NotEnabled,
         None | Some("") => return Err("an enabled connection whose authorization has no status"),
