@@ -4,6 +4,7 @@
 //! The facade has checked types and the ranges of integers; an absent option is `None` and gets its default here.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::HeaderValue;
@@ -123,7 +124,7 @@ impl ClientOptions {
                 max_connection_age: self.max_connection_age.unwrap_or(DEFAULT_MAX_CONNECTION_AGE),
                 proxy,
                 trust: Trust::new(&self.roots)?,
-                identity,
+                identity: Arc::new(identity),
             },
             endpoint,
             keys,

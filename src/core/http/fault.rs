@@ -3,16 +3,16 @@
 //! Decides on no retry.
 
 use std::error::Error as StdError;
-use std::sync::Arc;
 use std::time::Duration;
 
 use url::Url;
 
 use super::answer::{MAX_BODY_BYTES, MAX_HEAD_BYTES, MAX_HEADERS};
 use super::causes::{self, NoConnection};
-use super::identity::{CERTIFICATE_ALERTS, Identity};
+use super::identity::CERTIFICATE_ALERTS;
 use super::pool::{PoolChoice, PoolNumber};
 use super::refusal::Refusal;
+use super::settings::TransportSettings;
 use super::tls;
 use crate::core::error::{Error, Kind};
 
@@ -64,17 +64,7 @@ impl Fault {
     }
 }
 
-/// The platform, as messages about it need it.
-#[derive(Debug)]
-pub struct Peer {
-    /// The platform's scheme, host and port.
-    pub origin: String,
-    pub connect_timeout: Duration,
-    pub is_proxied: bool,
-    pub identity: Arc<Identity>,
-}
-
-impl Peer {
+impl TransportSettings {
     /// The answer was not complete within the time limit of an attempt.
     pub fn timed_out(&self, limit: Duration) -> Fault {
         let (origin, limit) = (&self.origin, limit.as_millis());
@@ -120,7 +110,7 @@ impl Peer {
         if let Some(fault) = self.unwelcome(error) {
             return fault;
         }
-        let mut fault = match (cause, self.is_proxied) {
+        let mut fault = match (cause, self.proxy.is_some()) {
             (NoConnection::Tls { error, is_with_proxy }, _) => {
                 let whom = if *is_with_proxy { "the proxy" } else { &self.origin };
                 return permanent(

@@ -72,20 +72,17 @@ fn certified(cert: &str, key: &str) -> Result<CertifiedKey, Error> {
     let key = PrivateKeyDer::from_pem_slice(without_mark(key).as_bytes()).map_err(|_| {
         Error::option("key", "must hold a private key as PEM (-----BEGIN PRIVATE KEY----- …)")
     })?;
-    let key = rustls::crypto::ring::default_provider()
-        .key_provider
-        .load_private_key(key)
-        .map_err(|_| Error::option("key", "must be for RSA (2048 to 4096 bits), P-256, P-384 or Ed25519"))?;
-    let certified = CertifiedKey::new(chain, key);
-    match certified.keys_match() {
-        Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)) => {
-            Err(Error::option("key", "does not belong to the first certificate of the option cert"))
+    use rustls::InconsistentKeys::KeyMismatch;
+    CertifiedKey::from_der(chain, key, &rustls::crypto::ring::default_provider()).map_err(|error| match error
+    {
+        rustls::Error::InconsistentKeys(KeyMismatch) => {
+            Error::option("key", "does not belong to the first certificate of the option cert")
         }
-        Err(rustls::Error::InvalidCertificate(_)) => {
-            Err(Error::option("cert", "must begin with a certificate of X.509 version 3"))
+        rustls::Error::InvalidCertificate(_) => {
+            Error::option("cert", "must begin with a certificate of X.509 version 3")
         }
-        _ => Ok(certified),
-    }
+        _ => Error::option("key", "must be for RSA (2048 to 4096 bits), P-256, P-384 or Ed25519"),
+    })
 }
 
 /// The certificate of this client, if it has one, and whether a server has asked for it.

@@ -18,6 +18,7 @@ mod signatures;
 pub mod tls;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use reqwest::Url;
@@ -67,12 +68,12 @@ impl Exchange for Transport {
         let fault = match result {
             Ok(Ok(answer)) => return Ok(answer),
             Ok(Err(fault)) => fault,
-            Err(_) => route.timed_out(limit),
+            Err(_) => route.settings.timed_out(limit),
         };
         if pool.connections.have_negotiated_http2() {
-            if !route.offers_http2() {
+            if !route.offers_http2.load(Ordering::Relaxed) {
                 pools.abandon(pool.number);
-            } else if !route.has_http2_answered() {
+            } else if !route.has_http2_answered.load(Ordering::Relaxed) {
                 return Err(fault.suspect_http2());
             }
         }

@@ -15,14 +15,12 @@ use tokio::time::timeout;
 
 use super::answer::{self, Answer, Body, MAX_BODY_BYTES, MAX_HEAD_BYTES, MAX_HEADERS};
 use super::causes::{self, NoConnection};
-use super::fault::{Fault, FaultKind, Peer};
+use super::fault::{Fault, FaultKind};
 use super::gate::{self, Gate};
 use super::pool::{Connections, Pool};
-use super::proxy::Proxy;
 use super::refusal::{Inquiry, Refusal};
 use super::resolver::DnsResolver;
 use super::settings::TransportSettings;
-use super::tls::Trust;
 use crate::core::resolver::Resolver;
 
 const AGENT: &str = concat!("xkit-node/", env!("CARGO_PKG_VERSION"));
@@ -37,14 +35,12 @@ const PING_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The route that all requests of a client take.
 pub struct Route {
-    peer: Peer,
-    is_https: bool,
-    /// Until the platform demands HTTP/1.1.
-    offers_http2: AtomicBool,
-    has_http2_answered: AtomicBool,
-    proxy: Option<Proxy>,
+    pub settings: TransportSettings,
+    /// Whether a new connection offers HTTP/2: until the platform demands HTTP/1.1.
+    pub offers_http2: AtomicBool,
+    /// Whether the platform has answered a request over HTTP/2.
+    pub has_http2_answered: AtomicBool,
     headers: HeaderMap,
-    trust: Trust,
     tls: OnceLock<Option<ClientConfig>>,
     inquiry: OnceLock<Option<Inquiry>>,
     names: DnsResolver,
@@ -53,53 +49,33 @@ pub struct Route {
 impl Route {
     /// Builds nothing before the first request.
     pub fn new(settings: TransportSettings, authorization: HeaderValue) -> Self {
-        let TransportSettings { origin, is_https, http2, connect_timeout, proxy, trust, identity, .. } =
-            settings;
         let mut headers = HeaderMap::new();
         headers.insert(AUTHORIZATION, authorization);
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
         Self {
-            peer: Peer { origin, connect_timeout, is_proxied: proxy.is_some(), identity: Arc::new(identity) },
-            is_https,
-            offers_http2: AtomicBool::new(http2),
-            proxy,
+            offers_http2: AtomicBool::new(settings.http2),
+            has_http2_answered: AtomicBool::default(),
+            settings,
             headers,
-            trust,
             tls: OnceLock::new(),
             inquiry: OnceLock::new(),
-            has_http2_answered: AtomicBool::default(),
             names: DnsResolver::new(Resolver::system()),
         }
     }
 
-    /// Whether a new connection offers HTTP/2.
-    pub fn offers_http2(&self) -> bool {
-        self.offers_http2.load(Ordering::Relaxed)
-    }
-
-    /// Whether the platform has answered a request over HTTP/2.
-    pub fn has_http2_answered(&self) -> bool {
-        self.has_http2_answered.load(Ordering::Relaxed)
-    }
-
-    /// The fault of a request that reached the time limit of an attempt.
-    pub fn timed_out(&self, limit: Duration) -> Fault {
-        self.peer.timed_out(limit)
-    }
-
     /// The TLS configuration. It outlives the pools, so that a new pool resumes sessions of the last one.
     fn tls(&self) -> Option<&ClientConfig> {
-        let build = || self.trust.client_config(Arc::clone(&self.peer.identity)).ok();
+        let build = || self.settings.trust.client_config(Arc::clone(&self.settings.identity)).ok();
         self.tls.get_or_init(build).as_ref()
     }
 
     /// The client of a new pool. It follows no redirect, keeps no cookie, unpacks nothing and tries nothing again.
     pub fn build_client(&self, connections: Arc<Connections>) -> Option<reqwest::Client> {
-        let limit = self.peer.connect_timeout;
+        let limit = self.settings.connect_timeout;
         let mut tls = self.tls()?.clone();
-        if !self.offers_http2() {
+        if !self.offers_http2.load(Ordering::Relaxed) {
             tls.alpn_protocols = vec![b"http/1.1".to_vec()];
         }
         let builder = reqwest::Client::builder()
@@ -115,13 +91,13 @@ impl Route {
             .http2_max_header_list_size(MAX_HEADER_LIST_BYTES)
             .http2_keep_alive_interval(PING_INTERVAL)
             .http2_keep_alive_timeout(PING_TIMEOUT);
-        let builder = match &self.proxy {
+        let builder = match &self.settings.proxy {
             Some(proxy) => builder.proxy(proxy.for_requests(reqwest::Proxy::https)?),
             None => builder,
         };
         // Over TLS the gate applies the limit, without the time for which a connection waits there. In clear a
         // connection is cheap and is not shared, so there is no gate.
-        let builder = if self.is_https {
+        let builder = if self.settings.is_https {
             builder.connect_timeout(limit + gate::MAX_WAIT).connector_layer(Gate::new(limit, connections))
         } else {
             builder.connect_timeout(limit)
@@ -131,7 +107,7 @@ impl Route {
 
     async fn send(&self, pool: &Pool, url: Url) -> Result<Response, Fault> {
         let sent = pool.client.execute(Request::new(Method::GET, url));
-        let sent = if self.is_https { gate::waiting(sent).await } else { sent.await };
+        let sent = if self.settings.is_https { gate::waiting(sent).await } else { sent.await };
         match sent {
             Ok(response) => {
                 self.note(pool, &response);
@@ -157,7 +133,7 @@ impl Route {
     }
 
     fn lost(&self, pool: &Pool, error: &reqwest::Error) -> Fault {
-        let mut fault = self.peer.lost(error);
+        let mut fault = self.settings.lost(error);
         if causes::wants_http1(error) {
             self.offers_http2.store(false, Ordering::Relaxed);
         }
@@ -170,22 +146,23 @@ impl Route {
     }
 
     async fn unreachable(&self, error: &reqwest::Error) -> Fault {
-        let cause = NoConnection::read(error, self.proxy.is_some());
+        let cause = NoConnection::read(error, self.settings.proxy.is_some());
         let refusal = match cause {
             NoConnection::TunnelRefused => self.ask_the_proxy().await,
             _ => None,
         };
-        self.peer.unreachable(error, &cause, refusal)
+        self.settings.unreachable(error, &cause, refusal)
     }
 
     /// Why the proxy refused a tunnel, if it answers in time.
     async fn ask_the_proxy(&self) -> Option<Refusal> {
-        timeout(self.peer.connect_timeout, self.inquiry()?.ask()).await.ok().flatten()
+        timeout(self.settings.connect_timeout, self.inquiry()?.ask()).await.ok().flatten()
     }
 
     fn inquiry(&self) -> Option<&Inquiry> {
         let build = || {
-            let (proxy, tls, target) = (self.proxy.as_ref()?, self.tls()?.clone(), self.peer.target()?);
+            let (proxy, tls, target) =
+                (self.settings.proxy.as_ref()?, self.tls()?.clone(), self.settings.target()?);
             Inquiry::new(proxy, tls, self.names.clone(), target, AGENT)
         };
         self.inquiry.get_or_init(build).as_ref()
@@ -197,7 +174,7 @@ impl Route {
         let headers = response.headers();
         let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
         if headers.len() > MAX_HEADERS || bytes > MAX_HEAD_BYTES {
-            return Err(self.peer.oversized_head());
+            return Err(self.settings.oversized_head());
         }
         let status = response.status().as_u16();
         let retry_after = answer::read_retry_after(
@@ -207,7 +184,7 @@ impl Route {
         );
         let request_id = headers.get("x-request-id").and_then(|id| id.to_str().ok()).map(str::to_owned);
         let body = match status {
-            200..=299 => self.read(response).await?.ok_or_else(|| self.peer.oversized_body(status))?,
+            200..=299 => self.read(response).await?.ok_or_else(|| self.settings.oversized_body(status))?,
             404 => self.read(response).await?.unwrap_or_default(),
             _ => {
                 answer::drain(response).await;
@@ -218,6 +195,6 @@ impl Route {
     }
 
     async fn read(&self, response: Response) -> Result<Option<Body>, Fault> {
-        answer::read_body(response, MAX_BODY_BYTES).await.map_err(|error| self.peer.lost(&error))
+        answer::read_body(response, MAX_BODY_BYTES).await.map_err(|error| self.settings.lost(&error))
     }
 }

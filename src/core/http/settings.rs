@@ -1,5 +1,6 @@
 //! The options that concern connections.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::identity::Identity;
@@ -19,5 +20,5 @@ pub struct TransportSettings {
     pub max_connection_age: Duration,
     pub proxy: Option<Proxy>,
     pub trust: Trust,
-    pub identity: Identity,
+    pub identity: Arc<Identity>,
 }
