@@ -13,7 +13,7 @@ use std::sync::{Arc, LazyLock};
 use std::thread;
 
 use futures_util::FutureExt;
-use futures_util::future::{BoxFuture, Shared};
+use futures_util::future::Shared;
 use tokio::sync::oneshot;
 
 use crate::core::sync::{Mutex, lock};
@@ -25,7 +25,7 @@ const LOOPBACK: [IpAddr; 2] = [IpAddr::V4(Ipv4Addr::LOCALHOST), IpAddr::V6(Ipv6A
 static SYSTEM: LazyLock<Resolver> = LazyLock::new(|| Resolver::new(ask_system));
 
 type Ask = fn(&str) -> io::Result<Vec<IpAddr>>;
-type NameLookup = Shared<BoxFuture<'static, Result<Arc<[IpAddr]>, LookupError>>>;
+type NameLookup = Shared<oneshot::Receiver<Result<Arc<[IpAddr]>, LookupError>>>;
 
 /// Looks names up. Clones share the lookups in flight.
 #[derive(Clone)]
@@ -58,7 +58,7 @@ impl Resolver {
         if is_localhost && host.trim_end_matches('.').contains('.') {
             return Ok(Arc::new(LOOPBACK));
         }
-        let found = self.lookup(host)?.await?;
+        let found = self.lookup(host)?.await.unwrap_or_else(|_| Err(LookupError::broken_off()))?;
         if !is_localhost {
             return Ok(found);
         }
@@ -76,8 +76,7 @@ impl Resolver {
             return Err(LookupError::TooMany);
         }
         let (sender, receiver) = oneshot::channel();
-        let lookup = async { receiver.await.unwrap_or_else(|_| Err(LookupError::broken_off())) };
-        let lookup = lookup.boxed().shared();
+        let lookup = receiver.shared();
         in_flight.insert(host.to_owned(), lookup.clone());
         drop(in_flight);
         // Started outside the lock, since a refused thread drops the guard, which takes it.

@@ -99,7 +99,7 @@ impl InFlightGuard {
                 Ok(Arc::new(fetched.connection))
             }
             Err(error) => {
-                tokens.failed(key, *number, &error, now);
+                tokens.failed(key, *number, Some(&error), now);
                 Err(error)
             }
         };
@@ -116,7 +116,7 @@ impl Drop for InFlightGuard {
     fn drop(&mut self) {
         if !self.has_ended {
             let now = self.shared.clock.now();
-            self.shared.tokens().dropped(&self.key, self.number, now);
+            self.shared.tokens().failed(&self.key, self.number, None, now);
         }
     }
 }

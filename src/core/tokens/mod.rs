@@ -85,8 +85,10 @@ impl Tokens {
         let hit = self.cache.as_mut().and_then(|cache| cache.get(key, now, &self.validity));
         if let Some(hit) = hit {
             let refreshes = hit.refresh_due && !self.in_flight.is_in_flight(key);
-            let refresh = refreshes.then(|| self.begin_refresh(key, now));
-            return Lookup::Hit(hit, refresh);
+            if let Some(cache) = self.cache.as_mut().filter(|_| refreshes) {
+                cache.note_refresh(key, now);
+            }
+            return Lookup::Hit(hit, refreshes.then(|| self.in_flight.next_number()));
         }
         match self.join(key, deadline) {
             Some(waiter) => Lookup::Joined(waiter),
@@ -97,13 +99,6 @@ impl Tokens {
     fn replacement(&self, key: &ConnectionKey, rejected: &str, now: Now) -> Option<CacheEntry> {
         let entry = self.replacements.replacement(key, rejected, now)?;
         entry.left(now, &self.validity).map(|_| entry.clone())
-    }
-
-    fn begin_refresh(&mut self, key: &ConnectionKey, now: Now) -> FetchNumber {
-        if let Some(cache) = &mut self.cache {
-            cache.note_refresh(key, now);
-        }
-        self.in_flight.next_number()
     }
 
     pub fn join(&mut self, key: &ConnectionKey, deadline: Instant) -> Option<Waiter> {
@@ -152,18 +147,13 @@ impl Tokens {
         }
     }
 
-    pub fn failed(&mut self, key: &ConnectionKey, number: FetchNumber, error: &Error, now: Now) {
+    /// A fetch has brought no connection. There is no error if it was cancelled, or panicked.
+    pub fn failed(&mut self, key: &ConnectionKey, number: FetchNumber, error: Option<&Error>, now: Now) {
         let is_current = self.in_flight.end(key, number);
         self.end_rejections(key, now);
-        if is_current && error.is_refusal() {
+        if is_current && error.is_some_and(Error::is_refusal) {
             self.discard(key);
         }
-    }
-
-    /// A fetch has ended without a result: it was cancelled, or panicked.
-    pub fn dropped(&mut self, key: &ConnectionKey, number: FetchNumber, now: Now) {
-        self.in_flight.end(key, number);
-        self.end_rejections(key, now);
     }
 
     fn end_rejections(&mut self, key: &ConnectionKey, now: Now) {
