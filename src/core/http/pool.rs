@@ -1,10 +1,11 @@
 //! Owns the connection pools, and which one a request uses. A pool is one client of reqwest. A fault names a pool to
 //! avoid by its number.
 
+use std::mem;
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use hyper_util::client::legacy::connect::{Connected, HttpInfo};
@@ -12,6 +13,7 @@ use rustc_hash::FxHashSet;
 use tokio::time::error::Elapsed;
 use tokio::time::{Instant, timeout};
 
+use crate::core::stats::Counter;
 use crate::core::sync::{Mutex, lock};
 
 /// Connections that a pool remembers. One more makes it forget all, so that a live one has no free retry until its
@@ -39,15 +41,9 @@ pub struct Pool<C = reqwest::Client> {
     pub number: PoolNumber,
     pub client: C,
     pub connections: Arc<Connections>,
-    answers: AtomicU64,
+    /// Counts complete answers, which show whether its connections are alive.
+    answers: Counter,
     built_at: Instant,
-}
-
-impl<C> Pool<C> {
-    /// The number of complete answers, which shows whether its connections are alive.
-    fn answers(&self) -> u64 {
-        self.answers.load(Ordering::Relaxed)
-    }
 }
 
 /// The pool in use. An abandoned pool lives on for the requests that still use it.
@@ -78,16 +74,13 @@ impl<C> Pools<C> {
             PoolChoice::InsteadOf(avoided) => self.fresh(avoided, build),
             PoolChoice::Alone => self.build(build),
         }?;
-        let answers = pool.answers();
+        let answers = pool.answers.get();
         let result = timeout(limit, round_trip(Arc::clone(&pool))).await;
         match &result {
-            Ok(Ok(_)) => {
-                pool.answers.fetch_add(1, Ordering::Relaxed);
-            }
-            Ok(Err(_)) => {}
+            Ok(Ok(_)) => pool.answers.add(),
             // The connection may be frozen, unless the pool received other answers meanwhile.
-            Err(_) if pool.answers() == answers => self.abandon(pool.number),
-            Err(_) => {}
+            Err(_) if pool.answers.get() == answers => self.abandon(pool.number),
+            Ok(Err(_)) | Err(_) => {}
         }
         Some((pool, result))
     }
@@ -99,15 +92,11 @@ impl<C> Pools<C> {
         if in_use.is_some() {
             return in_use;
         }
-        // Outside the lock, since building a pool takes time, and dropping one closes its idle connections.
+        // Outside the lock, since building a pool takes time, and dropping one closes its idle connections. All requests
+        // run on one thread, so that there is no other new pool meanwhile.
         let pool = self.build(build)?;
-        let mut current = lock(&self.current);
-        if let Some(other) = current.as_ref().filter(is_young).cloned() {
-            drop(current);
-            return Some(other);
-        }
-        let abandoned = current.replace(Arc::clone(&pool));
-        drop((current, abandoned));
+        let abandoned = lock(&self.current).replace(Arc::clone(&pool));
+        drop(abandoned);
         Some(pool)
     }
 
@@ -119,12 +108,11 @@ impl<C> Pools<C> {
         build: impl FnOnce(Arc<Connections>) -> Option<C>,
     ) -> Option<Arc<Pool<C>>> {
         let pool = self.build(build)?;
-        let mut current = lock(&self.current);
-        let avoided = current.take_if(|current| current.number == avoid);
-        if avoided.is_some() {
-            *current = Some(Arc::clone(&pool));
-        }
-        drop(current);
+        let avoided = lock(&self.current)
+            .as_mut()
+            .filter(|current| current.number == avoid)
+            .map(|current| mem::replace(current, Arc::clone(&pool)));
+        drop(avoided);
         Some(pool)
     }
 
@@ -141,7 +129,7 @@ impl<C> Pools<C> {
             client: build(Arc::clone(&connections))?,
             number: NonZeroU32::MIN.saturating_add(self.built.fetch_add(1, Ordering::Relaxed)),
             connections,
-            answers: AtomicU64::new(0),
+            answers: Counter::default(),
             built_at: Instant::now(),
         }))
     }
