@@ -85,7 +85,7 @@ impl Client {
         let stats = self.stats();
         stats.calls.add();
         let CallRequest { fresh, rejected, .. } = request;
-        let notify = rejected.and_then(|token| self.reject(Some(&open), slice::from_ref(&key), token));
+        let notify = rejected.and_then(|_| self.discard(Some(&open), slice::from_ref(&key), rejected));
         let timeout = request.timeout.unwrap_or(self.shared.limits.timeout);
         let deadline = Instant::now() + timeout;
         let now = self.shared.clock.now();
@@ -141,40 +141,37 @@ impl Client {
         let keys =
             kinds.iter().map(|kind| ConnectionKey::new(*kind, id, slug)).collect::<Result<Vec<_>, _>>()?;
         let open = self.shared.open().clone();
-        if let Some(token) = rejected {
-            return Ok(self.reject(open.as_deref(), &keys, token));
-        }
-        // First for other processes, then here: else a fetch that begins in between would read the old entry from
-        // Redis and count as a new one.
-        let notify = open.and_then(|open| open.source.invalidate(&keys, None));
-        let now = self.shared.clock.now();
-        let mut tokens = self.shared.tokens();
-        for key in &keys {
-            tokens.invalidate(key, now);
-        }
-        Ok(notify)
+        Ok(self.discard(open.as_deref(), &keys, rejected))
     }
 
-    /// A service rejected a token. The returned future notifies other processes, and sweeps.
-    fn reject(
+    /// Discards all that is cached of these connections, or only a token that a service rejected. The returned future
+    /// notifies other processes, and sweeps the rejection.
+    fn discard(
         &self,
         open: Option<&OpenGuard>,
         keys: &[ConnectionKey],
-        token: &str,
+        rejected: Option<&str>,
     ) -> Option<BoxFuture<'static, ()>> {
         let now = self.shared.clock.now();
-        let is_known = |tokens: &Tokens| keys.iter().all(|key| tokens.is_rejected(key, token, now));
-        if is_known(&self.shared.tokens()) {
-            return None;
+        if let Some(token) = rejected {
+            let is_known = |tokens: &Tokens| keys.iter().all(|key| tokens.is_rejected(key, token, now));
+            if is_known(&self.shared.tokens()) {
+                return None;
+            }
+            self.stats().rejections.add();
         }
-        self.stats().rejections.add();
-        // First for other processes, as in `invalidate`.
-        let notify = open.and_then(|open| open.source.invalidate(keys, Some(token)));
+        // First for other processes, then here: else a fetch that begins in between would read the old entry from
+        // Redis and count as a new one.
+        let notify = open.and_then(|open| open.source.invalidate(keys, rejected));
         let mut tokens = self.shared.tokens();
         for key in keys {
-            tokens.reject(key, token, now);
+            match rejected {
+                Some(token) => tokens.reject(key, token, now),
+                None => tokens.invalidate(key, now),
+            }
         }
-        let sweeper = open.and_then(|_| tokens.begin_sweeping());
+        // A rejection is remembered where nothing was cached, too.
+        let sweeper = open.filter(|_| rejected.is_some()).and_then(|_| tokens.begin_sweeping());
         drop(tokens);
         both(notify, sweeper.map(|sweeper| sweep::sweeper(&self.shared, sweeper)))
     }

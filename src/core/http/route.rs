@@ -18,7 +18,7 @@ use super::causes::{self, NoConnection};
 use super::fault::{Fault, FaultKind};
 use super::gate::{self, Gate};
 use super::pool::{Connections, Pool};
-use super::refusal::{Inquiry, Refusal};
+use super::refusal::Inquiry;
 use super::resolver::DnsResolver;
 use super::settings::TransportSettings;
 use crate::core::resolver::Resolver;
@@ -147,16 +147,13 @@ impl Route {
 
     async fn unreachable(&self, error: &reqwest::Error) -> Fault {
         let cause = NoConnection::read(error, self.settings.proxy.is_some());
-        let refusal = match cause {
-            NoConnection::TunnelRefused => self.ask_the_proxy().await,
-            _ => None,
-        };
+        let mut refusal = None;
+        if matches!(cause, NoConnection::TunnelRefused)
+            && let Some(inquiry) = self.inquiry()
+        {
+            refusal = timeout(self.settings.connect_timeout, inquiry.ask()).await.ok().flatten();
+        }
         self.settings.unreachable(error, &cause, refusal)
-    }
-
-    /// Why the proxy refused a tunnel, if it answers in time.
-    async fn ask_the_proxy(&self) -> Option<Refusal> {
-        timeout(self.settings.connect_timeout, self.inquiry()?.ask()).await.ok().flatten()
     }
 
     fn inquiry(&self) -> Option<&Inquiry> {

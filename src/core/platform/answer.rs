@@ -5,6 +5,7 @@
 //! detail that cannot be read is absent.
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -17,7 +18,7 @@ use crate::core::secret::Secret;
 pub const MAX_DATE: EpochMillis = 8.64e15;
 
 /// Reads a body. `None` if it is no JSON object in UTF-8, or a field has another type.
-pub fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Option<T> {
+pub fn read<T: DeserializeOwned>(body: &[u8]) -> Option<T> {
     // We check UTF-8 first, since serde_json does not check strings that it skips
     // (<https://github.com/serde-rs/json/pull/830>).
     let Object(body) = serde_json::from_str(str::from_utf8(body).ok()?).ok()?;
@@ -28,58 +29,47 @@ pub fn read<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Option<T> {
 #[derive(Deserialize)]
 pub struct Any {}
 
-#[derive(Deserialize)]
-pub struct BodyJson<'a> {
-    #[serde(borrow, default)]
-    pub error: Detail<'a>,
-    #[serde(borrow)]
-    pub connection: Option<Object<ConnectionJson<'a>>>,
-    #[serde(borrow)]
-    pub connector: Option<Object<ConnectorJson<'a>>>,
-    #[serde(borrow)]
-    pub authorization: Option<Object<AuthorizationJson<'a>>>,
-}
-
-#[derive(Deserialize)]
-pub struct ConnectionJson<'a> {
-    pub enabled: Option<bool>,
-    #[serde(borrow, default)]
-    pub id: Detail<'a>,
-    #[serde(borrow)]
-    pub connector: Option<Object<ConnectorJson<'a>>>,
-    #[serde(borrow)]
-    pub authorization: Option<Object<AuthorizationJson<'a>>>,
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub struct BodyJson {
+    pub error: Detail,
+    pub connection: Option<Object<ConnectionJson>>,
+    pub connector: Option<Object<ConnectorJson>>,
+    pub authorization: Option<Object<AuthorizationJson>>,
 }
 
 #[derive(Default, Deserialize)]
-pub struct ConnectorJson<'a> {
-    #[serde(borrow, default)]
-    pub slug: Detail<'a>,
-    #[serde(borrow, default)]
-    pub name: Detail<'a>,
+#[serde(default)]
+pub struct ConnectionJson {
+    pub enabled: Option<bool>,
+    pub id: Detail,
+    pub connector: Option<Object<ConnectorJson>>,
+    pub authorization: Option<Object<AuthorizationJson>>,
 }
 
-#[derive(Deserialize)]
-pub struct AuthorizationJson<'a> {
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub struct ConnectorJson {
+    pub slug: Detail,
+    pub name: Detail,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub struct AuthorizationJson {
     pub status: Option<String>,
     pub access_token: Option<Secret>,
     pub credential: Option<Secret>,
     pub access_credential: Option<Secret>,
-    #[serde(borrow, default)]
-    pub id: Detail<'a>,
-    #[serde(borrow, default)]
-    pub display_label: Detail<'a>,
-    #[serde(borrow, default)]
-    pub error_code: Detail<'a>,
-    #[serde(borrow, default)]
-    pub error_message: Detail<'a>,
-    #[serde(borrow, default)]
-    pub expires_at: Detail<'a>,
-    #[serde(borrow, default)]
-    pub expires_in: Detail<'a>,
+    pub id: Detail,
+    pub display_label: Detail,
+    pub error_code: Detail,
+    pub error_message: Detail,
+    pub expires_at: Detail,
+    pub expires_in: Detail,
 }
 
-impl AuthorizationJson<'_> {
+impl AuthorizationJson {
     /// When the token expires: the earlier of `expires_at` and `expires_in`. The platform documents neither.
     pub fn expiry(&self, now: EpochMillis) -> Option<EpochMillis> {
         let at = self.expires_at.text().and_then(|at| moment::read(&at));
@@ -89,14 +79,14 @@ impl AuthorizationJson<'_> {
 }
 
 /// A field that no verdict depends on, unparsed, so that its value cannot make the whole answer unreadable.
-#[derive(Clone, Copy, Default, Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(transparent)]
-pub struct Detail<'a>(#[serde(borrow)] Option<&'a RawValue>);
+pub struct Detail(Option<Box<RawValue>>);
 
-impl Detail<'_> {
+impl Detail {
     /// A text or a number as text; anything else counts as absent.
     pub fn text(&self) -> Option<Box<str>> {
-        match serde_json::from_str(self.0?.get()).ok()? {
+        match serde_json::from_str(self.0.as_ref()?.get()).ok()? {
             Value::String(text) => Some(text.into()),
             Value::Number(number) => Some(number.to_string().into()),
             _ => None,
@@ -105,7 +95,7 @@ impl Detail<'_> {
 
     /// Whether it is present and neither null, false nor empty.
     pub fn says_something(&self) -> bool {
-        self.0.is_some_and(|raw| !matches!(raw.get(), "null" | "false" | "\"\""))
+        self.0.as_ref().is_some_and(|raw| !matches!(raw.get(), "null" | "false" | "\"\""))
     }
 }
 

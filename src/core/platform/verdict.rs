@@ -82,7 +82,7 @@ fn judge_failure(status: u16, origin: &str, path: &str) -> Error {
 /// The `Err` side completes the sentence "answered 200 with …".
 fn judge_success(body: &[u8], now: EpochMillis) -> Result<Connection, &'static str> {
     const FOREIGN: &str = "what is no answer of the platform";
-    let body: answer::BodyJson<'_> = answer::read(body).ok_or(FOREIGN)?;
+    let body: answer::BodyJson = answer::read(body).ok_or(FOREIGN)?;
     if body.error.says_something() {
         return Err("an error in place of a connection");
     }
@@ -103,7 +103,7 @@ fn judge_success(body: &[u8], now: EpochMillis) -> Result<Connection, &'static s
 }
 
 fn judge_authorization(
-    authorization: answer::AuthorizationJson<'_>,
+    authorization: answer::AuthorizationJson,
     enabled: bool,
     details: Details,
     now: EpochMillis,
@@ -132,7 +132,7 @@ fn judge_authorization(
 }
 
 /// The token, under any of the names that the platform has for it.
-fn usable_token(authorization: answer::AuthorizationJson<'_>) -> Result<Secret, &'static str> {
+fn usable_token(authorization: answer::AuthorizationJson) -> Result<Secret, &'static str> {
     let token = [authorization.access_token, authorization.credential, authorization.access_credential]
         .into_iter()
         .flatten()
