@@ -8,9 +8,9 @@ use hyper_util::client::legacy;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::client::legacy::connect::{HttpConnector, HttpInfo};
 use rustls::AlertDescription;
+use tokio::time::error::Elapsed;
 use tower_service::Service;
 
-use super::gate::ConnectTimedOut;
 use super::pool::PoolChoice;
 use crate::core::resolver::LookupError;
 
@@ -49,7 +49,7 @@ impl<'a> NoConnection<'a> {
         if let Some(error) = find(error) {
             return Self::Tls { error, is_with_proxy };
         }
-        if find::<ConnectTimedOut>(error).is_some() || error.is_timeout() {
+        if find::<Elapsed>(error).is_some() || error.is_timeout() {
             return Self::TimedOut;
         }
         if let Some(error) = find(error) {

@@ -2,8 +2,7 @@
 //! opened alone: over HTTP/2 it carries the rest of a cold burst, and over HTTP/1.1 most requests get a connection
 //! that was released meanwhile.
 
-use std::error;
-use std::fmt;
+use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
@@ -14,7 +13,7 @@ use futures_util::future::{BoxFuture, poll_fn};
 use hyper_util::client::legacy::connect::Connection;
 use tokio::sync::{OwnedRwLockReadGuard, OwnedSemaphorePermit, RwLock, Semaphore};
 use tokio::time::timeout;
-use tower_layer::Layer;
+use tower_layer::{LayerFn, layer_fn};
 use tower_service::Service;
 
 use super::pool::Connections;
@@ -27,7 +26,7 @@ pub const MAX_WAIT: Duration = Duration::from_secs(1);
 /// The error of a connection for which no request waits.
 const UNWANTED: &str = "the request has another connection";
 
-type BoxError = Box<dyn error::Error + Send + Sync>;
+type BoxError = Box<dyn Error + Send + Sync>;
 
 /// Held while a connection is opened.
 #[derive(Debug)]
@@ -51,8 +50,15 @@ pub fn waiting<F: Future>(request: F) -> impl Future<Output = F::Output> {
     HELD.scope(HeldTurn::default(), request)
 }
 
-#[derive(Clone, Debug)]
-pub struct Gate(Arc<Turns>);
+/// The layer around a connector. `limit` is what one connection may take, without its wait.
+pub fn gate<S>(
+    limit: Duration,
+    connections: Arc<Connections>,
+) -> LayerFn<impl Fn(S) -> Gated<S> + Clone + Send + Sync> {
+    let (free, out_of_turn) = (Arc::new(Semaphore::new(1)), Arc::default());
+    let turns = Arc::new(Turns { free, out_of_turn, is_wide: AtomicBool::new(false), limit, connections });
+    layer_fn(move |inner| Gated(Arc::new((inner, Arc::clone(&turns)))))
+}
 
 #[derive(Debug)]
 struct Turns {
@@ -62,20 +68,6 @@ struct Turns {
     is_wide: AtomicBool,
     limit: Duration,
     connections: Arc<Connections>,
-}
-
-impl Gate {
-    /// `limit` is what one connection may take, without its wait.
-    pub fn new(limit: Duration, connections: Arc<Connections>) -> Self {
-        let free = Arc::new(Semaphore::new(1));
-        Self(Arc::new(Turns {
-            free,
-            out_of_turn: Arc::default(),
-            is_wide: AtomicBool::new(false),
-            limit,
-            connections,
-        }))
-    }
 }
 
 impl Turns {
@@ -106,14 +98,6 @@ impl Turns {
         } else if !self.is_wide.swap(true, Ordering::Relaxed) {
             self.free.add_permits(MAX_OPENING - 1);
         }
-    }
-}
-
-impl<S> Layer<S> for Gate {
-    type Service = Gated<S>;
-
-    fn layer(&self, inner: S) -> Gated<S> {
-        Gated(Arc::new((inner, Arc::clone(&self.0))))
     }
 }
 
@@ -149,7 +133,7 @@ where
         let turns = Arc::clone(turns);
         async move {
             let turn = turns.wait().await?;
-            let connection = timeout(turns.limit, opening).await.map_err(|_| ConnectTimedOut)??;
+            let connection = timeout(turns.limit, opening).await??;
             let connected = connection.connected();
             turns.connections.opened(&connected);
             turns.opened(connected.is_negotiated_h2(), turn);
@@ -159,25 +143,15 @@ where
     }
 }
 
-/// A connection was not open within its time limit.
-#[derive(Debug)]
-pub struct ConnectTimedOut;
-
-impl fmt::Display for ConnectTimedOut {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("the connection was not there in time")
-    }
-}
-
-impl error::Error for ConnectTimedOut {}
-
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::AtomicUsize;
 
     use futures_util::future::join_all;
     use hyper_util::client::legacy::connect::Connected;
+    use tokio::time::error::Elapsed;
     use tokio::time::{Instant, sleep};
+    use tower_layer::Layer;
 
     use super::*;
 
@@ -222,7 +196,7 @@ mod tests {
 
     fn gated(is_http2: bool, takes: Duration) -> (Gated<SlowConnector>, Arc<AtomicUsize>) {
         let begun = Arc::new(AtomicUsize::new(0));
-        let gate = Gate::new(Duration::from_secs(3), Arc::default());
+        let gate = gate(Duration::from_secs(3), Arc::default());
         (gate.layer(SlowConnector { is_http2, takes, begun: Arc::clone(&begun) }), begun)
     }
 
@@ -256,12 +230,7 @@ mod tests {
         let (mut connector, begun) = gated(false, Duration::from_secs(60));
         let started = Instant::now();
         let opened = join_all((0..3).map(|_| waiting(connector.call(()))));
-        assert!(
-            opened
-                .await
-                .iter()
-                .all(|opened| opened.as_ref().is_err_and(|error| error.is::<ConnectTimedOut>()))
-        );
+        assert!(opened.await.iter().all(|opened| opened.as_ref().is_err_and(|error| error.is::<Elapsed>())));
         assert_eq!(started.elapsed(), Duration::from_secs(3) + MAX_WAIT);
         assert_eq!(begun.load(Ordering::Relaxed), 3);
     }

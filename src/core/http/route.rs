@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use super::answer::{self, Answer, Body, MAX_BODY_BYTES, MAX_HEAD_BYTES, MAX_HEADERS};
 use super::causes::{self, NoConnection};
 use super::fault::{Fault, FaultKind};
-use super::gate::{self, Gate};
+use super::gate::{self, gate};
 use super::pool::{Connections, Pool};
 use super::refusal::Inquiry;
 use super::resolver::DnsResolver;
@@ -98,7 +98,7 @@ impl Route {
         // Over TLS the gate applies the limit, without the time for which a connection waits there. In clear a
         // connection is cheap and is not shared, so there is no gate.
         let builder = if self.settings.is_https {
-            builder.connect_timeout(limit + gate::MAX_WAIT).connector_layer(Gate::new(limit, connections))
+            builder.connect_timeout(limit + gate::MAX_WAIT).connector_layer(gate(limit, connections))
         } else {
             builder.connect_timeout(limit)
         };
