@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::core::connection::{Connection, ConnectionState, Unavailable};
 
 /// The kinds of failure. Each has one stable code and one class.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Kind {
     /// An argument or option has the right type but an unusable value.
     InvalidArgument,
@@ -44,6 +44,7 @@ pub enum Kind {
     Overloaded,
     Closed,
     /// A defect of this package.
+    #[default]
     Internal,
 }
 
@@ -83,7 +84,7 @@ impl Kind {
 }
 
 /// One failure, with all that the facade throws.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Error {
     pub kind: Kind,
     /// Says what happened and what to do.
@@ -105,17 +106,7 @@ pub struct Error {
 impl Error {
     /// A failure with its words; not retryable until [`Error::retryable`] says so.
     pub fn new(kind: Kind, message: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-            retryable: false,
-            attempts: 0,
-            status: None,
-            request_id: None,
-            retry_after: None,
-            cause: None,
-            option: None,
-        }
+        Self { kind, message: message.into(), ..Self::default() }
     }
 
     /// Marks the failure as passing.

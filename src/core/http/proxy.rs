@@ -134,18 +134,12 @@ fn names(entry: &str, name: &str, address: Option<IpAddr>, port: Option<u16>) ->
 
 /// Splits `host:port` and `[v6]:port`; a bare IPv6 address has colons of its own.
 fn split_port(entry: &str) -> (&str, Option<u16>) {
-    if let Some(rest) = entry.strip_prefix('[')
-        && let Some((host, rest)) = rest.split_once(']')
-    {
-        return (host, rest.strip_prefix(':').and_then(|port| port.parse().ok()));
-    }
-    match entry.split_once(':') {
-        Some((host, port)) if !port.contains(':') => match port.parse() {
-            Ok(port) => (host, Some(port)),
-            Err(_) => (entry, None),
-        },
+    let parts = entry.rsplit_once(':').filter(|(host, _)| !host.contains(':') || host.ends_with(']'));
+    let (host, port) = match parts.map(|(host, port)| (host, port.parse())) {
+        Some((host, Ok(port))) => (host, Some(port)),
         _ => (entry, None),
-    }
+    };
+    (host.trim_matches(['[', ']']), port)
 }
 
 #[cfg(test)]

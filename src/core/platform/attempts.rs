@@ -45,7 +45,11 @@ impl Attempts {
                 if self.retries + 1 >= policy.max_retries {
                     self.pool = PoolChoice::InsteadOf(pool);
                 }
-                if self.take_free_retry(policy) {
+                // The platform has not failed, so the first retry after a stale connection costs neither quota nor backoff.
+                // It still counts as one of the call's retries; a call without retries gets this one.
+                if !self.had_free_retry && self.retries < policy.max_retries.max(1) {
+                    self.had_free_retry = true;
+                    self.retries += 1;
                     return Some(Duration::ZERO);
                 }
             }
@@ -54,17 +58,6 @@ impl Attempts {
         self.spent = Some(quota.spend(&failed.error)?);
         self.retries += 1;
         Some(delay)
-    }
-
-    /// The platform has not failed, so the first retry after a stale connection costs neither quota nor backoff. It
-    /// still counts as one of the call's retries; a call without retries gets this one.
-    fn take_free_retry(&mut self, policy: &RetryPolicy) -> bool {
-        let is_free = !self.had_free_retry && self.retries < policy.max_retries.max(1);
-        if is_free {
-            self.had_free_retry = true;
-            self.retries += 1;
-        }
-        is_free
     }
 }
 
