@@ -4,7 +4,7 @@
 
 const { bearerFetch } = require('./bearer-fetch.js')
 const { isObject, readOwner, refuseNumber, requireId, requireOwner, requireText } = require('./checks.js')
-const { isTraced, observe } = require('./diagnostics.js')
+const { observe } = require('./diagnostics.js')
 const { isNodeFrom } = require('./environment.js')
 const { NativeClient } = require('./native-client.js')
 const {
@@ -23,6 +23,9 @@ const { markAsUncloneable } = isNodeFrom(22, 10) ? require('node:worker_threads'
 
 /** The client that a method was called on; throws if the method was detached from it. */
 let clientOf
+/** What the methods of the same name do with an owner that was read. */
+let getAccessTokenOf
+let getConnectionOf
 
 class XkitClient {
   #native
@@ -41,32 +44,15 @@ class XkitClient {
 
   // Neither is async: for a cached token they return the promise of its lease.
   getAccessToken(owner, slug, options) {
-    // The usual call for a cached token allocates nothing.
-    if (
-      typeof owner === 'string' &&
-      options === undefined &&
-      isObject(this) &&
-      #native in this &&
-      !isTraced()
-    ) {
-      const leased = this.#native.leased('user', owner, slug)
-      if (leased !== undefined) return leased
-    }
-    return observe('getAccessToken', readOwner, owner, slug, (parsed, facts) =>
-      clientOf(this).#native.getAccessToken(parsed, slug, options, facts),
-    )
+    return observe(GET_ACCESS_TOKEN, this, owner, slug, options)
   }
 
   getGroupAccessToken(groupId, slug, options) {
-    return observe('getGroupAccessToken', readGroup, groupId, slug, (group, facts) =>
-      clientOf(this).#native.getAccessToken(group, slug, options, facts),
-    )
+    return observe(GET_GROUP_ACCESS_TOKEN, this, groupId, slug, options)
   }
 
   getConnection(owner, slug, options) {
-    return observe('getConnection', readOwner, owner, slug, (parsed, facts) =>
-      clientOf(this).#native.getConnection(parsed, slug, options, facts),
-    )
+    return observe(GET_CONNECTION, this, owner, slug, options)
   }
 
   async withAccessToken(owner, slug, use, options) {
@@ -122,11 +108,14 @@ class XkitClient {
 
   /** The tokens of one connection. With a rejected token, `get` resolves with another one, unless the platform has no other. */
   #tokens(owner, slug) {
+    const get = rejectedToken => ({
+      name: 'getAccessToken',
+      readOwner: asIs,
+      run: (client, _, __, options, facts) =>
+        client.#native.getAccessToken(owner, slug, options, facts, rejectedToken),
+    })
     return {
-      get: (options, rejectedToken) =>
-        observe('getAccessToken', asIs, owner, slug, (_, facts) =>
-          this.#native.getAccessToken(owner, slug, options, facts, rejectedToken),
-        ),
+      get: (options, rejectedToken) => observe(get(rejectedToken), this, owner, slug, options),
       invalidate: rejectedToken => this.#native.invalidate(owner, slug, rejectedToken),
     }
   }
@@ -139,12 +128,21 @@ class XkitClient {
         'client.for(owner, slug), whose methods work by themselves'
       throw Object.assign(new TypeError(message), { code: 'ERR_INVALID_THIS' })
     }
+    getAccessTokenOf = (client, owner, slug, options, facts) =>
+      clientOf(client).#native.getAccessToken(owner, slug, options, facts)
+    getConnectionOf = (client, owner, slug, options, facts) =>
+      clientOf(client).#native.getConnection(owner, slug, options, facts)
   }
 }
 
 const asIs = owner => owner
 
 const readGroup = id => ({ kind: 'group', id: requireText('groupId', refuseNumber('groupId', id)) })
+
+// Made once: a function per call would cost a cached token a third of its time.
+const GET_ACCESS_TOKEN = { name: 'getAccessToken', readOwner, run: getAccessTokenOf }
+const GET_GROUP_ACCESS_TOKEN = { name: 'getGroupAccessToken', readOwner: readGroup, run: getAccessTokenOf }
+const GET_CONNECTION = { name: 'getConnection', readOwner, run: getConnectionOf }
 
 // Node has this symbol from 20.4 on.
 if (Symbol.asyncDispose) {

@@ -46,6 +46,13 @@ class Facts {
     this.fleetError = fleet?.error
   }
 
+  /** Notes that a token was served from a lease. */
+  noteLease({ fleet }) {
+    this.note({ accessToken: '', validForMs: 0 })
+    this.isFleetBypassed = fleet?.isBypassed
+    if (fleet?.isBypassed) this.fleetError = fleet.lastError
+  }
+
   /** Notes that the call was cancelled: native code reports nothing about it. */
   noteAbort() {
     this.outcome = 'aborted'
@@ -55,13 +62,13 @@ class Facts {
 }
 
 /**
- * Calls `run(owner, facts)` with the owner that `read` makes of `argument`, and turns what either throws into a rejection. `facts`
- * is undefined unless the call is traced.
+ * Calls `run(client, owner, slug, options, facts)` of an operation with the owner that its `readOwner` makes of `argument`, and
+ * turns what either throws into a rejection. `facts` is undefined unless the call is traced.
  */
-function observe(operation, read, argument, slug, run) {
-  if (isTraced()) return traceCall(operation, read, argument, slug, run)
+function observe(operation, client, argument, slug, options) {
+  if (isTraced()) return traceCall(operation, client, argument, slug, options)
   try {
-    return run(read(argument))
+    return operation.run(client, operation.readOwner(argument), slug, options)
   } catch (error) {
     return Promise.reject(error)
   }
@@ -72,13 +79,13 @@ function observe(operation, read, argument, slug, run) {
  * failure unless an outcome was noted before: an unavailable connection is an answer, whose error holds ids of the platform,
  * and the reason of an abort belongs to the caller.
  */
-function traceCall(operation, read, argument, slug, run) {
-  const trace = { operation }
+function traceCall({ name, readOwner, run }, client, argument, slug, options) {
+  const trace = { operation: name }
   let owner
   let problem
   // A trace holds neither a wrong value nor the owner's id.
   try {
-    owner = read(argument)
+    owner = readOwner(argument)
     trace.ownerKind = owner.kind
     trace.slug = requireId('slug', slug)
   } catch (error) {
@@ -88,7 +95,7 @@ function traceCall(operation, read, argument, slug, run) {
   return start.runStores(trace, () => {
     const result = settleTraced(trace, startedAt, facts => {
       if (owner === undefined) throw problem
-      return run(owner, facts)
+      return run(client, owner, slug, options, facts)
     })
     end.publish(trace)
     return result
@@ -121,4 +128,4 @@ function toLine(trace) {
   return names.map(name => `${name}=${shown[name]}`).join(' ')
 }
 
-module.exports = { isTraced, observe }
+module.exports = { observe }

@@ -107,18 +107,17 @@ class NativeClient {
     if (hasKeys(nativeOptions)) this.#use(nativeOptions)
   }
 
-  /** The promise of a token that was served a moment ago, if there is one: no answer is faster. */
-  leased(kind, id, slug) {
-    const promise = this.#leases?.get(kind, id, slug)
-    if (promise !== undefined) this.#leaseHits++
-    return promise
-  }
-
-  /** The token, or a rejection that says why there is none. `facts`, if given, takes note of how the call went. */
+  /**
+   * The token, or a rejection that says why there is none. Not async: for a cached token, the fastest answer is a promise that
+   * exists. `facts`, if given, takes note of how the call went.
+   */
   getAccessToken(owner, slug, options, facts, rejectedToken) {
-    const isLeasable = (options ?? facts ?? rejectedToken) === undefined
-    const leased = isLeasable ? this.leased(owner.kind, owner.id, slug) : undefined
-    return leased ?? this.#getAccessToken(owner, slug, options, facts, rejectedToken)
+    const isLeasable = options === undefined && rejectedToken === undefined
+    const leased = isLeasable ? this.#leases?.get(owner.kind, owner.id, slug) : undefined
+    if (leased === undefined) return this.#getAccessToken(owner, slug, options, facts, rejectedToken)
+    this.#leaseHits++
+    facts?.noteLease(binding.stats(this.#native))
+    return leased
   }
 
   async #getAccessToken(owner, slug, options, facts, rejectedToken) {
@@ -132,7 +131,7 @@ class NativeClient {
     const { accessToken, validForMs } = outcome
     if (accessToken === undefined) throw failureOf(outcome)
     if (isReplacing) facts.tokenFingerprint = this.#fingerprint(accessToken)
-    if (validForMs !== undefined && options === undefined && facts === undefined) {
+    if (validForMs !== undefined && options === undefined) {
       leases?.put(owner.kind, owner.id, slug, accessToken, validForMs)
     }
     return accessToken

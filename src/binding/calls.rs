@@ -11,8 +11,8 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 use super::queue::{CallId, ResultQueue, Wake};
 
-/// The most calls that begin before those that wait for an answer are looked at again.
-const MAX_BEGUN_AT_ONCE: usize = 64;
+/// How many calls are taken from the channel at a time.
+const MAX_PER_TAKE: usize = 64;
 
 /// Runs one call. Yields nothing if the call was cancelled.
 type Run<T> = BoxFuture<'static, Option<(CallId, T)>>;
@@ -56,7 +56,7 @@ struct Calls<T, W> {
 impl<T, W: Wake> Calls<T, W> {
     /// Begins what was sent, lets go on what can, and hands over the results. Ready once the runner is dropped.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        while let Poll::Ready(count) = self.sent.poll_recv_many(context, &mut self.begun, MAX_BEGUN_AT_ONCE) {
+        while let Poll::Ready(count) = self.sent.poll_recv_many(context, &mut self.begun, MAX_PER_TAKE) {
             if count == 0 {
                 return Poll::Ready(());
             }
