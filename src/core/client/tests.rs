@@ -127,6 +127,15 @@ async fn passing_faults_are_retried_with_backoff() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_answer_is_retried_where_its_status_may_pass() {
+    for (status, attempts) in [(408, 2), (418, 1), (429, 2), (403, 1), (501, 1), (503, 2), (519, 1), (529, 2)]
+    {
+        let client = client(1, vec![answer(status, None), answer(200, None)]);
+        assert_eq!(call(&client).await.1, attempts, "{status}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn retry_after_is_waited_for_or_handed_to_the_caller() {
     let client = client(2, vec![answer(429, Some(3)), answer(200, None), answer(503, Some(60))]);
     assert_eq!(call(&client).await, (Ok(()), 2, Duration::from_millis(3_050)));
@@ -890,6 +899,7 @@ async fn a_request_from_before_a_rejection_replaces_nothing() {
     let Err(repair) = rig.instead_of("token-1") else { panic!("nothing is known yet") };
     rig.answers(2);
     assert_eq!(token(&older.await), "token-2");
+    assert!(rig.instead_of("token-1").is_err(), "the repair is still under way");
     assert_eq!(token(&repair.run().await), "token-3");
     assert!(matches!(rig.hit(), Some((token, _)) if token == "token-3"));
 }

@@ -213,3 +213,6 @@ async fn answers_in_plain(addresses: &[IpAddr], port: u16) {
         pending().await
     }
 }
+
+#[cfg(test)]
+mod tests;

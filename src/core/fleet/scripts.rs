@@ -253,5 +253,7 @@ mod tests {
         ] {
             assert_eq!(read_found(strange), None);
         }
+        assert_eq!(read_token(bulk(b"g")), Some(b"g".to_vec()));
+        assert_eq!(read_token(Value::Nil), None);
     }
 }

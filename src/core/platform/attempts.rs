@@ -90,6 +90,17 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_sent_again_at_the_deadline_or_beyond_the_retries() {
+        let (policy, quota) = (RetryPolicy { max_retries: 1, jitter: || 1.0 }, RetryQuota::new(1));
+        let unprocessed = lost(FaultKind::Unprocessed(PoolChoice::Alone));
+        let mut attempts = Attempts { resends: 1, retries: 1, ..Attempts::default() };
+        assert_eq!(attempts.after(&unprocessed, &policy, &quota, Duration::from_millis(50)), None);
+        let mut attempts = Attempts { retries: 1, ..Attempts::default() };
+        let stale = lost(FaultKind::Stale(std::num::NonZeroU32::MIN));
+        assert_eq!(attempts.after(&stale, &policy, &quota, LEFT), None);
+    }
+
+    #[test]
     fn a_server_that_processes_nothing_is_asked_as_often_as_any_that_fails() {
         let (policy, quota) = (RetryPolicy { max_retries: 2, jitter: || 0.0 }, RetryQuota::new(1));
         let calls = (0..10).map(|_| {

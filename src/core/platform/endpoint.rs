@@ -22,6 +22,9 @@ pub const DEFAULT_GROUP_PATH: &str = "/groups/{id}/connections/{slug}";
 /// Found in the platform's newer pages.
 pub const DEFAULT_CONTEXT_PATH: &str = "/contexts/{id}/connections/{slug}";
 
+/// Nearly all paths fit, so that their text need not grow.
+const USUAL_PATH_BYTES: usize = 128;
+
 /// A path that begins with the base URL's own, with one segment for the id and one for the slug.
 #[derive(Clone, Debug)]
 struct Template(String);
@@ -50,8 +53,7 @@ impl Template {
     }
 
     fn path(&self, id: Segment<'_>, slug: Segment<'_>) -> String {
-        let longest = 3 * (id.text().len() + slug.text().len());
-        let mut path = String::with_capacity(self.0.len() + longest);
+        let mut path = String::with_capacity(USUAL_PATH_BYTES);
         for (index, segment) in self.0.split('/').enumerate() {
             if index > 0 {
                 path.push('/');
@@ -201,6 +203,21 @@ mod tests {
             url(OwnerKind::Context, "c1", "slack"),
             "https://p.test/api/contexts/c1/connections/slack"
         );
+    }
+
+    #[test]
+    fn an_endpoint_tells_where_it_is_and_its_paths_without_an_id() {
+        let (id, slug) = (Segment::new("u", "id").unwrap(), Segment::new("s", "slug").unwrap());
+        let local = endpoint("http://localhost:4010/api/");
+        assert_eq!(local.path_template(OwnerKind::Group), "/api/groups/{id}/connections/{slug}");
+        assert_eq!(
+            local.connection_text(OwnerKind::User, id, slug),
+            "http://localhost:4010/api/connections/u/s"
+        );
+        assert_eq!(local.origin(), "http://localhost:4010");
+        let remote = endpoint("https://p.test");
+        assert!(remote.is_https() && !local.is_https());
+        assert_eq!(remote.authority(), (Some(Host::Domain("p.test")), Some(443)));
     }
 
     #[test]

@@ -161,6 +161,7 @@ mod tests {
         assert_eq!(delay(10 * SECOND), Some(10 * SECOND));
         assert_eq!(delay(11 * SECOND), None);
         assert_eq!(policy.delay(&asks(3 * SECOND), 0, 2 * SECOND), None);
+        assert_eq!(policy.delay(&asks(3 * SECOND), 0, 3 * SECOND), None);
     }
 
     #[test]

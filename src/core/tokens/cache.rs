@@ -151,12 +151,16 @@ mod tests {
             Self(Cache::new(CacheLimits { ttl: LIFE, max_entries }, || 0.0), Validity::default())
         }
 
-        fn put(&mut self, id: &str) {
+        fn put(&mut self, id: &str) -> bool {
+            self.put_aged(id, Duration::ZERO)
+        }
+
+        fn put_aged(&mut self, id: &str, age: Duration) -> bool {
             let state =
                 ConnectionState::Active { access_token: Secret::new("t".to_owned()), expires_at: None };
             let connection = Connection { state, details: Details::default() };
             let entry = CacheEntry::new(&connection, LIFE, Version::default(), START);
-            self.0.put(key(id), entry, LIFE, Duration::ZERO, START);
+            self.0.put(key(id), entry, LIFE, age, START)
         }
 
         fn get(&mut self, id: &str, now: Now) -> Option<Hit> {
@@ -191,6 +195,23 @@ mod tests {
         assert_eq!(due(&mut rig, 49.0), Some(false));
         assert_eq!(due(&mut rig, 50.0), Some(true));
         assert_eq!(due(&mut rig, 60.0), None);
+    }
+
+    #[test]
+    fn a_refresh_is_due_after_a_part_of_the_whole_life_and_some_jitter() {
+        for (jitter, age, refresh) in [(0.0, 0, 45), (1.0, 0, 54), (0.0, 20, 40), (1.0, 20, 52)] {
+            let mut rig = CacheRig::new(10);
+            rig.0.jitter = if jitter == 0.0 { || 0.0 } else { || 1.0 };
+            rig.put_aged("u", Duration::from_secs(age));
+            let due = |rig: &mut CacheRig, seconds| rig.get("u", at(seconds)).unwrap().refresh_due;
+            assert!(!due(&mut rig, f64::from(refresh) - 0.5) && due(&mut rig, f64::from(refresh) + 0.5));
+        }
+    }
+
+    #[test]
+    fn whoever_stores_an_entry_learns_whether_others_were_evicted() {
+        let mut rig = CacheRig::new(2);
+        assert_eq!(["a", "b", "b", "c", "d"].map(|id| rig.put(id)), [false, false, false, true, true]);
     }
 
     #[test]

@@ -215,6 +215,24 @@ mod tests {
         assert_eq!(replacement(&replacements, "a").as_deref(), Some("b"));
     }
 
+    #[test]
+    fn a_fetch_that_had_begun_before_a_rejection_replaces_nothing() {
+        let mut replacements = Replacements::new();
+        replacements.reject(&key(0), "a", 1, NOW);
+        replacements.replace(&key(0), 1, NOW, || entry("b"));
+        assert_eq!(replacement(&replacements, "a"), None);
+    }
+
+    #[test]
+    fn a_rejection_is_remembered_anew_when_its_replacement_is_rejected() {
+        let mut replacements = Replacements::new();
+        replacements.reject(&key(0), "a", 1, NOW);
+        replacements.replace(&key(0), 2, NOW, || entry("b"));
+        replacements.reject(&key(0), "b", 2, after(4));
+        assert!(replacements.is_rejected(&key(0), "a", after(8)));
+        assert!(!replacements.is_rejected(&key(0), "a", after(9)));
+    }
+
     fn key(number: usize) -> ConnectionKey {
         ConnectionKey::new(OwnerKind::User, &number.to_string(), "slack").unwrap()
     }
@@ -263,9 +281,10 @@ mod tests {
         let mut replacements = Replacements::new();
         replacements.reject(&key(0), "a", 1, NOW);
         replacements.reject(&key(0), "b", 1, after(1));
+        assert!(!replacements.is_empty());
         assert_eq!(replacements.sweep(after(2)), Some(Duration::from_secs(3)));
         assert_eq!(replacements.sweep(after(5)), Some(Duration::from_secs(1)));
         assert_eq!(replacements.sweep(after(6)), None);
-        assert!(replacements.0.is_empty());
+        assert!(replacements.is_empty());
     }
 }

@@ -230,6 +230,17 @@ mod tests {
         let version = validity.version(known[0]);
         validity.invalidate(known[0]);
         assert!(!validity.is_current(version), "asked for again");
+        for prefix in known {
+            let version = validity.version(prefix);
+            validity.invalidate(prefix);
+            assert!(!validity.is_current(version), "{prefix}");
+        }
+    }
+
+    #[test]
+    fn the_names_that_were_asked_for_take_128_kib() {
+        let shared = Validity::shared().shared.unwrap();
+        assert_eq!(size_of_val(&*shared.known), 128 << 10);
     }
 
     #[test]
