@@ -1,5 +1,7 @@
 //! Calls that the bridge's task runs, and whose results go to an event loop through its queue, on the threads of a schedule.
 
+/// The task, with the queue below.
+#[allow(clippy::duplicate_mod, reason = "once with each queue")]
 #[path = "../../binding/calls.rs"]
 mod calls;
 /// The queue, with the lock of schedules; loom tries it with its own.
