@@ -156,6 +156,14 @@ mod tests {
     }
 
     #[test]
+    fn a_reply_passes_up_to_the_bound() {
+        let line = [b"+", &[b'x'; MAX_REPLY - 3][..], b"\r\n"].concat();
+        assert_eq!(read(&line), Ok(0));
+        assert_eq!(read(format!("*{MAX_PARTS}\r\n*1\r\n").as_bytes()), Ok(MAX_PARTS));
+        assert_eq!(read(format!("${MAX_REPLY}\r\n").as_bytes()), Ok(1));
+    }
+
+    #[test]
     fn a_reply_over_the_bound_fails_before_it_is_read() {
         for head in
             ["$8000000000", "$1048577", "*1025", "*99999999999999999999", "*2\r\n$99999999999999999999"]

@@ -144,9 +144,133 @@ async fn until_answered<Probe: Future<Output = bool>>(probe: impl Fn() -> Probe)
 
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+    use std::sync::Mutex;
+
+    use futures_util::future::{BoxFuture, pending, ready};
     use tokio::time::Instant;
 
     use super::*;
+    use crate::core::fleet::dial::{Commands, Dial, Subscription};
+    use crate::core::fleet::failure::{CommandFailure, Stage};
+    use crate::core::fleet::settings::{Address, RedisOptions};
+    use crate::core::fleet::tasks::TasksOwner;
+    use crate::core::secret::Secret;
+    use crate::core::spawn;
+
+    /// A Redis that replies by a script, and with OK once it has ended.
+    #[derive(Clone, Default)]
+    struct ScriptedRedis {
+        failures: Arc<Mutex<VecDeque<RedisFailure>>>,
+        commands: Arc<AtomicU32>,
+    }
+
+    impl Commands for ScriptedRedis {
+        fn send<'a>(&'a self, _: &'a Cmd) -> BoxFuture<'a, Result<Value, CommandFailure>> {
+            self.commands.fetch_add(1, Ordering::Relaxed);
+            let failure = self.failures.lock().unwrap().pop_front();
+            ready(failure.map_or(Ok(Value::Okay), |failure| Err(failure.into()))).boxed()
+        }
+    }
+
+    impl Dial for ScriptedRedis {
+        fn connect<'a>(
+            &'a self,
+            _: Option<Address>,
+            _: &'a Stage,
+        ) -> BoxFuture<'a, Result<Arc<dyn Commands>, RedisFailure>> {
+            ready(Ok(Arc::new(self.clone()) as Arc<dyn Commands>)).boxed()
+        }
+
+        fn subscribe<'a>(
+            &'a self,
+            _: Option<Address>,
+            _: &'a str,
+            _: &'a Stage,
+        ) -> BoxFuture<'a, Result<Subscription, RedisFailure>> {
+            pending().boxed()
+        }
+    }
+
+    struct BreakerRig {
+        breaker: Arc<Breaker>,
+        redis: ScriptedRedis,
+        stats: Arc<FleetStats>,
+        _owner: TasksOwner,
+    }
+
+    impl BreakerRig {
+        /// A breaker around a Redis whose first commands fail so.
+        fn new(failures: impl IntoIterator<Item = RedisFailure>) -> Self {
+            let redis = ScriptedRedis::default();
+            redis.failures.lock().unwrap().extend(failures);
+            let options = RedisOptions {
+                url: Secret::new("redis://redis.test".to_owned()),
+                key_prefix: None,
+                command_timeout: None,
+                sentinel_username: None,
+                sentinel_password: None,
+                encryption_key: None,
+            };
+            let (owner, tasks) = TasksOwner::new(spawn::on_runtime);
+            let settings = options.check().unwrap();
+            let client = RedisClient::new(Box::new(redis.clone()), tasks.clone(), &settings, PAUSE);
+            let stats = Arc::<FleetStats>::default();
+            let breaker = Breaker::new(Arc::new(client), tasks, Arc::clone(&stats), Clock::system());
+            Self { breaker: Arc::new(breaker), redis, stats, _owner: owner }
+        }
+
+        /// Why a command failed; `None` if it did not.
+        async fn failure(&self) -> Option<String> {
+            let asked = self.breaker.ask(&redis::cmd("GET"), Some).await;
+            asked.err().map(|RedisUnavailable(reason)| reason.unwrap_or_default().into_owned())
+        }
+
+        fn last_error(&self) -> Option<String> {
+            self.stats.last_error().map(|error| error.reason.into_owned())
+        }
+
+        fn commands(&self) -> u32 {
+            self.redis.commands.load(Ordering::Relaxed)
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lasting_failure_bypasses_redis_until_a_probe_succeeds() {
+        let rig = BreakerRig::new([RedisFailure::lasting("READONLY"), RedisFailure::lasting("LOADING")]);
+        let start = Instant::now();
+        for _ in 0..2 {
+            assert_eq!(rig.failure().await.as_deref(), Some("READONLY"));
+        }
+        assert!(rig.breaker.is_open() && rig.stats.is_bypassed.load(Ordering::Relaxed));
+        assert_eq!((rig.commands(), rig.stats.errors.get()), (1, 1));
+        sleep(PAUSE + PAUSE / 2).await;
+        assert_eq!((rig.commands(), rig.failure().await.as_deref()), (2, Some("LOADING")));
+        rig.breaker.closed().await;
+        assert_eq!((rig.commands(), start.elapsed()), (3, 2 * PAUSE));
+        assert!(!rig.breaker.is_open() && !rig.stats.is_bypassed.load(Ordering::Relaxed));
+        assert_eq!((rig.last_error(), rig.failure().await), (None, None));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn passing_failures_bypass_redis_once_they_are_half_of_the_last_commands() {
+        let rig = BreakerRig::new((0..5).map(|_| RedisFailure::passing("BUSY")));
+        for number in 1..=5 {
+            assert!(!rig.breaker.is_open(), "{number}");
+            assert_eq!(rig.failure().await.as_deref(), Some("BUSY"));
+        }
+        assert!(rig.breaker.is_open());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_error_is_told_until_it_is_none_of_the_last_commands() {
+        let rig = BreakerRig::new([RedisFailure::passing("BUSY")]);
+        rig.failure().await;
+        for _ in 1..WINDOW {
+            assert_eq!((rig.failure().await, rig.last_error().as_deref()), (None, Some("BUSY")));
+        }
+        assert_eq!((rig.failure().await, rig.last_error()), (None, None));
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_probe_follows_each_pause_until_one_succeeds() {

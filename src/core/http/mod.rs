@@ -80,3 +80,6 @@ impl Exchange for Transport {
         Err(fault)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,305 @@
+//! A transport against servers and proxies of this machine, which answer with raw bytes.
+
+use std::sync::atomic::AtomicU32;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
+
+use super::answer::{MAX_BODY_BYTES, MAX_HEAD_BYTES};
+use super::proxy::{Proxy, ProxySetting};
+use super::tls::{Roots, Trust};
+use super::*;
+use crate::core::error::Kind;
+use crate::core::secret::Secret;
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A server that answers the requests of all its connections from one script, and closes a connection where the script says
+/// so.
+struct Server {
+    port: u16,
+    connections: Arc<AtomicU32>,
+}
+
+/// What a server does after it has read the head of a request.
+#[derive(Clone)]
+enum Step {
+    Answer(Vec<u8>),
+    /// Writes this, and closes the connection.
+    Close(Vec<u8>),
+    Silence,
+}
+
+impl Server {
+    /// Repeats the last step.
+    async fn start(steps: Vec<Step>) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (connections, next) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
+        let counted = Arc::clone(&connections);
+        Handle::current().spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                counted.fetch_add(1, Ordering::Relaxed);
+                Handle::current().spawn(serve(stream, steps.clone(), Arc::clone(&next)));
+            }
+        });
+        Self { port, connections }
+    }
+
+    fn connections(&self) -> u32 {
+        self.connections.load(Ordering::Relaxed)
+    }
+}
+
+async fn serve(mut stream: TcpStream, steps: Vec<Step>, next: Arc<AtomicU32>) {
+    let mut head = Vec::new();
+    while let Ok(byte) = stream.read_u8().await {
+        head.push(byte);
+        // A handshake of TLS is answered as soon as it begins.
+        if !head.ends_with(b"\r\n\r\n") && head[0] != 0x16 {
+            continue;
+        }
+        head.clear();
+        let step = next.fetch_add(1, Ordering::Relaxed) as usize;
+        match &steps[step.min(steps.len() - 1)] {
+            Step::Answer(bytes) => stream.write_all(bytes).await.unwrap(),
+            Step::Close(bytes) => {
+                let _ = stream.write_all(bytes).await;
+                let _ = stream.shutdown().await;
+                // Whatever is unread would make the close a reset.
+                let _ = stream.read_to_end(&mut head).await;
+                return;
+            }
+            Step::Silence => std::future::pending().await,
+        }
+    }
+}
+
+fn transport(origin: &str, proxy: Option<&str>) -> Transport {
+    let setting = proxy.map(|url| ProxySetting { url: Secret::new(url.to_owned()), no_proxy: String::new() });
+    let settings = TransportSettings {
+        origin: origin.to_owned(),
+        is_https: origin.starts_with("https"),
+        http2: true,
+        connect_timeout: Duration::from_millis(500),
+        max_connection_age: LIMIT,
+        proxy: setting.and_then(|setting| Proxy::select(&setting, None, None).unwrap()),
+        trust: Trust::new(&Roots::default()).unwrap(),
+        identity: Arc::default(),
+    };
+    Transport::new(settings, HeaderValue::from_static("Basic x"))
+}
+
+/// A transport to a server of this machine in clear, and its URL.
+async fn direct(steps: Vec<Step>) -> (Server, Transport, Url) {
+    let server = Server::start(steps).await;
+    let origin = format!("http://127.0.0.1:{}", server.port);
+    let url = format!("{origin}/c").parse().unwrap();
+    (server, transport(&origin, None), url)
+}
+
+fn answer(status: u16, headers: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {}\r\n{headers}\r\n", body.len());
+    [head.as_bytes(), body].concat()
+}
+
+fn chunked(sizes: &[usize]) -> Vec<u8> {
+    let mut bytes = b"HTTP/1.1 200 X\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
+    for size in sizes.iter().chain([&0]) {
+        bytes.extend(format!("{size:x}\r\n").bytes().chain(vec![b'x'; *size]).chain(*b"\r\n"));
+    }
+    bytes
+}
+
+async fn exchange(transport: &Transport, url: &Url) -> Result<Answer, Fault> {
+    transport.exchange(url.clone(), LIMIT, PoolChoice::Current).await
+}
+
+/// What a server that answers so gives: a status and a body's length, or a failure and whether it may pass.
+async fn outcome(step: Step) -> Result<(u16, usize), (Kind, bool)> {
+    let (_server, transport, url) = direct(vec![step]).await;
+    match exchange(&transport, &url).await {
+        Ok(answer) => Ok((answer.status, answer.body.len())),
+        Err(Fault { error, kind }) => Err((error.kind, kind != FaultKind::Permanent)),
+    }
+}
+
+#[tokio::test]
+async fn bodies_are_read_where_they_are_needed_and_up_to_their_limit() {
+    let full = vec![b'x'; MAX_BODY_BYTES];
+    let over = vec![b'x'; MAX_BODY_BYTES + 1];
+    let too_large = Err((Kind::ResponseTooLarge, false));
+    for (bytes, expected) in [
+        (answer(200, "", b"body"), Ok((200, 4))),
+        (answer(201, "", b"body"), Ok((201, 4))),
+        (answer(404, "", b"body"), Ok((404, 4))),
+        (answer(404, "", &over), Ok((404, 0))),
+        (answer(403, "", b"body"), Ok((403, 0))),
+        (answer(200, "", &full), Ok((200, MAX_BODY_BYTES))),
+        (answer(200, "", &over), too_large),
+        (chunked(&[MAX_BODY_BYTES - 1, 1]), Ok((200, MAX_BODY_BYTES))),
+        (chunked(&[MAX_BODY_BYTES, 1]), too_large),
+    ] {
+        assert_eq!(outcome(Step::Answer(bytes)).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn heads_are_read_up_to_their_limits() {
+    let name = "content-length".len() + "0".len();
+    let long = |bytes: usize| format!("x: {}\r\n", "y".repeat(bytes - name - "x".len()));
+    let many = |count: usize| "a: b\r\n".repeat(count - 1);
+    let too_large = Err((Kind::ResponseTooLarge, false));
+    for (headers, expected) in [
+        (long(MAX_HEAD_BYTES), Ok((200, 0))),
+        (long(MAX_HEAD_BYTES + 1), too_large),
+        (many(100), Ok((200, 0))),
+        (many(101), too_large),
+    ] {
+        assert_eq!(outcome(Step::Answer(answer(200, &headers, b""))).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn two_headers_are_kept() {
+    let headers = "retry-after: 7\r\nx-request-id: r-1\r\n";
+    let (_server, transport, url) = direct(vec![Step::Answer(answer(503, headers, b""))]).await;
+    let answer = exchange(&transport, &url).await.unwrap();
+    assert_eq!(answer.retry_after, Some(Duration::from_secs(7)));
+    assert_eq!(answer.request_id.as_deref(), Some("r-1"));
+}
+
+#[tokio::test]
+async fn what_is_not_http_is_told_from_an_answer_that_breaks_off() {
+    let (lost, strange) = (Err((Kind::Connect, true)), Err((Kind::InvalidResponse, false)));
+    for (bytes, expected) in [
+        (&b"SSH-2.0-x\r\n\r\n"[..], strange),
+        (b"HTTP/1.1 200 X\r\ntransfer-encoding: chunked\r\n\r\nz\r\n", strange),
+        (b"", lost),
+        (b"HTTP/1.1 200 X\r\n", lost),
+        (b"HTTP/1.1 200 X\r\ncontent-length: 9\r\n\r\nhalf", lost),
+    ] {
+        assert_eq!(outcome(Step::Close(bytes.to_vec())).await, expected);
+    }
+}
+
+#[tokio::test]
+async fn a_connection_is_used_again_also_after_an_answer_that_nobody_needs() {
+    let (server, transport, url) = direct(vec![Step::Answer(answer(503, "", &[b'x'; 60_000]))]).await;
+    for _ in 0..3 {
+        assert_eq!(exchange(&transport, &url).await.unwrap().status, 503);
+    }
+    assert_eq!(server.connections(), 1);
+}
+
+#[tokio::test]
+async fn only_a_connection_that_had_answered_well_is_stale() {
+    for (status, is_stale) in [(200, true), (404, true), (429, false), (500, false), (503, false)] {
+        let steps = vec![Step::Answer(answer(status, "", b"")), Step::Close(vec![])];
+        let (_server, transport, url) = direct(steps).await;
+        exchange(&transport, &url).await.unwrap();
+        let Fault { kind, .. } = exchange(&transport, &url).await.unwrap_err();
+        let expected = if is_stale { FaultKind::Stale(pool::PoolNumber::MIN) } else { FaultKind::Transient };
+        assert_eq!(kind, expected, "{status}");
+    }
+    let (_server, transport, url) = direct(vec![Step::Close(vec![])]).await;
+    assert_eq!(exchange(&transport, &url).await.unwrap_err().kind, FaultKind::Transient);
+}
+
+#[tokio::test]
+async fn a_server_that_is_silent_or_gone_may_be_back_later() {
+    let (_server, transport, url) = direct(vec![Step::Silence]).await;
+    let silent = transport.exchange(url, Duration::from_millis(50), PoolChoice::Current).await.unwrap_err();
+    assert_eq!((silent.error.kind, silent.kind), (Kind::Timeout, FaultKind::Transient));
+    assert!(silent.error.message.contains("within 50 ms") && !silent.error.message.contains("http2"));
+    let gone = TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap();
+    let origin = format!("http://{gone}");
+    let fault = exchange(&transport_to(&origin), &origin.parse().unwrap()).await.unwrap_err();
+    assert_eq!((fault.error.kind, fault.kind), (Kind::Connect, FaultKind::Transient));
+    assert!(fault.error.message.contains("check that the host is right"), "{}", fault.error.message);
+    assert!(fault.error.cause.is_some_and(|cause| !cause.is_empty()));
+}
+
+fn transport_to(origin: &str) -> Transport {
+    transport(origin, None)
+}
+
+#[tokio::test]
+async fn a_server_without_tls_is_told_at_an_https_url() {
+    let server = Server::start(vec![Step::Close(answer(400, "", b""))]).await;
+    let origin = format!("https://127.0.0.1:{}", server.port);
+    let fault = exchange(&transport_to(&origin), &origin.parse().unwrap()).await.unwrap_err();
+    assert_eq!((fault.error.kind, fault.kind), (Kind::Tls, FaultKind::Permanent));
+    assert!(fault.error.message.contains("does not speak TLS on this port"), "{}", fault.error.message);
+    assert!(fault.error.message.contains(&origin));
+}
+
+/// The fault of a request for this URL through a proxy that answers CONNECT so.
+async fn tunnelled(url: &str, steps: Vec<Step>) -> (FaultKind, String) {
+    let proxy = Server::start(steps).await;
+    let through = format!("http://127.0.0.1:{}", proxy.port);
+    let Fault { error, kind } =
+        exchange(&transport(url, Some(&through)), &url.parse().unwrap()).await.unwrap_err();
+    let is_about_proxy = matches!(error.kind, Kind::Proxy | Kind::Tls);
+    assert!(is_about_proxy, "{error:?}");
+    (kind, error.message.into_owned())
+}
+
+#[tokio::test]
+async fn a_proxy_that_opens_no_tunnel_is_asked_why() {
+    const PLATFORM: &str = "https://platform.test";
+    let (passing, lasting) = (FaultKind::Transient, FaultKind::Permanent);
+    let asks = |scheme: &str| format!("proxy-authenticate: {scheme}\r\n");
+    for (bytes, kind, words) in [
+        (answer(403, "", b""), lasting, "forbids a tunnel"),
+        (answer(404, "", b""), lasting, "(404): check the proxy's URL"),
+        (answer(502, "", b""), passing, "(502): call again later"),
+        (answer(204, "", b""), lasting, "only 200 opens a tunnel"),
+        (answer(407, &asks("Basic"), b""), lasting, "asks for a user name and a password"),
+        (answer(407, &asks("NTLM"), b""), lasting, "asks for NTLM"),
+        (b"SSH-2.0-x\r\n\r\n".to_vec(), lasting, "not proper HTTP"),
+    ] {
+        let (found, message) = tunnelled(PLATFORM, vec![Step::Close(bytes)]).await;
+        assert!(message.contains(words), "{message}");
+        assert_eq!(found, kind, "{message}");
+    }
+}
+
+#[tokio::test]
+async fn a_tunnel_that_is_lost_or_late_is_told_from_one_that_is_refused() {
+    const PLATFORM: &str = "https://platform.test";
+    let open = || b"HTTP/1.1 200 OK\r\n\r\n".to_vec();
+    for (steps, kind, words) in [
+        (vec![Step::Close(vec![])], FaultKind::Transient, "did not open a tunnel to https://platform.test:"),
+        (vec![Step::Silence], FaultKind::Transient, "in time"),
+        (vec![Step::Close(open())], FaultKind::Transient, "did not open a tunnel"),
+        (
+            vec![Step::Answer(open()), Step::Close(answer(400, "", b""))],
+            FaultKind::Permanent,
+            "No secure connection to https://platform.test: the server does not speak TLS",
+        ),
+    ] {
+        let (found, message) = tunnelled(PLATFORM, steps).await;
+        assert!(message.contains(words), "{message}");
+        assert_eq!(found, kind, "{message}");
+    }
+    let (found, message) = tunnelled("https://[::1]:1", vec![Step::Answer(open())]).await;
+    assert!(message.contains("no way through a proxy to an IPv6 address"), "{message}");
+    assert_eq!(found, FaultKind::Permanent);
+}
+
+#[tokio::test]
+async fn a_proxy_that_is_gone_or_speaks_no_tls_is_named() {
+    const PLATFORM: &str = "https://platform.test";
+    let gone = TcpListener::bind(("127.0.0.1", 0)).await.unwrap().local_addr().unwrap();
+    let through = |proxy: &str| transport(PLATFORM, Some(proxy));
+    let fault = exchange(&through(&format!("http://{gone}")), &PLATFORM.parse().unwrap()).await.unwrap_err();
+    assert_eq!((fault.error.kind, fault.kind), (Kind::Proxy, FaultKind::Transient));
+    assert!(fault.error.message.starts_with("The proxy cannot be reached:"), "{}", fault.error.message);
+    let proxy = Server::start(vec![Step::Close(answer(400, "", b""))]).await;
+    let secure = through(&format!("https://127.0.0.1:{}", proxy.port));
+    let fault = exchange(&secure, &PLATFORM.parse().unwrap()).await.unwrap_err();
+    assert_eq!((fault.error.kind, fault.kind), (Kind::Tls, FaultKind::Permanent));
+    assert!(fault.error.message.starts_with("No secure connection to the proxy:"), "{}", fault.error.message);
+}
