@@ -466,6 +466,25 @@ describe('an invalidation', () => {
     expect(tokens.total()).toBe(2)
   })
 
+  test('of a rejected token beats a fetch from before it, even if another process reported it before', async () => {
+    const [first, second] = [newClient(), newClient()]
+    const token = await second.getAccessToken('u1', 'slack')
+    const keyOf = async part => (await redis.keys()).find(key => key.endsWith(part))
+    first.invalidate('u1', 'slack', token)
+    await until(() => keyOf(':rejected'))
+    tokens.latencyMs = 500
+    const slow = newClient().getAccessToken('u1', 'slack')
+    await until(() => tokens.total() === 2)
+
+    second.invalidate('u1', 'slack', token)
+    const next = second.getAccessToken('u1', 'slack')
+    await until(async () => (await redis.ask('GET', await keyOf(':lock'))).startsWith('1'))
+    await redis.ask('DEL', await keyOf(':rejected'))
+
+    await Promise.all([slow, next])
+    expect(tokens.total()).toBe(3)
+  })
+
   test('is seen by the next call of the same client', async () => {
     const client = newClient()
     for (let round = 1; round <= 20; round++) {

@@ -37,7 +37,7 @@ const EPOCH_LIFE: Duration = GENERATION_LIFE;
 pub type Nonce = [u8; 16];
 /// One holder of a lock.
 pub type LockId = Nonce;
-/// The epoch and the generation when a fetch began.
+/// The epoch and the generation when a fetch began, and the tags of the tokens that were rejected by then.
 pub type FencingToken = Vec<u8>;
 
 /// What Redis has of a connection.

@@ -175,7 +175,8 @@ impl Store {
             FleetScript::Outdate => {
                 self.set(&keys[2], args[0].clone(), millis(&args[1]));
                 let epoch = self.epoch(&keys[4], &args[0], millis(&args[2]));
-                Value::BulkString([epoch, args[0].clone()].concat())
+                let rejected = self.get(&keys[3]).unwrap_or_default();
+                Value::BulkString([&epoch, &args[0], rejected].concat())
             }
         }
     }
@@ -195,11 +196,12 @@ impl Store {
             let left = self.left(&keys[0]).as_millis() as i64;
             return Value::Array(vec![bulk(b"entry"), sealed, Value::Int(left)]);
         }
-        if self.get(&keys[2]).is_none() {
+        if self.get(&keys[2]).is_none_or(|generation| generation.len() != 16) {
             self.set(&keys[2], args[0].clone(), millis(&args[5]));
         }
-        let generation = self.get(&keys[2]).unwrap_or_default();
-        let token = [&epoch, generation].concat();
+        let generation = self.get(&keys[2]).unwrap_or_default().to_vec();
+        let rejected = self.get(&keys[3]).unwrap_or_default();
+        let token = [&epoch, &generation, rejected].concat();
         let is_set_by_member = self.left(&keys[1]) <= millis(&args[1]);
         if let Some(lock) = self.get(&keys[1]).map(<[u8]>::to_vec).filter(|_| is_set_by_member) {
             let (mark, holder) = lock.split_at(1);
@@ -224,9 +226,9 @@ impl Store {
     fn put(&mut self, keys: &[Vec<u8>], args: &[Vec<u8>], effects: &mut Effects) -> Value {
         let epoch = self.get(&keys[4]).unwrap_or_default().to_vec();
         let generation = self.get(&keys[2]).unwrap_or_default();
-        let is_current = [&epoch, generation].concat() == args[1];
-        let rejected = self.get(&keys[3]).unwrap_or_default();
-        if is_current && !has(rejected, &args[2][..16]) {
+        let is_current = [&epoch, generation].concat() == args[1][..32];
+        let rejected = [&args[1][32..], self.get(&keys[3]).unwrap_or_default()].concat();
+        if is_current && !has(&rejected, &args[2][..16]) {
             self.set(&keys[0], [&epoch[..], &args[2]].concat(), millis(&args[3]));
             self.prolong(&keys[4], millis(&args[7]));
             effects.written = NAMES.get(&keys[0]).copied();

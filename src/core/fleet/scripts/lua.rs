@@ -22,7 +22,8 @@ end
 
 /// Reads the entry, or acquires the lock in the same step. A lock is a mark and the holder's id: `0`, or `1` when a member
 /// waits; `F` when the holder failed. A lock without an expiry, or with a later one than members give, counts as free. A
-/// missing generation begins, so that a fetch from before its eviction cannot write.
+/// missing generation begins, so that a fetch from before its eviction cannot write. The fencing token ends with the tags of
+/// the tokens that are rejected now.
 pub const TAKE: &str = "
 local epoch = current_epoch(ARGV[1], ARGV[5])
 local entry = redis.call('GET', KEYS[1])
@@ -30,11 +31,11 @@ if entry and string.sub(entry, 1, 16) == epoch and string.sub(entry, 17) ~= ARGV
   return {'entry', string.sub(entry, 17), redis.call('PTTL', KEYS[1])}
 end
 local generation = redis.call('GET', KEYS[3])
-if not generation then
+if not generation or #generation ~= 16 then
   generation = ARGV[1]
   redis.call('SET', KEYS[3], generation, 'PX', ARGV[6])
 end
-local token = epoch .. generation
+local token = epoch .. generation .. (redis.call('GET', KEYS[4]) or '')
 local lock = redis.call('GET', KEYS[2])
 local left = redis.call('PTTL', KEYS[2])
 if lock and #lock == 17 and left >= 0 and left <= tonumber(ARGV[2]) then
@@ -55,11 +56,14 @@ local lock = redis.call('GET', KEYS[2])
 if lock and string.sub(lock, 2) == ARGV[1] then redis.call('PEXPIRE', KEYS[2], ARGV[2]) end
 return 0";
 
-/// Writes an entry if nothing was invalidated since its fencing token was read, and if its token was not rejected.
+/// Writes an entry if nothing was invalidated since its fencing token was read, and if its token is not rejected, and was not
+/// when the fetch began. A report of a token that is rejected already changes nothing, so a fetch that such a report met must
+/// not write that token, even when its tag has expired meanwhile.
 pub const PUT: &str = "
 local epoch = redis.call('GET', KEYS[5]) or ''
-local is_current = epoch .. (redis.call('GET', KEYS[3]) or '') == ARGV[2]
-if is_current and not has(redis.call('GET', KEYS[4]) or '', string.sub(ARGV[3], 1, 16)) then
+local is_current = epoch .. (redis.call('GET', KEYS[3]) or '') == string.sub(ARGV[2], 1, 32)
+local rejected = string.sub(ARGV[2], 33) .. (redis.call('GET', KEYS[4]) or '')
+if is_current and not has(rejected, string.sub(ARGV[3], 1, 16)) then
   redis.call('SET', KEYS[1], epoch .. ARGV[3], 'PX', ARGV[4])
   redis.call('PEXPIRE', KEYS[5], ARGV[8], 'GT')
   if ARGV[7] ~= '' then redis.call('PUBLISH', ARGV[5], ARGV[7]) end
@@ -122,7 +126,7 @@ redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 redis.call('PUBLISH', ARGV[3], ARGV[4])
 return 0";
 
-/// Begins a generation, so that no earlier fetch writes, and drops nothing.
+/// Begins a generation, so that no earlier fetch writes, and drops nothing. Returns a fencing token, as `TAKE` does.
 pub const OUTDATE: &str = "
 redis.call('SET', KEYS[3], ARGV[1], 'PX', ARGV[2])
-return current_epoch(ARGV[1], ARGV[3]) .. ARGV[1]";
+return current_epoch(ARGV[1], ARGV[3]) .. ARGV[1] .. (redis.call('GET', KEYS[4]) or '')";
