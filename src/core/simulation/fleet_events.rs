@@ -7,11 +7,12 @@ use tokio::time::Instant;
 
 use super::executor::Process;
 use super::invariants::TOLD;
+use super::model::Model;
 use super::names::NAMES;
 use super::plan::{PAIRS, PLACES};
 use super::platform::{TokenId, Which};
 use super::redis::Mode;
-use super::sharing::{CALM, Invalidation};
+use super::sharing::{CALM, Invalidation, SharedReport};
 use super::store::{Effects, Told, describe, read_only};
 use super::time::Seq;
 use super::world::WorldState;
@@ -30,7 +31,8 @@ impl WorldState {
             return;
         }
         let was_calm = self.redis.was_calm_for(CALM);
-        let invalidation = Invalidation { process, seq, at: Instant::now(), was_calm, told: None };
+        let invalidation =
+            Invalidation { process, seq, at: Instant::now(), was_calm, told: None, is_lost: false };
         self.model.sharing.invalidations[which].push(invalidation);
     }
 
@@ -40,23 +42,39 @@ impl WorldState {
             return;
         }
         let rejection = self.model.sharing.rejections.entry((which, token)).or_default();
-        if rejection.reporters.is_empty() {
+        if rejection.reports.is_empty() {
             rejection.first = seq;
         }
-        rejection.reporters.push((process, seq));
+        rejection.reports.push(SharedReport { process, seq, told: None });
     }
 
-    /// Redis has evicted the tags of a connection's rejected tokens: its fleet may share one of them again.
-    pub fn forget_rejections(&mut self, which: Which) {
-        for ((of, _), rejection) in &mut self.model.sharing.rejections {
-            if *of == which {
+    /// Redis loses its last writes. An entry from before an invalidation or a report that it has lost may be read again, until
+    /// it expires.
+    pub fn loses_writes(&mut self) {
+        let Some(since) = self.redis.lose_writes() else { return };
+        self.time.note(|| format!("Redis loses the writes of the last {:?}", since.elapsed()));
+        let is_lost = |told: Option<Instant>| told.is_some_and(|told| told >= since);
+        let Model { processes, sharing, calls, .. } = &mut self.model;
+        let invalidations = sharing.invalidations.iter_mut().flatten();
+        invalidations.filter(|one| is_lost(one.told)).for_each(|one| one.is_lost = true);
+        for ((which, token), rejection) in &mut sharing.rejections {
+            if is_lost(rejection.told()) {
                 rejection.first = 0;
             }
-        }
-        for process in &mut self.model.processes {
-            if process.plan.in_fleet && process.plan.pair == which / PLACES {
-                process.places[which % PLACES].reports.values_mut().for_each(|report| report.first = 0);
+            for lost in rejection.reports.iter().filter(|report| is_lost(report.told)) {
+                let reports = &mut processes[lost.process].places[which % PLACES].reports;
+                reports.entry(*token).and_modify(|report| report.first = 0);
             }
+        }
+        for (process, one) in processes.iter_mut().enumerate().filter(|(_, one)| one.plan.in_fleet) {
+            for (place, known) in one.places.iter_mut().enumerate() {
+                known.invalidated = sharing.last_of(process, one.plan.pair * PLACES + place);
+            }
+        }
+        // A fresh call reads no entry.
+        for call in calls.iter_mut().filter(|call| !call.is_settled && call.floor < call.began) {
+            let known = &processes[call.process].places[call.which % PLACES];
+            call.floor = call.floor.min(known.invalidated.max(sharing.floor(call.which)));
         }
     }
 
@@ -80,9 +98,11 @@ impl WorldState {
                 }
             }
             for ((of, _), rejection) in &mut model.sharing.rejections {
-                let is_its = |(of, seq): &(Process, Seq)| *of == process && *seq < until;
-                if *of == which && rejection.reporters.iter().any(is_its) {
-                    rejection.told.get_or_insert(now);
+                let is_its = |report: &&mut SharedReport| report.process == process && report.seq < until;
+                if *of == which {
+                    rejection.reports.iter_mut().filter(is_its).for_each(|report| {
+                        report.told.get_or_insert(now);
+                    });
                 }
             }
         }
@@ -170,6 +190,9 @@ impl WorldState {
         let seq = self.happens();
         if self.redis.mode == Mode::ReadOnly && command[0] == b"EVAL" {
             return read_only();
+        }
+        if command[0] == b"EVAL" {
+            self.redis.writes();
         }
         let mut effects = Effects::default();
         let value = self.redis.store.run(command, &mut effects);

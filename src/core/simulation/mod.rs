@@ -43,7 +43,7 @@ use self::time::Violation;
 use self::world::World;
 
 /// Longer than any world lasts.
-const HORIZON: Duration = Duration::from_secs(3_600);
+const HORIZON: Duration = Duration::from_secs(10_000);
 
 /// The result of a world.
 #[derive(Clone, Debug, PartialEq, Eq)]

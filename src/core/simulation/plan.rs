@@ -17,6 +17,9 @@ pub const PLACES: usize = KINDS * IDS.len() * SLUGS.len();
 /// Pairs of keys.
 pub const PAIRS: usize = 2;
 
+/// How much slower a world with slow fetches is.
+const SLOWER: u64 = 20;
+
 /// A whole world before it begins.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -30,6 +33,8 @@ pub struct Plan {
     pub has_jwts: bool,
     /// Connections that a member's outbox holds one by one.
     pub max_pending: usize,
+    /// How long some requests take, where fetches may take longer than a generation lives.
+    pub slowest: Option<Millis>,
 }
 
 /// One process with one client.
@@ -118,6 +123,8 @@ pub enum RedisFault {
     ReadOnly,
     /// Ends all connections, and refuses new ones for a moment.
     FailOver,
+    /// The same, to a replica that has not received the last writes.
+    LoseWrites,
     DropConnections,
     DropSubscriptions,
     /// Refuses every subscription, and is well otherwise.
@@ -156,8 +163,45 @@ pub enum Weather {
 }
 
 impl Plan {
-    /// The world of a seed.
+    /// The world of a seed. One seed in eight has slow fetches, and one in four a Redis that loses writes.
     pub fn of(seed: u64) -> Self {
+        let mut plan = Self::drawn(seed);
+        let mut rng = Rng::with_seed(!seed);
+        if matches!(seed % 16, 4 | 12) {
+            plan.slow_down(&mut rng);
+        }
+        if matches!(seed % 16, 5 | 6 | 12 | 14) {
+            plan.lose_writes(&mut rng);
+        }
+        plan
+    }
+
+    /// Everything takes longer, and some requests longer than a generation lives.
+    fn slow_down(&mut self, rng: &mut Rng) {
+        self.slowest = Some(100_000);
+        for member in &mut self.members {
+            member.timeout = [30_000, 150_000][rng.usize(..2)];
+            member.attempt_timeout = [20_000, 70_000, 150_000][rng.usize(..3)];
+        }
+        self.nature.iter_mut().for_each(|(at, _)| *at *= SLOWER);
+        let steps = self.callers.iter_mut().flat_map(|caller| &mut caller.steps);
+        steps.filter(|(pause, _)| *pause > 100).for_each(|(pause, _)| *pause *= SLOWER);
+    }
+
+    /// Redis fails over to a replica that has not received its last writes.
+    fn lose_writes(&mut self, rng: &mut Rng) {
+        let length = self.nature.last().map_or(1, |(at, _)| *at);
+        for _ in 0..rng.usize(1..=4) {
+            self.nature.push((rng.u64(..=length), Nature::Redis(RedisFault::LoseWrites)));
+        }
+        self.nature.sort_by_key(|(at, _)| *at);
+    }
+
+    pub fn loses_writes(&self) -> bool {
+        self.nature.iter().any(|(_, what)| matches!(what, Nature::Redis(RedisFault::LoseWrites)))
+    }
+
+    fn drawn(seed: u64) -> Self {
         let mut rng = Rng::with_seed(seed);
         let has_redis = rng.u8(..4) > 0;
         let members: Vec<_> = (0..rng.usize(3..=4)).map(|_| MemberPlan::draw(&mut rng, has_redis)).collect();
@@ -181,7 +225,7 @@ impl Plan {
             (0..PLACES * PAIRS).map(|_| (rng.u8(..3) == 0).then(|| rng.u64(2_000..=400_000))).collect();
         let max_pending = if rng.u8(..4) == 0 { 3 } else { 30_000 };
         let has_jwts = rng.u8(..3) == 0;
-        Self { seed, members, callers, nature, lives, has_jwts, max_pending }
+        Self { seed, members, callers, nature, lives, has_jwts, max_pending, slowest: None }
     }
 
     /// The number of steps and events.

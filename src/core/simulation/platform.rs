@@ -24,6 +24,7 @@ pub struct SimulatedPlatform {
     connections: Vec<PlatformConnection>,
     lives: Vec<Option<Millis>>,
     has_jwts: bool,
+    slowest: Option<Millis>,
 }
 
 pub struct Token {
@@ -64,6 +65,7 @@ impl SimulatedPlatform {
             connections: Vec::new(),
             lives: plan.lives.clone(),
             has_jwts: plan.has_jwts,
+            slowest: plan.slowest,
         };
         for which in 0..plan.lives.len() {
             let is_group = which % PLACES / (PLACES / KINDS) == 1;
@@ -110,6 +112,9 @@ impl SimulatedPlatform {
     pub fn delay(&self) -> Millis {
         match self.weather {
             Weather::Slow => chance::between(300, 9_000),
+            _ if self.slowest.is_some() && chance::percent(20) => {
+                chance::between(1_000, self.slowest.unwrap_or_default())
+            }
             _ if chance::percent(10) => chance::between(100, 900),
             _ => chance::between(0, 40),
         }

@@ -1,5 +1,6 @@
 //! Owns the Redis of a world: its health, its connections and its subscribers.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use rustc_hash::FxHashMap;
@@ -13,6 +14,9 @@ use super::plan::RedisFault;
 use super::platform::Which;
 use super::store::Store;
 use super::time::Seq;
+
+/// A replica has all writes but those of this time, at most.
+const LAG: Duration = Duration::from_secs(1);
 
 /// The health of Redis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +35,8 @@ pub struct SimulatedRedis {
     /// Members that cannot reach it.
     pub cut: Vec<usize>,
     pub store: Store,
+    /// The keys before each of the last writes, where such writes may be lost.
+    before_writes: Option<VecDeque<(Instant, Store)>>,
     pub written: FxHashMap<Which, (Seq, Instant)>,
     /// The process that holds a lock, by the lock's id.
     pub holders: FxHashMap<Vec<u8>, Process>,
@@ -56,13 +62,14 @@ pub struct Subscriber {
 }
 
 impl SimulatedRedis {
-    pub fn new() -> Self {
+    pub fn new(may_lose_writes: bool) -> Self {
         Self {
             mode: Mode::Up,
             is_slow: false,
             is_deaf: false,
             cut: Vec::new(),
             store: Store::default(),
+            before_writes: may_lose_writes.then(VecDeque::new),
             written: FxHashMap::default(),
             holders: FxHashMap::default(),
             trouble: None,
@@ -80,7 +87,7 @@ impl SimulatedRedis {
                 (self.mode, self.is_slow, self.is_deaf) = (Mode::Up, false, false);
                 self.cut.clear();
             }
-            RedisFault::Down | RedisFault::FailOver => self.mode = Mode::Down,
+            RedisFault::Down | RedisFault::FailOver | RedisFault::LoseWrites => self.mode = Mode::Down,
             RedisFault::Frozen => self.mode = Mode::Frozen,
             RedisFault::ReadOnly => self.mode = Mode::ReadOnly,
             RedisFault::Slow => self.is_slow = true,
@@ -106,6 +113,24 @@ impl SimulatedRedis {
         }
         let is_dead = matches!(self.mode, Mode::Down | Mode::Frozen);
         self.dead_since = self.dead_since.or(Some(Instant::now())).filter(|_| is_dead);
+    }
+
+    /// A command is about to run.
+    pub fn writes(&mut self) {
+        let Some(before) = &mut self.before_writes else { return };
+        while before.pop_front_if(|(at, _)| at.elapsed() > LAG).is_some() {}
+        before.push_back((Instant::now(), self.store.clone()));
+    }
+
+    /// Loses the last writes. Returns the time of the first that is lost.
+    pub fn lose_writes(&mut self) -> Option<Instant> {
+        let lag = Duration::from_millis(chance::between(1, LAG.as_millis() as u64));
+        let mut before = self.before_writes.as_mut()?.drain(..);
+        let (since, store) = before.find(|(at, _)| at.elapsed() <= lag)?;
+        drop(before);
+        self.store = store;
+        self.written.clear();
+        Some(since)
     }
 
     /// Whether it has been well for so long.

@@ -30,13 +30,21 @@ pub struct Invalidation {
     pub at: Instant,
     pub was_calm: bool,
     pub told: Option<Instant>,
+    /// Whether Redis was told of it, and has lost that.
+    pub is_lost: bool,
 }
 
 /// A token that was rejected in a fleet.
 #[derive(Default)]
 pub struct SharedRejection {
     pub first: Seq,
-    pub reporters: Vec<(Process, Seq)>,
+    pub reports: Vec<SharedReport>,
+}
+
+/// The first report of a process.
+pub struct SharedReport {
+    pub process: Process,
+    pub seq: Seq,
     pub told: Option<Instant>,
 }
 
@@ -51,13 +59,27 @@ impl Sharing {
 
     /// A call that begins now gets a token from a request after this.
     pub fn floor(&self, which: Which) -> Seq {
-        let is_due = |one: &&Invalidation| one.told.is_some_and(|told| told.elapsed() >= PROMISE);
+        let is_told = |one: &&Invalidation| one.told.is_some_and(|told| told.elapsed() >= PROMISE);
+        let is_due = |one: &&Invalidation| is_told(one) && !one.is_lost;
         self.invalidations[which].iter().filter(is_due).map(|one| one.seq).max().unwrap_or(0)
     }
 
     /// When a token was first rejected, if all members knew of that before a call began.
     pub fn rejected(&self, which: Which, token: TokenId, began: Instant) -> Option<Seq> {
         let rejection = self.rejections.get(&(which, token))?;
-        (rejection.told? + PROMISE <= began).then_some(rejection.first)
+        (rejection.told()? + PROMISE <= began).then_some(rejection.first)
+    }
+
+    /// The last invalidation of a connection by a process that Redis has not lost.
+    pub fn last_of(&self, process: Process, which: Which) -> Seq {
+        let is_its = |one: &&Invalidation| one.process == process && !one.is_lost;
+        self.invalidations[which].iter().filter(is_its).map(|one| one.seq).max().unwrap_or(0)
+    }
+}
+
+impl SharedRejection {
+    /// When Redis was first told.
+    pub fn told(&self) -> Option<Instant> {
+        self.reports.iter().filter_map(|report| report.told).min()
     }
 }

@@ -40,7 +40,7 @@ static SCRIPTS: LazyLock<Vec<(String, FleetScript)>> = LazyLock::new(|| {
 });
 
 /// The keys.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Store(BTreeMap<Vec<u8>, (Vec<u8>, Instant)>);
 
 /// One command, as it came.

@@ -49,7 +49,10 @@ fn what_was_found_once_is_found_no_more() {
         ("a fetch from before a rejection was joined, if another token was cached at that time", 4_952),
         ("an aborted caller took the command with it that others waited for", 4_097),
         ("Redis did not note a rejected token where it had another one", 1_082),
-        ("a fetch from before a second report shared the token once the first report's tag had expired", 22_447),
+        (
+            "a fetch from before a second report shared the token once the first report's tag had expired",
+            22_447,
+        ),
         ("the same, with other members", 26_655),
     ] {
         assert_eq!(run(&Plan::of(seed), false).violation, None, "{defect}");

@@ -27,13 +27,15 @@ use crate::core::fleet::settings::Address;
 pub fn befall(world: &Arc<World>, fault: RedisFault) {
     world.with(|state| {
         state.happens();
-        if fault == RedisFault::Evict {
-            evict(state);
+        match fault {
+            RedisFault::Evict => evict(state),
+            RedisFault::LoseWrites => state.loses_writes(),
+            _ => {}
         }
         state.redis.befall(fault);
     });
     world.redis_changed.notify_waiters();
-    if fault == RedisFault::FailOver {
+    if matches!(fault, RedisFault::FailOver | RedisFault::LoseWrites) {
         let world = Arc::clone(world);
         executor::spawn(WORLD, async move {
             sleep(Duration::from_millis(chance::between(50, 2_000))).await;
@@ -54,9 +56,6 @@ fn evict(state: &mut WorldState) {
     let place = NAMES.get(key.split(':').take(3).collect::<Vec<_>>().join(":").as_bytes());
     let part = key.split(':').nth(3).unwrap_or("entry");
     state.time.note(|| format!("the {part} of {place:?} is evicted"));
-    if let Some(which) = place.filter(|_| part == "rejected") {
-        state.forget_rejections(*which);
-    }
 }
 
 /// The way of a process to Redis.

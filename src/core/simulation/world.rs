@@ -35,7 +35,7 @@ impl World {
         let state = WorldState {
             time,
             platform: SimulatedPlatform::new(plan),
-            redis: SimulatedRedis::new(),
+            redis: SimulatedRedis::new(plan.loses_writes()),
             model: Model::new(plan),
         };
         Arc::new(Self { plan: plan.clone(), start, state: Mutex::new(state), redis_changed: Notify::new() })
