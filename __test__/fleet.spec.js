@@ -320,6 +320,19 @@ describe('a token that the platform gave', () => {
     LIMIT,
   )
 
+  test('is written even if the generation of its connection would have expired meanwhile', async () => {
+    await newClient().getAccessToken('u1', 'slack')
+    await redis.ask('DEL', ...(await entryKeys()))
+    const generation = (await redis.keys()).find(key => key.endsWith(':generation'))
+    await redis.ask('PEXPIRE', generation, '300')
+    tokens.latencyMs = 600
+
+    await newClient().getAccessToken('u1', 'slack')
+
+    expect(await entryKeys()).toHaveLength(1)
+    expect(tokens.total()).toBe(2)
+  })
+
   test('is handed out when it cannot be written, and the lock is given back', async () => {
     const own = later(await startRedis({ settings: ['--maxmemory-policy', 'noeviction'] }))
     const client = newClient(cacheOn(own.url))
@@ -478,7 +491,7 @@ describe('an invalidation', () => {
 
     second.invalidate('u1', 'slack', token)
     const next = second.getAccessToken('u1', 'slack')
-    await until(async () => (await redis.ask('GET', await keyOf(':lock'))).startsWith('1'))
+    await until(async () => String(await redis.ask('GET', await keyOf(':lock'))).startsWith('1'))
     await redis.ask('DEL', await keyOf(':rejected'))
 
     await Promise.all([slow, next])

@@ -196,10 +196,9 @@ impl Store {
             let left = self.left(&keys[0]).as_millis() as i64;
             return Value::Array(vec![bulk(b"entry"), sealed, Value::Int(left)]);
         }
-        if self.get(&keys[2]).is_none_or(|generation| generation.len() != 16) {
-            self.set(&keys[2], args[0].clone(), millis(&args[5]));
-        }
-        let generation = self.get(&keys[2]).unwrap_or_default().to_vec();
+        let generation = self.get(&keys[2]).filter(|generation| generation.len() == 16);
+        let generation = generation.unwrap_or(&args[0]).to_vec();
+        self.set(&keys[2], generation.clone(), millis(&args[5]));
         let rejected = self.get(&keys[3]).unwrap_or_default();
         let token = [&epoch, &generation, rejected].concat();
         let is_set_by_member = self.left(&keys[1]) <= millis(&args[1]);

@@ -22,7 +22,7 @@ end
 
 /// Reads the entry, or acquires the lock in the same step. A lock is a mark and the holder's id: `0`, or `1` when a member
 /// waits; `F` when the holder failed. A lock without an expiry, or with a later one than members give, counts as free. A
-/// missing generation begins, so that a fetch from before its eviction cannot write. The fencing token ends with the tags of
+/// missing generation begins, so that a fetch from before its eviction cannot write; another one lives longer. The fencing token ends with the tags of
 /// the tokens that are rejected now.
 pub const TAKE: &str = "
 local epoch = current_epoch(ARGV[1], ARGV[5])
@@ -31,10 +31,8 @@ if entry and string.sub(entry, 1, 16) == epoch and string.sub(entry, 17) ~= ARGV
   return {'entry', string.sub(entry, 17), redis.call('PTTL', KEYS[1])}
 end
 local generation = redis.call('GET', KEYS[3])
-if not generation or #generation ~= 16 then
-  generation = ARGV[1]
-  redis.call('SET', KEYS[3], generation, 'PX', ARGV[6])
-end
+if not generation or #generation ~= 16 then generation = ARGV[1] end
+redis.call('SET', KEYS[3], generation, 'PX', ARGV[6])
 local token = epoch .. generation .. (redis.call('GET', KEYS[4]) or '')
 local lock = redis.call('GET', KEYS[2])
 local left = redis.call('PTTL', KEYS[2])
