@@ -30,8 +30,8 @@ pub struct StreamError(Arc<OnceLock<ErrorKind>>);
 
 impl StreamError {
     /// The failure of the stream, or else the library's error.
-    pub fn or<F: From<RedisFailure> + From<RedisError>>(&self, error: RedisError) -> F {
-        self.0.get().map_or_else(|| error.into(), |kind| RedisFailure::from(io::Error::from(*kind)).into())
+    pub fn or(&self, error: RedisError) -> RedisFailure {
+        self.0.get().map_or_else(|| error.into(), |kind| io::Error::from(*kind).into())
     }
 }
 

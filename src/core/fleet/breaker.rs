@@ -84,9 +84,9 @@ impl Breaker {
         RedisUnavailable(self.stats.last_error().map(|error| error.reason))
     }
 
-    /// As `ask`, for a command without which other members would wait; a failure does not count.
-    pub async fn ask_even_if_open(&self, command: &Cmd) -> Result<(), RedisUnavailable> {
-        self.redis.ask(command).await.map(drop).map_err(|failure| RedisUnavailable(Some(failure.reason)))
+    /// Sends a command without which other members would wait; a failure does not count.
+    pub async fn send_even_if_open(&self, command: &Cmd) {
+        let _ = self.redis.ask(command).await;
     }
 
     async fn probe(&self) -> bool {

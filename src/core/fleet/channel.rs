@@ -38,7 +38,7 @@ pub struct Channel {
     pub validity: Arc<Validity>,
     /// Receives the reason why there is no subscription.
     pub stats: Arc<FleetStats>,
-    pub waiters: Waiters,
+    pub waiters: Box<[Notify]>,
     pub heartbeat_timeout: Duration,
     pub clock: Clock,
     /// Yields numbers from 0 up to 1.
@@ -46,23 +46,17 @@ pub struct Channel {
 }
 
 /// Those who wait for a message about a connection, by slot: waiters that share a slot wake each other in vain.
-pub struct Waiters(Box<[Notify]>);
-
-impl Default for Waiters {
-    fn default() -> Self {
-        Self((0..SLOTS).map(|_| Notify::new()).collect())
-    }
-}
-
-impl Waiters {
-    fn slot(&self, name: &Name) -> &Notify {
-        &self.0[name.prefix() as usize % SLOTS]
-    }
+pub fn no_waiters() -> Box<[Notify]> {
+    (0..SLOTS).map(|_| Notify::new()).collect()
 }
 
 impl Channel {
     pub fn notified(&self, name: &Name) -> Notified<'_> {
-        self.waiters.slot(name).notified()
+        self.waiters_of(name).notified()
+    }
+
+    fn waiters_of(&self, name: &Name) -> &Notify {
+        &self.waiters[name.prefix() as usize % SLOTS]
     }
 
     /// Stays subscribed, and subscribes again when the subscription is lost.
@@ -137,7 +131,7 @@ impl Channel {
             _ => {}
         }
         for name in &names {
-            self.waiters.slot(name).notify_waiters();
+            self.waiters_of(name).notify_waiters();
         }
     }
 }

@@ -6,7 +6,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use redis::{Cmd, RedisFuture, Value};
 
-use super::failure::{CommandFailure, RedisFailure, Stage};
+use super::failure::{RedisFailure, Stage};
 use super::settings::Address;
 
 pub trait Dial: Send + Sync + 'static {
@@ -29,7 +29,7 @@ pub trait Dial: Send + Sync + 'static {
 /// A connection for commands, which ends when it is dropped.
 pub trait Commands: Send + Sync {
     /// Sends a command, and returns the reply to it.
-    fn send<'a>(&'a self, command: &'a Cmd) -> BoxFuture<'a, Result<Value, CommandFailure>>;
+    fn send<'a>(&'a self, command: &'a Cmd) -> BoxFuture<'a, Result<Value, RedisFailure>>;
 }
 
 /// A connection for the messages of a channel, which ends when both are dropped.

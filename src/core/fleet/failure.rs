@@ -19,16 +19,14 @@ pub struct RedisFailure {
     pub reason: Cow<'static, str>,
     /// Whether the next command would fail in the same way.
     pub is_lasting: bool,
-}
-
-/// Why a command failed, and whether it may succeed over another connection.
-#[derive(Debug)]
-pub struct CommandFailure {
-    pub failure: RedisFailure,
+    /// Whether a command failed with its connection, so that another connection may carry it.
     pub is_lost: bool,
     /// The member of the cluster that holds the fleet's slot, by the reply `MOVED`.
     pub moved: Option<Address>,
 }
+
+/// A Redis without TLS listens where TLS is expected.
+pub const PLAIN_PORT: &str = "TLS on a plain port";
 
 /// Codes of replies that the next command would get too.
 const LASTING: &str =
@@ -45,21 +43,16 @@ const NO_LOGIN: &str = "AUTH <password> called without any password";
 impl RedisFailure {
     /// A failure that the next command may not have.
     pub fn passing(reason: impl Into<Cow<'static, str>>) -> Self {
-        Self { reason: reason.into(), is_lasting: false }
+        Self { reason: reason.into(), is_lasting: false, is_lost: false, moved: None }
     }
 
     /// A failure that the next command would have too.
     pub fn lasting(reason: impl Into<Cow<'static, str>>) -> Self {
-        Self { reason: reason.into(), is_lasting: true }
+        Self { is_lasting: true, ..Self::passing(reason) }
     }
 
     pub fn strange_answer() -> Self {
         Self::lasting("an answer that is not Redis's, as on a port with TLS")
-    }
-
-    /// A Redis without TLS listens where TLS is expected.
-    pub fn plain_port() -> Self {
-        Self::lasting("TLS on a plain port")
     }
 
     /// A limit passed in the middle of this.
@@ -118,57 +111,43 @@ impl From<&io::Error> for RedisFailure {
     }
 }
 
-impl From<RedisFailure> for CommandFailure {
-    fn from(failure: RedisFailure) -> Self {
-        Self { failure, is_lost: false, moved: None }
-    }
-}
-
-impl From<RedisError> for CommandFailure {
-    fn from(error: RedisError) -> Self {
-        let moved = error.redirect_node().and_then(|(node, _)| Address::parse(node, 0));
-        let is_lost = error.is_connection_dropped() || error.is_io_error();
-        Self { failure: error.into(), is_lost, moved }
-    }
-}
-
 impl From<LookupError> for RedisFailure {
     fn from(error: LookupError) -> Self {
-        Self { is_lasting: !error.is_shortage(), reason: error.to_string().into() }
+        Self { is_lasting: !error.is_shortage(), ..Self::passing(error.to_string()) }
     }
 }
 
 impl From<RedisError> for RedisFailure {
     fn from(error: RedisError) -> Self {
-        use redis::ErrorKind;
-        if let Some(code) = error.code() {
-            let says = |words| error.detail().is_some_and(|detail| detail.starts_with(words));
-            if says(NOT_LOGGED_IN) {
-                return Self::lasting("NOAUTH");
-            }
-            if says(NO_LOGIN) {
-                return Self::lasting("WRONGPASS");
-            }
-            let known = |codes: &'static str| codes.split(' ').find(|known| *known == code);
-            return match known(LASTING) {
-                Some(code) => Self::lasting(code),
-                None => Self::passing(known(PASSING).unwrap_or("ERR")),
-            };
-        }
-        if let Some(error) = error.source().and_then(|error| error.downcast_ref::<io::Error>()) {
-            return Self::from(error);
-        }
-        match error.kind() {
-            ErrorKind::AuthenticationFailed => Self::lasting("WRONGPASS"),
-            ErrorKind::Parse => Self::strange_answer(),
-            _ => Self::passing("the connection was lost"),
-        }
+        let failure = match (error.code(), error.source().and_then(|error| error.downcast_ref::<io::Error>()))
+        {
+            (Some(code), _) => reply(code, error.detail().unwrap_or_default()),
+            (None, Some(error)) => Self::from(error),
+            (None, None) => match error.kind() {
+                redis::ErrorKind::AuthenticationFailed => Self::lasting("WRONGPASS"),
+                redis::ErrorKind::Parse => Self::strange_answer(),
+                _ => Self::passing("the connection was lost"),
+            },
+        };
+        let moved = error.redirect_node().and_then(|(node, _)| Address::parse(node, 0));
+        Self { is_lost: error.is_connection_dropped() || error.is_io_error(), moved, ..failure }
+    }
+}
+
+/// The failure that a reply tells, by its code.
+fn reply(code: &str, detail: &str) -> RedisFailure {
+    let known = |codes: &'static str| codes.split(' ').find(|known| *known == code);
+    match known(LASTING) {
+        _ if detail.starts_with(NOT_LOGGED_IN) => RedisFailure::lasting("NOAUTH"),
+        _ if detail.starts_with(NO_LOGIN) => RedisFailure::lasting("WRONGPASS"),
+        Some(code) => RedisFailure::lasting(code),
+        None => RedisFailure::passing(known(PASSING).unwrap_or("ERR")),
     }
 }
 
 fn tls_reason(error: &TlsError) -> Cow<'static, str> {
     match error {
-        TlsError::InvalidMessage(_) => "TLS on a plain port".into(),
+        TlsError::InvalidMessage(_) => PLAIN_PORT.into(),
         TlsError::InvalidCertificate(error) => match error {
             _ if certificate::is_of_unknown_issuer(error) => "the certificate's issuer is not trusted".into(),
             CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
@@ -210,7 +189,8 @@ mod tests {
             ("ERR unknown command 'AUTH', with args: 'swordfish'", "ERR", false),
             ("SWORDFISH is no code", "ERR", false),
         ] {
-            assert_eq!(reply(line), RedisFailure { reason: reason.into(), is_lasting }, "{line}");
+            let RedisFailure { reason: told, is_lasting: lasts, .. } = reply(line);
+            assert_eq!((told.as_ref(), lasts), (reason, is_lasting), "{line}");
         }
     }
 

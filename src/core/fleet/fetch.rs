@@ -1,6 +1,5 @@
 //! Owns one fetch through Redis: read the entry that another member has written, or acquire the lock, fetch, and write.
 
-use std::convert::Infallible;
 use std::mem;
 use std::pin::pin;
 use std::sync::Arc;
@@ -8,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::future::{Either, select};
+use futures_util::future::select;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::channel::Channel;
@@ -16,7 +15,7 @@ use super::crypto::{Entry, FleetKeys, Name};
 use super::membership::Membership;
 use super::outbox::Outbox;
 use super::redis_client::RedisUnavailable;
-use super::scripts::{FencingToken, Found, GENERATION_LIFE, LOCK_RENEWAL, LockId, Release, Scripts};
+use super::scripts::{FencingToken, Found, LOCK_RENEWAL, LockId, Scripts};
 use super::tasks::Tasks;
 use crate::core::clock::Clock;
 use crate::core::connection::{Connection, ConnectionState};
@@ -59,7 +58,6 @@ enum LookupResult {
 struct WritePermit {
     fencing_token: FencingToken,
     lock: LockGuard,
-    began: Instant,
 }
 
 /// Releases the lock when it is dropped: with the fetch when its last caller leaves, with the write when the client is closed,
@@ -69,7 +67,7 @@ struct LockGuard {
     name: Name,
     id: LockId,
     is_held: bool,
-    release: Release,
+    has_failed: bool,
 }
 
 /// The wait of one fetch for the holders of its lock.
@@ -141,7 +139,7 @@ impl Member {
         let lock = self.lock_guard(name)?;
         if purpose == Purpose::Fresh {
             let fencing_token = self.scripts.outdate(name, &lock.id).await?;
-            return Ok(LookupResult::missing(fencing_token, lock));
+            return Ok(LookupResult::Missing(WritePermit { fencing_token, lock }));
         }
         self.read_or_lock(lock, purpose, HolderWait::new(patience)).await
     }
@@ -174,11 +172,11 @@ impl Member {
                     unusable_count += 1;
                 }
                 Found::Locked(fencing_token) | Found::Failed(fencing_token) => {
-                    return Ok(LookupResult::missing(fencing_token, lock));
+                    return Ok(LookupResult::Missing(WritePermit { fencing_token, lock }));
                 }
                 Found::Held(holder, fencing_token) => {
                     if !wait.goes_on(holder) {
-                        return Ok(LookupResult::missing(fencing_token, lock));
+                        return Ok(LookupResult::Missing(WritePermit { fencing_token, lock }));
                     }
                     wait.pause(notified, (self.jitter)()).await;
                 }
@@ -188,8 +186,7 @@ impl Member {
 
     fn lock_guard(self: &Arc<Self>, name: &Name) -> Result<LockGuard, RedisUnavailable> {
         let id = self.keys.random().ok_or_else(RedisUnavailable::default)?;
-        let (member, release) = (Arc::clone(self), Release::GaveUp);
-        Ok(LockGuard { member, name: *name, id, is_held: false, release })
+        Ok(LockGuard { member: Arc::clone(self), name: *name, id, is_held: false, has_failed: false })
     }
 
     /// The connection of an entry, if this member may serve it: written by this fleet, unaltered, expired by neither clock,
@@ -213,13 +210,13 @@ impl Member {
             self.outbox.add(&[(name, None)]);
         }
         let entry = result.as_ref().ok().and_then(|fetched| self.seal(&name, &fetched.connection));
-        let Some((sealed, life)) = entry.filter(|_| permit.began.elapsed() < GENERATION_LIFE / 2) else {
-            permit.lock.release = Release::Failed;
+        let Some((sealed, life)) = entry else {
+            permit.lock.has_failed = true;
             return;
         };
         let member = Arc::clone(self);
         let write = async move {
-            let WritePermit { fencing_token, mut lock, .. } = permit;
+            let WritePermit { fencing_token, mut lock } = permit;
             let is_fresh = purpose == Purpose::Fresh;
             let written =
                 member.scripts.put(&name, &lock.id, &fencing_token, (&sealed, life), is_fresh).await;
@@ -235,12 +232,6 @@ impl Member {
         let until = now.wall + life.as_secs_f64() * 1e3;
         let entry = Entry { connection: connection.clone(), from: now.wall, until };
         Some((self.keys.seal(name, &entry)?, life))
-    }
-}
-
-impl LookupResult {
-    fn missing(fencing_token: FencingToken, lock: LockGuard) -> Self {
-        Self::Missing(WritePermit { fencing_token, lock, began: Instant::now() })
     }
 }
 
@@ -272,13 +263,12 @@ impl LockGuard {
         if !self.is_held {
             return fetching.await;
         }
-        match select(pin!(fetching), pin!(self.renew())).await {
-            Either::Left((result, _)) => result,
-            Either::Right((never, _)) => match never {},
-        }
+        let (result, _) = select(pin!(fetching), pin!(self.renew())).await.factor_first();
+        result
     }
 
-    async fn renew(&self) -> Infallible {
+    /// Never ends.
+    async fn renew<T>(&self) -> T {
         loop {
             sleep(LOCK_RENEWAL).await;
             let _ = self.member.scripts.renew(&self.name, &self.id).await;
@@ -291,10 +281,8 @@ impl Drop for LockGuard {
         if !mem::take(&mut self.is_held) {
             return;
         }
-        let (member, name, id, how) = (Arc::clone(&self.member), self.name, self.id, self.release);
-        let release = async move {
-            let _ = member.scripts.release(&name, &id, how).await;
-        };
+        let (member, name, id, has_failed) = (Arc::clone(&self.member), self.name, self.id, self.has_failed);
+        let release = async move { member.scripts.release(&name, &id, has_failed).await };
         self.member.tasks.spawn_to_end(release.boxed());
     }
 }

@@ -42,7 +42,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
 use self::breaker::Breaker;
-use self::channel::{Channel, Waiters};
+use self::channel::{Channel, no_waiters};
 use self::crypto::{FleetKeys, MIN_SECRET_BYTES, Name};
 use self::dial::Dial;
 use self::fetch::Member;
@@ -51,7 +51,7 @@ use self::outbox::Outbox;
 use self::redis_client::RedisClient;
 use self::scripts::Scripts;
 use self::settings::RedisSettings;
-use self::tasks::TasksOwner;
+use self::tasks::{Tasks, TasksOwner};
 use crate::core::clock::Clock;
 use crate::core::error::Error;
 use crate::core::source::{Fetch, Fetched, TokenSource};
@@ -101,7 +101,7 @@ impl<S: TokenSource> Fleet<S> {
         let sender = keys.random().ok_or_else(Error::internal)?;
         let FleetParts { environment, connect_timeout, validity, stats, clock, jitter, .. } = parts;
         let FleetEnvironment { dialer, spawn, max_pending } = environment;
-        let (owner, tasks) = TasksOwner::new(spawn);
+        let (owner, tasks) = Tasks::new(spawn);
         let redis = Arc::new(RedisClient::new(dialer, tasks.clone(), settings, connect_timeout));
         let breaker = Breaker::new(Arc::clone(&redis), tasks.clone(), Arc::clone(&stats), clock.clone());
         let scripts = Scripts::new(Arc::new(breaker), &settings.key_prefix, &keys.namespace(), sender);
@@ -112,7 +112,7 @@ impl<S: TokenSource> Fleet<S> {
             sender,
             validity,
             stats: Arc::clone(&stats),
-            waiters: Waiters::default(),
+            waiters: no_waiters(),
             heartbeat_timeout: connect_timeout,
             clock: clock.clone(),
             jitter,

@@ -24,7 +24,7 @@ use tokio_rustls::TlsConnector;
 
 use super::bounded::Bounded;
 use super::dial::{Commands, Dial, Subscription};
-use super::failure::{RedisFailure, Stage};
+use super::failure::{PLAIN_PORT, RedisFailure, Stage};
 use super::redis_connection::RedisConnection;
 use super::settings::{Address, Login, RedisSettings, Topology};
 use crate::core::connector::{HEAD_START, connect, first_success};
@@ -102,7 +102,7 @@ impl Nodes {
         let answered = pin!(answers_in_plain(&addresses, *port));
         match select(pin!(tls.connect(name, stream)), answered).await {
             Either::Left((stream, _)) => Ok(Bounded::new(stream?)),
-            Either::Right(_) => Err(RedisFailure::plain_port()),
+            Either::Right(_) => Err(RedisFailure::lasting(PLAIN_PORT)),
         }
     }
 
@@ -126,18 +126,16 @@ impl Nodes {
         }
         Err(refused)
     }
-}
 
-impl Nodes {
     async fn connected(&self, stream: Bounded, stage: &Stage) -> Result<Arc<dyn Commands>, RedisFailure> {
         stage.set("the login");
         let connection = RedisConnection::open(stream, &self.settings.login).await?;
         if self.settings.database != 0 {
-            connection.ask(redis::cmd("SELECT").arg(self.settings.database)).await?;
+            connection.send(redis::cmd("SELECT").arg(self.settings.database)).await?;
         }
         if self.settings.nodes.len() > 1 {
             // A silent node shows here, and another one takes its place.
-            connection.ask(&redis::cmd("PING")).await?;
+            connection.send(&redis::cmd("PING")).await?;
         }
         Ok(Arc::new(connection))
     }
@@ -196,7 +194,7 @@ async fn ask_for_master(
     let sentinel = RedisConnection::open(stream, login).await?;
     let mut question = redis::cmd("SENTINEL");
     question.arg("GET-MASTER-ADDR-BY-NAME").arg(master);
-    let answer = sentinel.ask(&question).await?;
+    let answer = sentinel.send(&question).await?;
     from_redis_value(answer).map_err(|_| RedisFailure::strange_answer())
 }
 

@@ -12,7 +12,7 @@ use redis::{Cmd, Value};
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::dial::{Commands, Dial, Subscription};
-use super::failure::{CommandFailure, RedisFailure, Stage};
+use super::failure::{RedisFailure, Stage};
 use super::settings::{Address, RedisSettings, Topology};
 use super::tasks::Tasks;
 
@@ -70,13 +70,13 @@ impl RedisClient {
             connections += 1;
             let attempt = self.attempt();
             let answer = by(deadline, attempt.send(command)).await;
-            let CommandFailure { failure, is_lost, moved } = match answer {
+            let mut failure = match answer {
                 Some(Ok(value)) => return Ok(value),
                 Some(Err(failure)) => failure,
-                None => attempt.timed_out().into(),
+                None => attempt.timed_out(),
             };
-            let moved = moved.filter(|_| self.is_cluster);
-            let may_repeat = is_lost || moved.is_some();
+            let moved = failure.moved.take().filter(|_| self.is_cluster);
+            let may_repeat = failure.is_lost || moved.is_some();
             self.give_up(&attempt, moved);
             if !may_repeat || connections == MAX_CONNECTIONS {
                 return Err(failure);
@@ -145,8 +145,10 @@ impl RedisClient {
 }
 
 impl Attempt {
-    async fn send(&self, command: &Cmd) -> Result<Value, CommandFailure> {
-        self.connecting.clone().await?.send(command).await
+    async fn send(&self, command: &Cmd) -> Result<Value, RedisFailure> {
+        // Where no connection can be opened, no other one is tried for this command.
+        let unsent = |failure| RedisFailure { is_lost: false, moved: None, ..failure };
+        self.connecting.clone().await.map_err(unsent)?.send(command).await
     }
 
     fn is_under_way(&self) -> bool {

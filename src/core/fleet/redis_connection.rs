@@ -9,7 +9,7 @@ use tokio::task::AbortHandle;
 
 use super::bounded::{Bounded, StreamError};
 use super::dial::Commands;
-use super::failure::{CommandFailure, RedisFailure};
+use super::failure::RedisFailure;
 use super::settings::{Login, anonymous};
 
 pub struct RedisConnection {
@@ -26,23 +26,18 @@ impl RedisConnection {
         // The limits are those of the callers.
         let config = AsyncConnectionConfig::new().set_response_timeout(None).set_connection_timeout(None);
         let opened = MultiplexedConnection::new_with_config(&anonymous(), stream, config).await;
-        let (commands, driver) = opened.map_err(|failed| error.or::<RedisFailure>(failed))?;
+        let (commands, driver) = opened.map_err(|failed| error.or(failed))?;
         let driver = Handle::current().spawn(driver).abort_handle();
         let connection = Self { commands, error, driver };
         if let Some(login) = login.command() {
-            connection.ask(&login).await?;
+            connection.send(&login).await?;
         }
         Ok(connection)
-    }
-
-    /// Sends a command for a caller that has one connection.
-    pub async fn ask(&self, command: &Cmd) -> Result<Value, RedisFailure> {
-        self.send(command).await.map_err(|CommandFailure { failure, .. }| failure)
     }
 }
 
 impl Commands for RedisConnection {
-    fn send<'a>(&'a self, command: &'a Cmd) -> BoxFuture<'a, Result<Value, CommandFailure>> {
+    fn send<'a>(&'a self, command: &'a Cmd) -> BoxFuture<'a, Result<Value, RedisFailure>> {
         let mut commands = self.commands.clone();
         async move {
             let answer = commands.send_packed_command(command).await;

@@ -24,8 +24,8 @@ pub mod lua;
 pub const LOCK_LIFE: Duration = Duration::from_secs(2);
 /// Between two renewals.
 pub const LOCK_RENEWAL: Duration = Duration::from_millis(500);
-/// How long a generation is stored. A fetch that took half of that does not write.
-pub const GENERATION_LIFE: Duration = Duration::from_secs(60);
+/// How long a generation is stored after a fetch began. A fetch that takes longer does not write.
+const GENERATION_LIFE: Duration = Duration::from_secs(60);
 /// How long a rejected token is not written. If the platform still returns it after that, the service meant something else.
 const REJECTION_LIFE: Duration = Duration::from_secs(5);
 /// How long waiting members can see that a holder failed.
@@ -51,15 +51,6 @@ pub enum Found {
     Held(LockId, FencingToken),
     /// No entry; the holder that the caller waited for has failed.
     Failed(FencingToken),
-}
-
-/// How a holder releases the lock.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Release {
-    /// A waiting member may acquire the lock.
-    GaveUp,
-    /// Waiting members need not wait again.
-    Failed,
 }
 
 /// The fleet's keys and its channel.
@@ -118,15 +109,13 @@ impl Scripts {
         self.breaker.ask(&command, read_done).await
     }
 
-    /// Releases the lock without an entry, even where Redis is bypassed.
-    pub async fn release(&self, name: &Name, lock: &LockId, how: Release) -> Result<(), RedisUnavailable> {
-        let failure = match how {
-            Release::GaveUp => 0,
-            Release::Failed => millis(FAILURE_LIFE),
-        };
+    /// Releases the lock without an entry, even where Redis is bypassed. After a failed fetch, those who wait for it need not
+    /// wait again; otherwise one of them may acquire the lock.
+    pub async fn release(&self, name: &Name, lock: &LockId, has_failed: bool) {
+        let failure = if has_failed { millis(FAILURE_LIFE) } else { 0 };
         let mut command = self.script_about(&[RELEASE], name);
         command.arg(lock).arg(failure).arg(&self.channel).arg(self.message(Event::Fetched, &[*name]));
-        self.breaker.ask_even_if_open(&command).await
+        self.breaker.send_even_if_open(&command).await;
     }
 
     /// Invalidates connections: each one whole, or only the tokens with these tags. The script appends the names of those

@@ -15,18 +15,14 @@ pub struct Tasks {
 }
 
 /// The client is closed when this is dropped.
-pub struct TasksOwner {
-    _closed_when_dropped: watch::Sender<()>,
-}
-
-impl TasksOwner {
-    pub fn new(spawn: Spawn) -> (Self, Tasks) {
-        let (owner, closed) = watch::channel(());
-        (Self { _closed_when_dropped: owner }, Tasks { spawn, closed })
-    }
-}
+pub type TasksOwner = watch::Sender<()>;
 
 impl Tasks {
+    pub fn new(spawn: Spawn) -> (TasksOwner, Self) {
+        let (owner, closed) = watch::channel(());
+        (owner, Self { spawn, closed })
+    }
+
     /// Runs a task until it ends or the client is closed.
     pub fn spawn(&self, task: BoxFuture<'static, ()>) {
         let mut closed = self.closed.clone();

@@ -20,7 +20,7 @@ use super::store::{Command, describe, parse};
 use super::time::Seq;
 use super::world::{World, WorldState};
 use crate::core::fleet::dial::{Commands, Dial, Subscription};
-use crate::core::fleet::failure::{CommandFailure, RedisFailure, Stage};
+use crate::core::fleet::failure::{RedisFailure, Stage};
 use crate::core::fleet::settings::Address;
 
 /// Applies a fault to Redis.
@@ -201,7 +201,7 @@ impl Dial for Wire {
 }
 
 impl Commands for Connected {
-    fn send<'a>(&'a self, command: &'a Cmd) -> BoxFuture<'a, Result<Value, CommandFailure>> {
+    fn send<'a>(&'a self, command: &'a Cmd) -> BoxFuture<'a, Result<Value, RedisFailure>> {
         let command = parse(command);
         let (seq, latency) = self.world.with(|state| {
             state.happens();

@@ -10,7 +10,7 @@ use shuttle::future::yield_now;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::core::fleet::dial::{Commands, Dial, Subscription};
-use crate::core::fleet::failure::{CommandFailure, RedisFailure, Stage};
+use crate::core::fleet::failure::{RedisFailure, Stage};
 use crate::core::fleet::settings::Address;
 use crate::core::simulation::store::{Effects, Store, parse};
 
@@ -93,7 +93,7 @@ impl Dial for Link {
 }
 
 impl Commands for Link {
-    fn send<'a>(&'a self, command: &'a Cmd) -> BoxFuture<'a, Result<Value, CommandFailure>> {
+    fn send<'a>(&'a self, command: &'a Cmd) -> BoxFuture<'a, Result<Value, RedisFailure>> {
         async move {
             yield_now().await;
             let answer = self.0.run(command);

@@ -131,7 +131,7 @@ async fn a_plain_port_is_told_from_a_server_that_is_slow_with_tls() {
         .unwrap()
         .with_root_certificates(RootCertStore::empty())
         .with_no_client_auth();
-    for (reply, failure) in [("+PONG\r\n", Some(RedisFailure::plain_port())), ("", None)] {
+    for (reply, failure) in [("+PONG\r\n", Some(RedisFailure::lasting(PLAIN_PORT))), ("", None)] {
         let node = Node::start(reply.to_owned()).await;
         let nodes = nodes(&format!("rediss://127.0.0.1:{}", node.port), Some(config.clone()));
         let limit = if failure.is_some() { Duration::from_secs(60) } else { Duration::from_millis(200) };

@@ -12,7 +12,7 @@ use super::*;
 use crate::core::clock::Clock;
 use crate::core::error::Error;
 use crate::core::fleet::dial::{Commands, Dial, Subscription};
-use crate::core::fleet::failure::{CommandFailure, RedisFailure, Stage};
+use crate::core::fleet::failure::{RedisFailure, Stage};
 use crate::core::fleet::settings::{Address, RedisOptions};
 use crate::core::fleet::{Fleet, FleetEnvironment, FleetParts};
 use crate::core::secret::Secret;
@@ -44,7 +44,7 @@ impl Dial for SilentRedis {
 }
 
 impl Commands for SilentRedis {
-    fn send<'a>(&'a self, _: &'a Cmd) -> BoxFuture<'a, Result<Value, CommandFailure>> {
+    fn send<'a>(&'a self, _: &'a Cmd) -> BoxFuture<'a, Result<Value, RedisFailure>> {
         self.0.fetch_add(1, Ordering::Relaxed);
         pending().boxed()
     }

@@ -1,0 +1,116 @@
+//! Tests of the settings.
+
+use super::*;
+
+fn check(url: &str) -> Result<RedisSettings, Error> {
+    let options = RedisOptions {
+        url: Secret::new(url.to_owned()),
+        key_prefix: None,
+        command_timeout: None,
+        sentinel_username: None,
+        sentinel_password: None,
+        encryption_key: None,
+    };
+    options.check()
+}
+
+fn node(host: &str, port: u16) -> Address {
+    Address { host: host.to_owned(), port }
+}
+
+#[test]
+fn a_url_says_it_all() {
+    let settings = check("rediss://me:p%40ss%23word@redis.test:6380/2").unwrap();
+    assert_eq!(
+        (settings.nodes, settings.is_tls, settings.database),
+        (vec![node("redis.test", 6380)], true, 2)
+    );
+    assert_eq!(settings.login.user.unwrap().expose(), "me");
+    assert_eq!(settings.login.password.unwrap().expose(), "p@ss#word");
+    let settings = check("redis://:secret@[::1]").unwrap();
+    assert_eq!((settings.nodes, settings.is_tls), (vec![node("::1", 6379)], false));
+    assert!(settings.login.user.is_none() && settings.login.password.is_some());
+}
+
+#[test]
+fn sentinels_and_clusters_are_told_by_the_scheme() {
+    let settings = check("redis-sentinel://a.test/1?master=main&node=b.test:26380&node=[::1]:7").unwrap();
+    assert!(matches!(settings.topology, Topology::Sentinel { master, .. } if master == "main"));
+    assert_eq!(settings.nodes, [node("a.test", 26379), node("b.test", 26380), node("::1", 7)]);
+    let settings = check("rediss-cluster://a.test:7000?node=b.test").unwrap();
+    assert!(matches!(settings.topology, Topology::Cluster) && settings.is_tls);
+    assert_eq!(settings.nodes, [node("a.test", 7000), node("b.test", 6379)]);
+}
+
+#[test]
+fn sentinels_may_have_a_login_of_their_own_and_nobody_else() {
+    let with = |url: &str, user: Option<&str>, password: Option<&str>| {
+        let options = RedisOptions {
+            url: Secret::new(url.to_owned()),
+            key_prefix: None,
+            command_timeout: None,
+            sentinel_username: user.map(str::to_owned),
+            sentinel_password: password.map(|password| Secret::new(password.to_owned())),
+            encryption_key: None,
+        };
+        options.check()
+    };
+    let url = "redis-sentinel://me:secret@a.test?master=main";
+    let settings = with(url, Some("watcher"), Some("swordfish")).unwrap();
+    assert!(!format!("{settings:?}").contains("swordfish"));
+    let Topology::Sentinel { logins, .. } = settings.topology else { panic!("no Sentinels") };
+    let [login] = <[Login; 1]>::try_from(logins).unwrap();
+    assert_eq!((login.user.unwrap().expose(), login.password.unwrap().expose()), ("watcher", "swordfish"));
+    assert!(with(url, None, Some("swordfish")).is_ok());
+    for (url, user, password) in [
+        (url, Some("watcher"), None),
+        ("redis://a.test", None, Some("swordfish")),
+        ("redis://a.test", Some("x"), None),
+    ] {
+        let error = with(url, user, password).unwrap_err();
+        assert!(error.option.is_some_and(|option| option.starts_with("cache.redis.sentinel")));
+    }
+}
+
+#[test]
+fn what_is_no_such_url_is_refused_without_being_repeated() {
+    for url in [
+        "swordfish",
+        "http://me:swordfish@redis.test",
+        "redis://me:swordfish@",
+        "redis://me:swordfish@redis.test/two",
+        "redis://me:swordfish@redis.test/1/2",
+        "redis://me:swordfish@redis.test/-1",
+        "redis://me:swordfish@redis.test:99999",
+        "redis://me:swordfish@redis.test?db=2",
+        "redis://me:sword#fish@redis.test",
+        "redis://me:%ff-swordfish@redis.test",
+        "redis-sentinel://me:swordfish@redis.test",
+        "redis-sentinel://me:swordfish@redis.test?master=a&node=:1",
+        "redis-cluster://me:swordfish@redis.test/1",
+    ] {
+        let error = check(url).unwrap_err();
+        assert!(!error.message.contains("fish") && !error.message.contains("redis.test"), "{url}");
+    }
+}
+
+#[test]
+fn prefixes_that_are_none_are_refused() {
+    for (prefix, is_good) in [("app:", true), ("", false), ("a\nb", false), (&"p".repeat(257), false)] {
+        let options = RedisOptions {
+            url: Secret::new("redis://redis.test".to_owned()),
+            key_prefix: Some(prefix.to_owned()),
+            command_timeout: None,
+            sentinel_username: None,
+            sentinel_password: None,
+            encryption_key: None,
+        };
+        assert_eq!(options.check().is_ok(), is_good, "{prefix:?}");
+    }
+}
+
+#[test]
+fn settings_show_no_password() {
+    let shown = format!("{:?}", check("redis://me:swordfish@redis.test").unwrap());
+    assert!(!shown.contains("swordfish"));
+}
