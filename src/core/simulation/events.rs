@@ -8,6 +8,7 @@ use super::executor::Process;
 use super::model::{
     CallIndex, DEAD, Ending, Given, KNOWN, MEMORY, Model, NetworkConnection, OneCall, OneRequest, Report,
 };
+use super::plan::PLACES;
 use super::platform::{Meaning, Serial, TokenId, Which};
 use super::world::WorldState;
 use crate::core::error::Kind;
@@ -167,10 +168,12 @@ impl WorldState {
         if was_settled {
             self.time.violate("a call is settled once", || format!("call {call}"));
         }
-        let place = self.model.place(process, which);
+        let Model { processes, due, .. } = &mut self.model;
+        let place = &mut processes[process].places[which % PLACES];
         place.open.retain(|other| *other != call);
-        // No call joins a fetch whose waiters have all left, even before it has ended.
-        if place.open.is_empty() && place.leaving > 0 {
+        // No call joins a fetch whose waiters have all left, even before it has ended. A call that is due waits for none.
+        let waits = |call: &CallIndex| !due.iter().any(|(_, other)| other == call);
+        if place.leaving > 0 && !place.open.iter().any(waits) {
             place.supersede(seq);
         }
         place.settle_down(seq);
