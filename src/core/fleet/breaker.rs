@@ -152,7 +152,7 @@ mod tests {
 
     use super::*;
     use crate::core::fleet::dial::{Commands, Dial, Subscription};
-    use crate::core::fleet::failure::{CommandFailure, Stage};
+    use crate::core::fleet::failure::Stage;
     use crate::core::fleet::settings::{Address, RedisOptions};
     use crate::core::fleet::tasks::TasksOwner;
     use crate::core::secret::Secret;
@@ -166,10 +166,10 @@ mod tests {
     }
 
     impl Commands for ScriptedRedis {
-        fn send<'a>(&'a self, _: &'a Cmd) -> BoxFuture<'a, Result<Value, CommandFailure>> {
+        fn send<'a>(&'a self, _: &'a Cmd) -> BoxFuture<'a, Result<Value, RedisFailure>> {
             self.commands.fetch_add(1, Ordering::Relaxed);
             let failure = self.failures.lock().unwrap().pop_front();
-            ready(failure.map_or(Ok(Value::Okay), |failure| Err(failure.into()))).boxed()
+            ready(failure.map_or(Ok(Value::Okay), Err)).boxed()
         }
     }
 
@@ -212,7 +212,7 @@ mod tests {
                 sentinel_password: None,
                 encryption_key: None,
             };
-            let (owner, tasks) = TasksOwner::new(spawn::on_runtime);
+            let (owner, tasks) = Tasks::new(spawn::on_runtime);
             let settings = options.check().unwrap();
             let client = RedisClient::new(Box::new(redis.clone()), tasks.clone(), &settings, PAUSE);
             let stats = Arc::<FleetStats>::default();
