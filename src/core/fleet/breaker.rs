@@ -155,7 +155,6 @@ mod tests {
     use crate::core::fleet::failure::Stage;
     use crate::core::fleet::settings::{Address, RedisOptions};
     use crate::core::fleet::tasks::TasksOwner;
-    use crate::core::secret::Secret;
     use crate::core::spawn;
 
     /// A Redis that replies by a script, and with OK once it has ended.
@@ -204,14 +203,7 @@ mod tests {
         fn new(failures: impl IntoIterator<Item = RedisFailure>) -> Self {
             let redis = ScriptedRedis::default();
             redis.failures.lock().unwrap().extend(failures);
-            let options = RedisOptions {
-                url: Secret::new("redis://redis.test".to_owned()),
-                key_prefix: None,
-                command_timeout: None,
-                sentinel_username: None,
-                sentinel_password: None,
-                encryption_key: None,
-            };
+            let options = RedisOptions::at("redis://redis.test");
             let (owner, tasks) = Tasks::new(spawn::on_runtime);
             let settings = options.check().unwrap();
             let client = RedisClient::new(Box::new(redis.clone()), tasks.clone(), &settings, PAUSE);

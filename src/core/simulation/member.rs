@@ -67,12 +67,8 @@ pub struct Wish {
 
 fn settings(command_timeout: Millis) -> RedisSettings {
     let options = RedisOptions {
-        url: Secret::new("redis://r.test".to_owned()),
-        key_prefix: None,
         command_timeout: Some(Duration::from_millis(command_timeout)),
-        sentinel_username: None,
-        sentinel_password: None,
-        encryption_key: None,
+        ..RedisOptions::at("redis://r.test")
     };
     options.check().unwrap()
 }

@@ -10,7 +10,6 @@ use crate::core::clock::{Clock, Now};
 use crate::core::config::CallLimits;
 use crate::core::fleet::settings::RedisOptions;
 use crate::core::fleet::{self, Fleet};
-use crate::core::secret::Secret;
 use crate::core::source::TokenSource;
 use crate::core::stats::Stats;
 use crate::core::threads::redis::{Link, Redis};
@@ -41,14 +40,7 @@ impl Rig {
 
     /// A member of the fleet that shares a Redis, with or without a cache of its own.
     pub fn member(is_cached: bool, source: &Arc<Source>, redis: &Arc<Redis>) -> Arc<Self> {
-        let options = RedisOptions {
-            url: Secret::new("redis://r.test".to_owned()),
-            key_prefix: None,
-            command_timeout: None,
-            sentinel_username: None,
-            sentinel_password: None,
-            encryption_key: None,
-        };
+        let options = RedisOptions::at("redis://r.test");
         let validity = Arc::new(Validity::shared_by_few());
         let stats = Stats::new(true);
         let parts = fleet::FleetParts {

@@ -11,7 +11,6 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::core::fleet::settings::RedisOptions;
-use crate::core::secret::Secret;
 
 /// A server that speaks the protocol of Redis. It notes the commands.
 struct Node {
@@ -65,14 +64,7 @@ async fn serve(stream: TcpStream, reply: String, commands: Arc<Mutex<Vec<String>
 }
 
 fn nodes(url: &str, tls: Option<ClientConfig>) -> Nodes {
-    let options = RedisOptions {
-        url: Secret::new(url.to_owned()),
-        key_prefix: None,
-        command_timeout: None,
-        sentinel_username: None,
-        sentinel_password: None,
-        encryption_key: None,
-    };
+    let options = RedisOptions::at(url);
     Nodes::new(options.check().unwrap(), tls)
 }
 

@@ -15,7 +15,6 @@ use crate::core::fleet::dial::{Commands, Dial, Subscription};
 use crate::core::fleet::failure::{RedisFailure, Stage};
 use crate::core::fleet::settings::{Address, RedisOptions};
 use crate::core::fleet::{Fleet, FleetEnvironment, FleetParts};
-use crate::core::secret::Secret;
 use crate::core::source::{Fetch, Fetched, TokenSource};
 use crate::core::spawn::on_runtime;
 use crate::core::tokens::key::OwnerKind;
@@ -61,12 +60,8 @@ impl TokenSource for NoSource {
 
 fn fleet(redis: &SilentRedis) -> Fleet<NoSource> {
     let options = RedisOptions {
-        url: Secret::new("redis://r.test".to_owned()),
-        key_prefix: None,
         command_timeout: Some(Duration::from_millis(50)),
-        sentinel_username: None,
-        sentinel_password: None,
-        encryption_key: None,
+        ..RedisOptions::at("redis://r.test")
     };
     let parts = FleetParts {
         environment: FleetEnvironment {

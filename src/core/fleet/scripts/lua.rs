@@ -22,8 +22,8 @@ end
 
 /// Reads the entry, or acquires the lock in the same step. A lock is a mark and the holder's id: `0`, or `1` when a member
 /// waits; `F` when the holder failed. A lock without an expiry, or with a later one than members give, counts as free. A
-/// missing generation begins, so that a fetch from before its eviction cannot write; another one lives longer. The fencing token ends with the tags of
-/// the tokens that are rejected now.
+/// missing generation begins, so that a fetch from before its eviction cannot write; another one lives longer. The fencing
+/// token ends with the tags of the tokens that are rejected now.
 pub const TAKE: &str = "
 local epoch = current_epoch(ARGV[1], ARGV[5])
 local entry = redis.call('GET', KEYS[1])

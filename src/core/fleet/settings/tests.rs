@@ -2,16 +2,22 @@
 
 use super::*;
 
+impl RedisOptions {
+    /// Nothing but a URL.
+    pub fn at(url: &str) -> Self {
+        Self {
+            url: Secret::new(url.to_owned()),
+            key_prefix: None,
+            command_timeout: None,
+            sentinel_username: None,
+            sentinel_password: None,
+            encryption_key: None,
+        }
+    }
+}
+
 fn check(url: &str) -> Result<RedisSettings, Error> {
-    let options = RedisOptions {
-        url: Secret::new(url.to_owned()),
-        key_prefix: None,
-        command_timeout: None,
-        sentinel_username: None,
-        sentinel_password: None,
-        encryption_key: None,
-    };
-    options.check()
+    RedisOptions::at(url).check()
 }
 
 fn node(host: &str, port: u16) -> Address {
@@ -46,12 +52,9 @@ fn sentinels_and_clusters_are_told_by_the_scheme() {
 fn sentinels_may_have_a_login_of_their_own_and_nobody_else() {
     let with = |url: &str, user: Option<&str>, password: Option<&str>| {
         let options = RedisOptions {
-            url: Secret::new(url.to_owned()),
-            key_prefix: None,
-            command_timeout: None,
             sentinel_username: user.map(str::to_owned),
             sentinel_password: password.map(|password| Secret::new(password.to_owned())),
-            encryption_key: None,
+            ..RedisOptions::at(url)
         };
         options.check()
     };
@@ -97,14 +100,8 @@ fn what_is_no_such_url_is_refused_without_being_repeated() {
 #[test]
 fn prefixes_that_are_none_are_refused() {
     for (prefix, is_good) in [("app:", true), ("", false), ("a\nb", false), (&"p".repeat(257), false)] {
-        let options = RedisOptions {
-            url: Secret::new("redis://redis.test".to_owned()),
-            key_prefix: Some(prefix.to_owned()),
-            command_timeout: None,
-            sentinel_username: None,
-            sentinel_password: None,
-            encryption_key: None,
-        };
+        let options =
+            RedisOptions { key_prefix: Some(prefix.to_owned()), ..RedisOptions::at("redis://redis.test") };
         assert_eq!(options.check().is_ok(), is_good, "{prefix:?}");
     }
 }
