@@ -23,9 +23,8 @@ const { markAsUncloneable } = isNodeFrom(22, 10) ? require('node:worker_threads'
 
 /** The client that a method was called on; throws if the method was detached from it. */
 let clientOf
-/** What the methods of the same name do with an owner that was read. */
-let getAccessTokenOf
-let getConnectionOf
+/** Its native client. */
+let nativeOf
 
 class XkitClient {
   #native
@@ -128,10 +127,7 @@ class XkitClient {
         'client.for(owner, slug), whose methods work by themselves'
       throw Object.assign(new TypeError(message), { code: 'ERR_INVALID_THIS' })
     }
-    getAccessTokenOf = (client, owner, slug, options, facts) =>
-      clientOf(client).#native.getAccessToken(owner, slug, options, facts)
-    getConnectionOf = (client, owner, slug, options, facts) =>
-      clientOf(client).#native.getConnection(owner, slug, options, facts)
+    nativeOf = client => clientOf(client).#native
   }
 }
 
@@ -139,9 +135,15 @@ const asIs = owner => owner
 
 const readGroup = id => ({ kind: 'group', id: requireText('groupId', refuseNumber('groupId', id)) })
 
-// Made once: a function per call would cost a cached token a third of its time.
-const GET_ACCESS_TOKEN = { name: 'getAccessToken', readOwner, run: getAccessTokenOf }
-const GET_GROUP_ACCESS_TOKEN = { name: 'getGroupAccessToken', readOwner: readGroup, run: getAccessTokenOf }
+const getTokenOf = (client, owner, slug, options, facts) =>
+  nativeOf(client).getAccessToken(owner, slug, options, facts)
+
+const getConnectionOf = (client, owner, slug, options, facts) =>
+  nativeOf(client).getConnection(owner, slug, options, facts)
+
+// Made once: a cached token is served too fast to make a function for each call.
+const GET_ACCESS_TOKEN = { name: 'getAccessToken', readOwner, run: getTokenOf }
+const GET_GROUP_ACCESS_TOKEN = { name: 'getGroupAccessToken', readOwner: readGroup, run: getTokenOf }
 const GET_CONNECTION = { name: 'getConnection', readOwner, run: getConnectionOf }
 
 // Node has this symbol from 20.4 on.
