@@ -162,6 +162,8 @@ mod tests {
     struct ScriptedRedis {
         failures: Arc<Mutex<VecDeque<RedisFailure>>>,
         commands: Arc<AtomicU32>,
+        /// The time until a connection is open.
+        connecting: Duration,
     }
 
     impl Commands for ScriptedRedis {
@@ -178,7 +180,8 @@ mod tests {
             _: Option<Address>,
             _: &'a Stage,
         ) -> BoxFuture<'a, Result<Arc<dyn Commands>, RedisFailure>> {
-            ready(Ok(Arc::new(self.clone()) as Arc<dyn Commands>)).boxed()
+            let connected = Arc::new(self.clone()) as Arc<dyn Commands>;
+            sleep(self.connecting).map(|()| Ok(connected)).boxed()
         }
 
         fn subscribe<'a>(
@@ -201,7 +204,10 @@ mod tests {
     impl BreakerRig {
         /// A breaker around a Redis whose first commands fail so.
         fn new(failures: impl IntoIterator<Item = RedisFailure>) -> Self {
-            let redis = ScriptedRedis::default();
+            Self::around(ScriptedRedis::default(), failures)
+        }
+
+        fn around(redis: ScriptedRedis, failures: impl IntoIterator<Item = RedisFailure>) -> Self {
             redis.failures.lock().unwrap().extend(failures);
             let options = RedisOptions::at("redis://redis.test");
             let (owner, tasks) = Tasks::new(spawn::on_runtime);
@@ -252,6 +258,20 @@ mod tests {
             assert_eq!(rig.failure().await.as_deref(), Some("BUSY"));
         }
         assert!(rig.breaker.is_open());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_connection_that_is_too_slow_for_commands_is_used_as_soon_as_it_is_open() {
+        let connecting = Duration::from_millis(400);
+        let rig = BreakerRig::around(ScriptedRedis { connecting, ..ScriptedRedis::default() }, []);
+        let start = Instant::now();
+        for number in 1..=TOO_MANY {
+            assert!(!rig.breaker.is_open(), "{number}");
+            assert_eq!(rig.failure().await.as_deref(), Some("timed out: the connection"));
+        }
+        assert_eq!((rig.breaker.is_open(), rig.commands()), (true, 0));
+        rig.breaker.closed().await;
+        assert_eq!((start.elapsed(), rig.commands(), rig.failure().await), (connecting, 1, None));
     }
 
     #[tokio::test(start_paused = true)]

@@ -24,6 +24,9 @@ use crate::core::source::{Fetch, Fetched, Purpose, TokenSource};
 use crate::core::stats::FleetStats;
 use crate::core::tokens::lifetime::{REFRESH_FROM, lifetime};
 
+#[cfg(test)]
+mod tests;
+
 /// Between two reads of a member that waits for another one, in case that no message comes: at first, and at most.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(250);

@@ -30,6 +30,8 @@ pub mod nodes;
 pub mod outbox;
 mod redis_client;
 mod redis_connection;
+#[cfg(test)]
+mod rig;
 pub mod scripts;
 pub mod settings;
 mod tasks;

@@ -217,7 +217,11 @@ fn read_found(answer: Value) -> Option<Found> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use super::*;
+    use crate::core::fleet::rig::{MemberOptions, TestRedis, fetch, key};
+    use crate::core::source::{Purpose, TokenSource};
 
     fn bulk(text: &[u8]) -> Value {
         Value::BulkString(text.to_vec())
@@ -244,5 +248,40 @@ mod tests {
         }
         assert_eq!(read_token(bulk(b"g")), Some(b"g".to_vec()));
         assert_eq!(read_token(Value::Nil), None);
+        assert_eq!([Value::Int(0), Value::Int(1), Value::Okay].map(read_done), [Some(()), None, None]);
+    }
+
+    /// So that a user of Redis needs no permission for others, and a cluster has all in one slot.
+    #[tokio::test(start_paused = true)]
+    async fn all_keys_and_the_channel_begin_with_the_prefix_and_one_namespace_in_braces() {
+        let redis = TestRedis::new();
+        let fleet = MemberOptions { max_pending: 2, ..MemberOptions::new(&Arc::default()) }.join(&redis);
+        for owner in ["u", "v"] {
+            for purpose in [Purpose::Missing, Purpose::Fresh] {
+                fetch(&fleet, owner, purpose, LOCK_LIFE).await.unwrap();
+            }
+        }
+        for owners in [&["u", "v"][..], &["u", "v", "w"]] {
+            let owners: Vec<_> = owners.iter().copied().map(key).collect();
+            fleet.invalidate(&owners, None).unwrap().await;
+        }
+        redis.settles().await;
+        let sent = redis.takes();
+        let commands: HashSet<_> = sent.iter().map(|sent| sent.what).collect();
+        assert_eq!(commands, HashSet::from(["take", "put", "outdate", "invalidate", "invalidate all"]));
+        let namespace = fleet.member.keys.namespace();
+        let prefix = format!("xkit:{{{namespace}}}:");
+        let keys: HashSet<_> = sent.iter().flat_map(|sent| &sent.keys).collect();
+        assert!(keys.iter().all(|key| key.starts_with(&prefix)), "{keys:?}");
+        let parts = ["", ":lock", ":generation", ":rejected"];
+        let names = ["u", "v"].map(|owner| fleet.name(&key(owner)).text());
+        let expected = names.iter().flat_map(|name| parts.map(|part| format!("{prefix}{name}{part}")));
+        let expected: HashSet<_> = expected.chain([format!("{prefix}epoch")]).collect();
+        assert_eq!(keys, expected.iter().collect());
+        let channel = format!("{prefix}channel").into_bytes();
+        let publishing =
+            sent.iter().filter(|sent| matches!(sent.what, "put" | "invalidate" | "invalidate all"));
+        assert!(publishing.clone().all(|sent| sent.args.contains(&channel)));
+        assert_eq!(publishing.count(), 6);
     }
 }

@@ -21,7 +21,7 @@ mod redis;
 mod sharing;
 mod shrink;
 pub mod store;
-mod time;
+pub mod time;
 mod token_invariants;
 mod transport;
 mod wire;

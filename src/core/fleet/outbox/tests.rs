@@ -1,91 +1,23 @@
 //! Tests of the outbox.
 
-use std::future::pending;
-use std::sync::atomic::AtomicU32;
+use std::collections::HashSet;
 
-use futures_util::future::BoxFuture;
-use redis::{Cmd, Value};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::*;
-use crate::core::clock::Clock;
-use crate::core::error::Error;
-use crate::core::fleet::dial::{Commands, Dial, Subscription};
-use crate::core::fleet::failure::{RedisFailure, Stage};
-use crate::core::fleet::settings::{Address, RedisOptions};
-use crate::core::fleet::{Fleet, FleetEnvironment, FleetParts};
-use crate::core::source::{Fetch, Fetched, TokenSource};
-use crate::core::spawn::on_runtime;
+use crate::core::fleet::rig::{MemberOptions, TestFleet, TestRedis, fetch, key, token};
+use crate::core::source::{Purpose, TokenSource};
 use crate::core::tokens::key::OwnerKind;
 
-/// Counts the commands, and answers none.
-#[derive(Clone, Default)]
-struct SilentRedis(Arc<AtomicU32>);
-
-impl Dial for SilentRedis {
-    fn connect<'a>(
-        &'a self,
-        _: Option<Address>,
-        _: &'a Stage,
-    ) -> BoxFuture<'a, Result<Arc<dyn Commands>, RedisFailure>> {
-        async { Ok(Arc::new(self.clone()) as Arc<dyn Commands>) }.boxed()
-    }
-
-    fn subscribe<'a>(
-        &'a self,
-        _: Option<Address>,
-        _: &'a str,
-        _: &'a Stage,
-    ) -> BoxFuture<'a, Result<Subscription, RedisFailure>> {
-        pending().boxed()
-    }
-}
-
-impl Commands for SilentRedis {
-    fn send<'a>(&'a self, _: &'a Cmd) -> BoxFuture<'a, Result<Value, RedisFailure>> {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        pending().boxed()
-    }
-}
-
-/// Nothing is fetched here.
-struct NoSource;
-
-impl TokenSource for NoSource {
-    fn fetch(&self, _: Fetch) -> BoxFuture<'_, Result<Fetched, Error>> {
-        pending().boxed()
-    }
-}
-
-fn fleet(redis: &SilentRedis) -> Fleet<NoSource> {
-    let options = RedisOptions {
-        command_timeout: Some(Duration::from_millis(50)),
-        ..RedisOptions::at("redis://r.test")
-    };
-    let parts = FleetParts {
-        environment: FleetEnvironment {
-            dialer: Box::new(redis.clone()),
-            spawn: on_runtime,
-            max_pending: MAX_PENDING,
-        },
-        secret_key: "secret-of-the-fleet",
-        publishable_key: "pk",
-        url_of: Box::new(|_| String::new()),
-        connect_timeout: Duration::from_secs(3),
-        patience: Duration::from_secs(8),
-        ttl: Duration::from_secs(60),
-        validity: Arc::default(),
-        stats: Arc::default(),
-        clock: Clock::system(),
-        jitter: || 0.0,
-    };
-    Fleet::new(NoSource, &options.check().unwrap(), parts).unwrap()
+fn fleet(redis: &TestRedis) -> TestFleet {
+    MemberOptions::new(&Arc::default()).join(redis)
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_command_goes_on_for_the_others_when_the_caller_that_sent_it_leaves() {
-    let redis = SilentRedis::default();
+    let redis = TestRedis::new();
+    redis.falls_silent();
     let fleet = fleet(&redis);
     let (outbox, name) = (Arc::clone(&fleet.member.outbox), names(1)[0]);
     outbox.add(&[(name, None)]);
@@ -97,8 +29,71 @@ async fn a_command_goes_on_for_the_others_when_the_caller_that_sent_it_leaves() 
     sleep(Duration::from_millis(30)).await;
     drop(first);
     assert!(second.await.unwrap().is_err());
-    assert_eq!(redis.0.load(Ordering::Relaxed), 1);
+    assert_eq!(redis.takes().len(), 1);
     assert!(start.elapsed() < Duration::from_millis(60), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_redis_did_not_confirm_is_sent_after_longer_pauses_and_once_redis_is_back() {
+    let redis = TestRedis::new();
+    let fleet = fleet(&redis);
+    redis.fails("invalidate", 5);
+    fleet.invalidate(&[key("u")], None).unwrap().await;
+    sleep(Duration::from_secs(10)).await;
+    let sent: Vec<_> = redis.takes().iter().map(|it| (it.what, (it.at - redis.start).as_millis())).collect();
+    let attempts = [0, 50, 150, 350, 750].map(|at| ("invalidate", at));
+    assert_eq!(sent, [&attempts[..], &[("PING", 5_750), ("invalidate", 5_750)]].concat());
+    // What is added later is sent at once, without a call that waits for it.
+    fleet.member.outbox.add(&[(names(1)[0], None)]);
+    assert_eq!(redis.commands().await, ["invalidate"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_future_flushes_a_burst_and_the_next_burst_has_another_one() {
+    let redis = TestRedis::new();
+    let fleet = fleet(&redis);
+    for _ in 0..2 {
+        let first = fleet.invalidate(&[key("u")], None).unwrap();
+        assert!(fleet.invalidate(&[key("v")], None).is_none());
+        first.await;
+        let sent: Vec<_> = redis.takes().iter().map(|it| (it.what, it.keys.len())).collect();
+        assert_eq!(sent, [("invalidate", 8)]);
+    }
+    drop(fleet.invalidate(&[key("u")], None));
+    assert!(fleet.invalidate(&[key("u")], None).is_some(), "also after one that never ran");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_takes_others_along_and_a_call_sends_its_own_connection_first() {
+    let redis = TestRedis::new();
+    let fleet = fleet(&redis);
+    let (outbox, names) = (&fleet.member.outbox, names(BATCH + 10));
+    names.iter().for_each(|name| outbox.add(&[(*name, None)]));
+    let last = names.last().unwrap();
+    outbox.flush(Some(last)).await.unwrap();
+    let first = redis.takes().remove(0);
+    assert!(first.keys[0].ends_with(&last.text()));
+    outbox.flush(None).await.unwrap();
+    let [second] = &redis.takes()[..] else { panic!("one command for the rest") };
+    assert_eq!((first.keys.len(), second.keys.len()), (4 * BATCH, 4 * 10));
+    assert_eq!(first.keys.iter().chain(&second.keys).collect::<HashSet<_>>().len(), 4 * names.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn beyond_the_bound_one_command_has_the_fleet_discard_everything() {
+    let (redis, source) = (TestRedis::new(), Arc::default());
+    let fleet = MemberOptions { max_pending: 2, ..MemberOptions::new(&source) }.join(&redis);
+    let get = || async { token(fetch(&fleet, "u", Purpose::Missing, LONGEST_PAUSE).await) };
+    assert_eq!((get().await, get().await), ("token-1".to_owned(), "token-1".to_owned()));
+    let others = ["v", "w", "x"].map(key);
+    for (keys, command, expected) in
+        [(&others[..2], "invalidate", "token-1"), (&others[..], "invalidate all", "token-2")]
+    {
+        redis.commands().await;
+        fleet.invalidate(keys, None).unwrap().await;
+        assert_eq!(redis.commands().await, [command]);
+        assert_eq!(get().await, expected);
+    }
 }
 
 fn names(count: usize) -> Vec<Name> {

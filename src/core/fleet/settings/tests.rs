@@ -36,6 +36,65 @@ fn a_url_says_it_all() {
     let settings = check("redis://:secret@[::1]").unwrap();
     assert_eq!((settings.nodes, settings.is_tls), (vec![node("::1", 6379)], false));
     assert!(settings.login.user.is_none() && settings.login.password.is_some());
+    assert_eq!((settings.database, settings.key_prefix.as_str()), (0, "xkit:"));
+    let settings = check("redis://redis.test").unwrap();
+    assert!(settings.login.user.is_none() && settings.login.password.is_none());
+}
+
+#[test]
+fn a_login_is_sent_as_it_is_given() {
+    for (url, user, password, command) in [
+        ("redis://redis.test", None, None, None),
+        ("redis://:secret@redis.test", None, Some("secret"), Some("AUTH secret")),
+        ("redis://me:secret@redis.test", Some("me"), Some("secret"), Some("AUTH me secret")),
+    ] {
+        let login = check(url).unwrap().login;
+        let info = login.connection_info();
+        assert_eq!((info.username(), info.password()), (user, password));
+        assert!(info.skip_set_lib_name(), "which some users have no permission for");
+        let words = login.command().map(|command| {
+            let words = command.args_iter().map(|word| match word {
+                redis::Arg::Simple(word) => str::from_utf8(word).unwrap().to_owned(),
+                _ => panic!("a cursor"),
+            });
+            words.collect::<Vec<_>>().join(" ")
+        });
+        assert_eq!(words.as_deref(), command);
+    }
+}
+
+#[test]
+fn a_scheme_says_whether_there_is_tls_and_what_the_nodes_are() {
+    for (rest, topology) in [
+        ("://a.test", "Single"),
+        ("-sentinel://a.test?master=m", "Sentinel"),
+        ("-cluster://a.test", "Cluster"),
+    ] {
+        for (scheme, is_tls) in [("redis", false), ("rediss", true)] {
+            let settings = check(&format!("{scheme}{rest}")).unwrap();
+            assert_eq!(settings.is_tls, is_tls, "{scheme}{rest}");
+            assert!(format!("{:?}", settings.topology).starts_with(topology), "{scheme}{rest}");
+        }
+    }
+}
+
+#[test]
+fn an_address_is_a_host_and_perhaps_a_port() {
+    for (text, address) in [
+        ("a.test", Some(node("a.test", 7))),
+        ("a.test:8", Some(node("a.test", 8))),
+        ("[::1]", Some(node("::1", 7))),
+        ("[::1]:8", Some(node("::1", 8))),
+        ("", None),
+        (":8", None),
+        ("a.test:0", None),
+        ("a.test:b", None),
+        ("a.test:65536", None),
+    ] {
+        assert_eq!(Address::parse(text, 7), address, "{text}");
+    }
+    // In a reply of a cluster, a port is needed.
+    assert_eq!(Address::parse("a.test", 0), None);
 }
 
 #[test]
@@ -65,8 +124,14 @@ fn sentinels_may_have_a_login_of_their_own_and_nobody_else() {
     let [login] = <[Login; 1]>::try_from(logins).unwrap();
     assert_eq!((login.user.unwrap().expose(), login.password.unwrap().expose()), ("watcher", "swordfish"));
     assert!(with(url, None, Some("swordfish")).is_ok());
+    let Topology::Sentinel { logins, .. } = with(url, None, None).unwrap().topology else { panic!("none") };
+    let users = logins.iter().map(|login| login.user.as_ref().map(Secret::expose));
+    assert_eq!(users.collect::<Vec<_>>(), [None, Some("me")], "without a login, and with that of the Redis");
     for (url, user, password) in [
         (url, Some("watcher"), None),
+        (url, Some(""), Some("swordfish")),
+        (url, Some("watcher"), Some("")),
+        (url, None, Some("")),
         ("redis://a.test", None, Some("swordfish")),
         ("redis://a.test", Some("x"), None),
     ] {
@@ -90,6 +155,10 @@ fn what_is_no_such_url_is_refused_without_being_repeated() {
         "redis://me:%ff-swordfish@redis.test",
         "redis-sentinel://me:swordfish@redis.test",
         "redis-sentinel://me:swordfish@redis.test?master=a&node=:1",
+        "redis-sentinel://me:swordfish@redis.test?master=",
+        "redis-sentinel://me:swordfish@redis.test?master=a&master=b",
+        "redis-cluster://me:swordfish@redis.test?master=a",
+        "redis://me:swordfish@redis.test?node=a",
         "redis-cluster://me:swordfish@redis.test/1",
     ] {
         let error = check(url).unwrap_err();
@@ -99,10 +168,13 @@ fn what_is_no_such_url_is_refused_without_being_repeated() {
 
 #[test]
 fn prefixes_that_are_none_are_refused() {
-    for (prefix, is_good) in [("app:", true), ("", false), ("a\nb", false), (&"p".repeat(257), false)] {
+    for (prefix, is_good) in
+        [("app:", true), ("", false), ("a\nb", false), (&"p".repeat(256), true), (&"p".repeat(257), false)]
+    {
         let options =
             RedisOptions { key_prefix: Some(prefix.to_owned()), ..RedisOptions::at("redis://redis.test") };
-        assert_eq!(options.check().is_ok(), is_good, "{prefix:?}");
+        let checked = options.check().ok().map(|settings| settings.key_prefix);
+        assert_eq!(checked.as_deref(), is_good.then_some(prefix), "{prefix:?}");
     }
 }
 
