@@ -253,10 +253,11 @@ mod tests {
     #[test]
     fn every_connection_has_a_name_of_its_own() {
         let keys = keys();
-        let mut names = HashSet::new();
+        let (mut names, mut prefixes) = (HashSet::new(), HashSet::new());
         for kind in OwnerKind::ALL {
             for url in ["https://p.test/u1/s", "https://p.test/u2/s", "https://q.test/u1/s", ""] {
-                assert!(names.insert(keys.name(kind, url)));
+                let name = keys.name(kind, url);
+                assert!(names.insert(name) && prefixes.insert(name.prefix()));
             }
         }
         let name = name_of(&keys, "u1");
