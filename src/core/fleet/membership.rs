@@ -53,14 +53,12 @@ fn micros(duration: Duration) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::connection::{Connection, ConnectionState, Details};
-    use crate::core::secret::Secret;
+    use crate::core::fleet::rig;
 
     const START: Duration = Duration::from_secs(1_000);
 
     fn active() -> Result<Fetched, Error> {
-        let state = ConnectionState::Active { access_token: Secret::new("t".to_owned()), expires_at: None };
-        Ok(Fetched::from(Connection { state, details: Details::default() }))
+        Ok(rig::active("t"))
     }
 
     fn failed(kind: Kind) -> Result<Fetched, Error> {

@@ -32,7 +32,7 @@ use crate::core::tokens::in_flight::SharedFetchState;
 use crate::core::tokens::key::{ConnectionKey, OwnerKind};
 
 /// How long a member caches a token, unless a test says otherwise.
-pub const TTL: Duration = Duration::from_secs(60);
+const TTL: Duration = Duration::from_secs(60);
 /// The longest wait for another member.
 pub const PATIENCE: Duration = Duration::from_secs(8);
 
@@ -53,7 +53,6 @@ struct RedisState {
 }
 
 /// A command that Redis received.
-#[derive(Clone)]
 pub struct Sent {
     /// The script, or the command's own name.
     pub what: &'static str,
@@ -117,7 +116,7 @@ impl TestRedis {
     /// Their names, once those on their way have arrived.
     pub async fn commands(&self) -> Vec<&'static str> {
         self.settles().await;
-        self.takes().into_iter().map(|sent| sent.what).collect()
+        self.takes().iter().map(|sent| sent.what).collect()
     }
 
     /// Returns once nothing is left to do at this moment.
@@ -191,15 +190,20 @@ impl Commands for TestRedis {
 /// What members fetch from: gives the results of a script first, and then `token-1`, `token-2`, ….
 #[derive(Default)]
 pub struct TestSource {
-    pub results: Mutex<VecDeque<Result<Fetched, Error>>>,
+    results: Mutex<VecDeque<Result<Fetched, Error>>>,
     /// The time that each request takes.
-    pub latency: Mutex<Duration>,
+    latency: Duration,
     requests: AtomicU32,
 }
 
 impl TestSource {
     pub fn slow(latency: Duration) -> Arc<Self> {
-        Arc::new(Self { latency: Mutex::new(latency), ..Self::default() })
+        Arc::new(Self { latency, ..Self::default() })
+    }
+
+    /// Gives this result to one of the next requests, after those that it was told before.
+    pub fn gives(&self, result: Result<Fetched, Error>) {
+        self.results.lock().unwrap().push_back(result);
     }
 
     pub fn requests(&self) -> u32 {
@@ -211,20 +215,19 @@ impl TokenSource for Arc<TestSource> {
     fn fetch(&self, _: Fetch) -> BoxFuture<'_, Result<Fetched, Error>> {
         let number = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
         async move {
-            let latency = *self.latency.lock().unwrap();
-            if !latency.is_zero() {
-                sleep(latency).await;
+            if !self.latency.is_zero() {
+                sleep(self.latency).await;
             }
             let scripted = self.results.lock().unwrap().pop_front();
-            scripted.unwrap_or_else(|| Ok(active(&format!("token-{number}"), None)))
+            scripted.unwrap_or_else(|| Ok(active(&format!("token-{number}"))))
         }
         .boxed()
     }
 }
 
 /// A connection that was fetched just now.
-pub fn active(token: &str, expires_at: Option<f64>) -> Fetched {
-    let state = ConnectionState::Active { access_token: Secret::new(token.to_owned()), expires_at };
+pub fn active(token: &str) -> Fetched {
+    let state = ConnectionState::Active { access_token: Secret::new(token.to_owned()), expires_at: None };
     Fetched::from(Connection { state, details: Details::default() })
 }
 
@@ -235,18 +238,17 @@ pub type TestFleet = Fleet<Arc<TestSource>>;
 pub struct MemberOptions {
     pub source: Arc<TestSource>,
     pub ttl: Duration,
-    pub jitter: fn() -> f64,
     pub max_pending: usize,
 }
 
 impl MemberOptions {
     pub fn new(source: &Arc<TestSource>) -> Self {
         let source = Arc::clone(source);
-        Self { source, ttl: TTL, jitter: || 0.5, max_pending: MAX_PENDING }
+        Self { source, ttl: TTL, max_pending: MAX_PENDING }
     }
 
     pub fn join(self, redis: &TestRedis) -> TestFleet {
-        let Self { source, ttl, jitter, max_pending } = self;
+        let Self { source, ttl, max_pending } = self;
         let options = RedisOptions::at("redis://r.test");
         let parts = FleetParts {
             environment: FleetEnvironment { dialer: Box::new(redis.clone()), spawn: on_runtime, max_pending },
@@ -259,7 +261,7 @@ impl MemberOptions {
             validity: Arc::default(),
             stats: Arc::default(),
             clock: Arc::<Clocks>::default().clock(redis.start),
-            jitter,
+            jitter: || 0.5,
         };
         Fleet::new(source, &options.check().unwrap(), parts).unwrap()
     }

@@ -27,21 +27,27 @@ fn members<const COUNT: usize>(redis: &TestRedis, source: &Arc<TestSource>) -> [
     [(); COUNT].map(|()| Arc::new(MemberOptions::new(source).join(redis)))
 }
 
+fn bulk(bytes: &[u8]) -> Value {
+    Value::BulkString(bytes.to_vec())
+}
+
 /// An answer with an entry that lives for a minute.
 fn entry(sealed: &[u8]) -> Value {
-    let bulk = |bytes: &[u8]| Value::BulkString(bytes.to_vec());
     Value::Array(vec![bulk(b"entry"), bulk(sealed), Value::Int(60_000)])
 }
 
 /// An answer that this holder has the lock.
 fn held(holder: u8) -> Value {
-    let bulk = |bytes: &[u8]| Value::BulkString(bytes.to_vec());
     Value::Array(vec![bulk(b"held"), bulk(&[0; 32]), bulk(&[holder; 16])])
 }
 
 fn unavailable() -> Result<Fetched, Error> {
     let state = ConnectionState::Unavailable { reason: Unavailable::Pending, trouble: Box::default() };
     Ok(Fetched::from(Connection { state, details: Details::default() }))
+}
+
+fn failed(kind: Kind) -> Result<Fetched, Error> {
+    Err(Error::new(kind, "failed"))
 }
 
 /// A fetch in the background, which begins at once.
@@ -172,7 +178,7 @@ async fn a_lock_is_released_when_its_holder_leaves_or_fails_and_others_go_on_at_
         let redis = TestRedis::new();
         let (slow, quick) = (TestSource::slow(millis(300)), TestSource::slow(millis(700)));
         let ([holder], [other]) = (members(&redis, &slow), members(&redis, &quick));
-        slow.results.lock().unwrap().push_back(Err(Error::new(Kind::Server, "down")));
+        slow.gives(failed(Kind::Server));
         let fetching = begin(&holder).await;
         let waiting = begin(&other).await;
         redis.at(millis(299)).await;
@@ -195,15 +201,15 @@ async fn a_lock_is_released_when_its_holder_leaves_or_fails_and_others_go_on_at_
 async fn what_redis_does_not_do_costs_no_token_and_leaves_no_lock() {
     let (redis, source) = (TestRedis::new(), Arc::default());
     let [member] = members(&redis, &source);
-    let lasting = || Err(RedisFailure::lasting("OOM"));
+    let busy = || Err(RedisFailure::passing("BUSY"));
     let strange = "an answer that is not Redis's, as on a port with TLS";
     for (what, answer, commands, told) in [
-        ("take", Err(RedisFailure::passing("BUSY")), &["take", "release"][..], Some("BUSY")),
-        ("put", Err(RedisFailure::passing("BUSY")), &["take", "put", "release"], None),
-        ("outdate", Err(RedisFailure::passing("BUSY")), &["outdate"], Some("BUSY")),
+        ("take", busy(), &["take", "release"][..], Some("BUSY")),
+        ("put", busy(), &["take", "put", "release"], None),
+        ("outdate", busy(), &["outdate"], Some("BUSY")),
         ("take", Ok(Value::Okay), &["take", "release"], Some(strange)),
         ("put", Ok(Value::Okay), &["take", "put", "release"], None),
-        ("put", lasting(), &["take", "put", "release"], None),
+        ("put", Err(RedisFailure::lasting("OOM")), &["take", "put", "release"], None),
     ] {
         let errors = member.member.stats.errors.get();
         redis.answers(what, [answer]);
@@ -247,10 +253,10 @@ async fn a_token_that_the_platform_has_withdrawn_is_withdrawn_from_all_members()
         (Purpose::Missing, unavailable(), false),
         (Purpose::Refresh, unavailable(), true),
         (Purpose::Fresh, unavailable(), true),
-        (Purpose::Refresh, Err(Error::new(Kind::Server, "down")), false),
-        (Purpose::Fresh, Err(Error::new(Kind::Server, "down")), false),
+        (Purpose::Refresh, failed(Kind::Server), false),
+        (Purpose::Fresh, failed(Kind::Server), false),
     ] {
-        source.results.lock().unwrap().push_back(result);
+        source.gives(result);
         let _ = fetch(&member, "u", purpose, LONG).await;
         let commands = redis.commands().await;
         assert_eq!(commands.contains(&"invalidate"), is_withdrawn, "{purpose:?}");
@@ -264,7 +270,7 @@ async fn a_member_whose_keys_are_refused_asks_redis_for_nothing() {
     let [other, member] = members(&redis, &source);
     fetch(&other, "u", Purpose::Missing, LONG).await.unwrap();
     assert_eq!(redis.commands().await, ["take", "put"]);
-    source.results.lock().unwrap().push_back(Err(Error::new(Kind::InvalidApiKey, "no")));
+    source.gives(failed(Kind::InvalidApiKey));
     assert!(fetch(&member, "v", Purpose::Missing, LONG).await.is_err());
     assert_eq!(redis.commands().await, ["take", "release"]);
     assert_eq!(token(fetch(&member, "u", Purpose::Missing, LONG).await), "token-3");
