@@ -42,15 +42,17 @@ function rejectionOf(call) {
   return failureOf(promise)
 }
 
-/** What the constructor throws, given otherwise valid options. */
-function constructionError(options) {
+function thrownBy(work) {
   try {
-    platform.client(options)
+    work()
   } catch (error) {
     return error
   }
-  throw new Error('the constructor took it')
+  throw new Error('nothing was thrown')
 }
+
+/** What the constructor throws, given otherwise valid options. */
+const constructionError = options => thrownBy(() => platform.client(options))
 
 function expectTypeError(error, code, name) {
   expect(error).toBeInstanceOf(TypeError)
@@ -401,6 +403,23 @@ describe('generated ids and slugs', () => {
   })
 })
 
+describe('invalidate', () => {
+  const notTokens = [...notStrings.filter(([what]) => what !== 'undefined'), ...hostileObjects]
+  test.each(notTokens)('throws for a rejected token that is %s', (_, rejectedToken) => {
+    const error = thrownBy(() => platform.client().invalidate('u1', 'slack', rejectedToken()))
+
+    expectTypeError(error, INVALID_TYPE, /^rejectedToken /)
+    expect(error.message).not.toMatch(/81549|value-marker/)
+  })
+
+  test('throws for a rejected token that UTF-8 cannot hold', () => {
+    const error = thrownBy(() => platform.client().invalidate('u1', 'slack', 'value-marker\ud800'))
+
+    expectTypeError(error, INVALID_VALUE, /^rejectedToken /)
+    expect(error.message).not.toContain('value-marker')
+  })
+})
+
 describe('connectorUrl', () => {
   test('throws for what is no slug', () => {
     const client = platform.client({ catalogUrl: 'https://acme.xkit.co' })
@@ -414,8 +433,10 @@ describe('connectorUrl', () => {
   test.each([...notStrings, ...hostileObjects])('throws for %s', (_, slug) => {
     const client = platform.client({ catalogUrl: 'https://acme.xkit.co' })
 
-    expect(() => client.connectorUrl(slug())).toThrow(
-      expect.objectContaining({ name: 'TypeError', code: INVALID_TYPE }),
+    expectTypeError(
+      thrownBy(() => client.connectorUrl(slug())),
+      INVALID_TYPE,
+      /^slug /,
     )
   })
 })

@@ -94,6 +94,31 @@ test.each([
   expect(github.invalidate(...args)).toBeUndefined()
 })
 
+describe('of a client with a cache', () => {
+  beforeEach(() => {
+    const { baseUrl, publishableKey, secretKey } = emulator
+    xkit = new XkitClient({ baseUrl, publishableKey, secretKey, cache: true })
+  })
+
+  test('drops the token that it is told, and no other one', async () => {
+    const github = xkit.for('u1', 'github')
+    const first = await github.getAccessToken()
+    const second = emulator.rotateToken('u1', 'github')
+
+    github.invalidate('an-older-token')
+    expect(await github.getAccessToken()).toBe(first)
+    github.invalidate(first)
+    expect(await github.getAccessToken()).toBe(second)
+  })
+
+  test('serves the promise that exists already, whatever an SDK passes along', async () => {
+    const { getAccessToken } = xkit.for('u1', 'github')
+    for (let call = 0; call < 2; call++) await getAccessToken()
+
+    expect(getAccessToken({ scopes: ['user.read'] })).toBe(getAccessToken())
+  })
+})
+
 test('takes no inherited option', async () => {
   Object.prototype.timeoutMs = -1
   let token

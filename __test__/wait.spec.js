@@ -339,6 +339,18 @@ describe('of a client', () => {
     expect(emulator.requests).toHaveLength(2)
   })
 
+  test('asks for each owner and kind of owner by itself', async () => {
+    const owners = [{ user: 'one' }, { group: 'one' }, { user: 'other' }]
+    const accessTokens = ['xoxb-1', 'xoxb-2', 'xoxb-3']
+    for (const [index, owner] of owners.entries()) {
+      emulator.setConnection(owner, SLUG, { accessToken: accessTokens[index] })
+    }
+
+    const connections = await Promise.all(owners.map(owner => xkit.waitForConnection(owner, SLUG)))
+
+    expect(connections.map(({ accessToken }) => accessToken)).toEqual(accessTokens)
+  })
+
   test.each([
     ['the same client', () => xkit],
     ['another client of the process', () => new XkitClient({ publishableKey: 'pk', secretKey: 'sk' })],
