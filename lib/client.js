@@ -148,13 +148,9 @@ const GET_CONNECTION = { name: 'getConnection', readOwner, run: getConnectionOf 
 
 // Node has this symbol from 20.4 on.
 if (Symbol.asyncDispose) {
-  Object.defineProperty(XkitClient.prototype, Symbol.asyncDispose, {
-    async value() {
-      await this.close()
-    },
-    configurable: true,
-    writable: true,
-  })
+  XkitClient.prototype[Symbol.asyncDispose] = async function () {
+    await this.close()
+  }
 }
 
 /** The handle of a connection. Its methods need no `this`, and ignore arguments of an SDK that are no option of theirs. */
