@@ -1,7 +1,7 @@
 // Owns `npm run mutants`: a tool changes one place at a time, and the tests have to notice. docs/simulation.md has what
 // survived, and why.
 //   npm run mutants -- rust [--shard 0/8] [--file src/core/tokens/cache.rs]    the core, by cargo-mutants; options are its own
-//   npm run mutants -- js [client | leases | recovery | rejection]             lib/, by Stryker
+//   npm run mutants -- js [client | leases | recovery | rejection] [--mutate lib/rejection/words.js]   lib/, by Stryker, likewise
 'use strict'
 
 const { spawnSync } = require('node:child_process')
@@ -46,15 +46,22 @@ function judge() {
   return percent < LEAST_PERCENT ? 1 : 0
 }
 
-/** The addon has to be there: run `npm run build:dev` before. */
-function js(groups) {
-  const installed = run('npm', 'ci', '--prefix', FOLDER, '--ignore-scripts', '--no-audit', '--no-fund')
+/** The addon has to be there: run `npm run build:dev` before. The names of groups come first, then Stryker's options. */
+function js(args) {
+  const firstOption = args.findIndex(arg => arg.startsWith('-'))
+  const groups = firstOption === -1 ? args : args.slice(0, firstOption)
+  const options = args.slice(groups.length)
+  const unknown = groups.find(group => !GROUPS.includes(group))
+  if (unknown !== undefined) throw new Error(`there is no group ${unknown}, but: ${GROUPS.join(', ')}`)
+  // Not `npm ci`, which takes the packages away from another run.
+  const installing = ['install', '--no-save', '--ignore-scripts', '--no-audit', '--no-fund']
+  const installed = run('npm', ...installing, '--prefix', FOLDER)
   if (installed !== 0) return installed
   const config = path.join(FOLDER, 'stryker.config.mjs')
   let worst = 0
   for (const group of groups.length > 0 ? groups : GROUPS) {
     process.env.MUTANTS_OF = group
-    worst = Math.max(worst, run(process.execPath, STRYKER, 'run', config))
+    worst = Math.max(worst, run(process.execPath, STRYKER, 'run', config, ...options))
   }
   return worst
 }
