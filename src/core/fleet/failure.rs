@@ -2,9 +2,9 @@
 //! login or a text that a server made up.
 
 use std::borrow::Cow;
-use std::error::Error as _;
+use std::error::Error;
 use std::io::{self, ErrorKind};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use redis::RedisError;
 use rustls::{CertificateError, Error as TlsError};
@@ -119,19 +119,24 @@ impl From<LookupError> for RedisFailure {
 
 impl From<RedisError> for RedisFailure {
     fn from(error: RedisError) -> Self {
-        let failure = match (error.code(), error.source().and_then(|error| error.downcast_ref::<io::Error>()))
-        {
+        let failure = match (error.code(), io_error(&error)) {
             (Some(code), _) => reply(code, error.detail().unwrap_or_default()),
-            (None, Some(error)) => Self::from(error),
-            (None, None) => match error.kind() {
+            // The library says `BrokenPipe` of any connection that ended.
+            (None, Some(error)) if error.kind() != ErrorKind::BrokenPipe => Self::from(error),
+            (None, _) => match error.kind() {
                 redis::ErrorKind::AuthenticationFailed => Self::lasting("WRONGPASS"),
                 redis::ErrorKind::Parse => Self::strange_answer(),
                 _ => Self::passing("the connection was lost"),
             },
         };
         let moved = error.redirect_node().and_then(|(node, _)| Address::parse(node, 0));
-        Self { is_lost: error.is_connection_dropped() || error.is_io_error(), moved, ..failure }
+        Self { is_lost: error.is_io_error(), moved, ..failure }
     }
+}
+
+/// The system's error in one of the library, which has it in an `Arc`.
+fn io_error(error: &RedisError) -> Option<&io::Error> {
+    error.source()?.downcast_ref::<Arc<dyn Error + Send + Sync>>()?.downcast_ref()
 }
 
 /// The failure that a reply tells, by its code.
@@ -166,6 +171,7 @@ fn tls_reason(error: &TlsError) -> Cow<'static, str> {
 #[cfg(test)]
 mod tests {
     use redis::Value;
+    use rustls::{AlertDescription, InvalidMessage};
 
     use super::*;
 
@@ -200,10 +206,59 @@ mod tests {
         assert!(refused.is_lasting && refused.reason.contains("os error 111"), "{refused:?}");
         let made_up = RedisFailure::from(io::Error::new(ErrorKind::ConnectionReset, "swordfish"));
         assert_eq!(made_up, RedisFailure::passing("connection reset"));
-        let tls = |error: TlsError| RedisFailure::from(io::Error::new(ErrorKind::InvalidData, error));
-        let plain = TlsError::InvalidMessage(rustls::InvalidMessage::InvalidContentType);
-        assert_eq!(tls(plain), RedisFailure::lasting("TLS on a plain port"));
-        let issuer = TlsError::InvalidCertificate(CertificateError::UnknownIssuer);
-        assert_eq!(tls(issuer), RedisFailure::lasting("the certificate's issuer is not trusted"));
+        let bounded = |kind: ErrorKind| RedisFailure::from(io::Error::from(kind));
+        assert_eq!(bounded(ErrorKind::InvalidData), RedisFailure::strange_answer());
+        assert_eq!(bounded(ErrorKind::FileTooLarge), RedisFailure::lasting("a reply of more than 1 MiB"));
+    }
+
+    #[test]
+    fn a_failure_of_tls_is_told_by_what_is_wrong() {
+        let invalid = TlsError::InvalidCertificate;
+        for (error, reason) in [
+            (TlsError::InvalidMessage(InvalidMessage::InvalidContentType), "TLS on a plain port"),
+            (invalid(CertificateError::UnknownIssuer), "the certificate's issuer is not trusted"),
+            (invalid(CertificateError::Expired), "the certificate has expired"),
+            (invalid(CertificateError::NotValidForName), "the certificate is for another name"),
+            (invalid(CertificateError::BadEncoding), "the certificate cannot be verified"),
+            (
+                TlsError::AlertReceived(AlertDescription::CertificateRequired),
+                "the server's TLS alert CertificateRequired",
+            ),
+            (TlsError::HandshakeNotComplete, "the TLS handshake failed"),
+        ] {
+            let error = io::Error::new(ErrorKind::InvalidData, error);
+            assert_eq!(RedisFailure::from(error), RedisFailure::lasting(reason));
+        }
+    }
+
+    #[test]
+    fn what_the_library_says_is_told_too() {
+        let io = |kind: ErrorKind| RedisError::from(io::Error::from(kind));
+        let of_kind = |kind| RedisError::from((kind, "swordfish"));
+        let no_route = || io::Error::from_raw_os_error(113);
+        for (error, expected, is_lost) in [
+            (io(ErrorKind::ConnectionReset), RedisFailure::passing("connection reset"), true),
+            // As the library says it of any connection that ended.
+            (io(ErrorKind::BrokenPipe), RedisFailure::passing("the connection was lost"), true),
+            (no_route().into(), RedisFailure::lasting(no_route().to_string()), true),
+            (of_kind(redis::ErrorKind::AuthenticationFailed), RedisFailure::lasting("WRONGPASS"), false),
+            (of_kind(redis::ErrorKind::Parse), RedisFailure::strange_answer(), false),
+            (of_kind(redis::ErrorKind::Client), RedisFailure::passing("the connection was lost"), false),
+        ] {
+            assert_eq!(RedisFailure::from(error), RedisFailure { is_lost, ..expected });
+        }
+        let node = Some(Address { host: "10.0.0.1".to_owned(), port: 6379 });
+        assert_eq!(reply("MOVED 1 10.0.0.1:6379").moved, node);
+    }
+
+    #[test]
+    fn a_lookup_that_lacks_threads_may_succeed_the_next_time() {
+        for (error, is_lasting) in [(LookupError::NotLoopback, true), (LookupError::TooMany, false)] {
+            let reason = error.to_string().into();
+            assert_eq!(
+                RedisFailure::from(error),
+                RedisFailure { reason, is_lasting, ..RedisFailure::passing("") }
+            );
+        }
     }
 }
