@@ -53,6 +53,8 @@ pub async fn first_success<T, E>(
 mod tests {
     use std::net::TcpListener;
 
+    use tokio::time::Instant;
+
     use super::*;
 
     #[tokio::test]
@@ -64,5 +66,26 @@ mod tests {
         assert_eq!(stream.peer_addr().unwrap().ip(), alive);
         assert_eq!(connect(&[dead], port).await.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
         assert_eq!(connect(&[], port).await.unwrap_err().kind(), io::ErrorKind::AddrNotAvailable);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_silent_attempt_goes_on_beside_the_next_ones() {
+        let millis = Duration::from_millis;
+        type Attempt = (u64, Result<&'static str, &'static str>);
+        let cases: [(&[Attempt], _, _); 4] = [
+            (&[(1_000, Ok("slow")), (2_000, Ok("slower"))], Ok("slow"), 1_000),
+            (&[(1_000, Ok("slow")), (100, Ok("quick"))], Ok("quick"), 400),
+            (&[(1_000, Ok("slow")), (100, Err("refused")), (10, Err("refused"))], Ok("slow"), 1_000),
+            (&[(1_000, Err("last")), (100, Err("refused"))], Err("last"), 1_000),
+        ];
+        for (attempts, expected, took) in cases {
+            let start = Instant::now();
+            let attempts = attempts.iter().map(|(after, ended)| async {
+                sleep(millis(*after)).await;
+                *ended
+            });
+            assert_eq!(first_success(attempts, HEAD_START, "none").await, expected);
+            assert_eq!(start.elapsed(), millis(took), "{expected:?}");
+        }
     }
 }

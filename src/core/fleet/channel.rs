@@ -135,3 +135,6 @@ impl Channel {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

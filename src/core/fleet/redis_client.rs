@@ -168,3 +168,6 @@ async fn by<T>(deadline: Instant, future: impl Future<Output = T>) -> Option<T> 
         Err(_) => timeout(GRACE, future).await.ok(),
     }
 }
+
+#[cfg(test)]
+mod tests;
