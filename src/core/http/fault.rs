@@ -221,3 +221,33 @@ fn permanent(kind: Kind, message: String) -> Fault {
 fn transient(kind: Kind, message: String) -> Fault {
     Error::new(kind, message).retryable().into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::http::tests::settings;
+    use crate::core::resolver::LookupError;
+
+    const PLATFORM: &str = "https://platform.test";
+
+    #[test]
+    fn a_name_that_is_not_found_is_told_from_a_lookup_that_was_not_made() {
+        let error = reqwest::Proxy::http("").unwrap_err();
+        let not_found = LookupError::NotFound("no such name".to_owned());
+        for (proxy, kind, lookup, words) in [
+            (None, Kind::Connect, &not_found, "platform.test: its name could not be found"),
+            (None, Kind::Connect, &LookupError::TooMany, "allow the process more threads"),
+            (
+                Some("http://p.test"),
+                Kind::Proxy,
+                &not_found,
+                "The proxy cannot be reached, since its name could not be found",
+            ),
+            (Some("http://p.test"), Kind::Proxy, &LookupError::TooMany, "allow the process more threads"),
+        ] {
+            let fault = settings(PLATFORM, proxy).unreachable(&error, &NoConnection::Lookup(lookup), None);
+            assert_eq!((fault.error.kind, fault.kind), (kind, FaultKind::Transient));
+            assert!(fault.error.message.contains(words), "{}", fault.error.message);
+        }
+    }
+}

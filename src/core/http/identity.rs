@@ -140,6 +140,40 @@ impl fmt::Debug for Identity {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::http::tests::certificates::{pem, self_signed};
+
+    #[test]
+    fn a_pair_is_read_and_a_wrong_one_is_refused_by_the_option_that_is_wrong() {
+        let [ours, other] = [(); 2].map(|()| self_signed(|_| {}));
+        let (cert, key) = (ours.pem(), ours.key_pem());
+        let both = format!("\u{feff}{cert}{key}");
+        let garbage = |label: &str| pem(label, b"garbage");
+        let read = |cert: Option<&str>, key: Option<&str>| {
+            let secret = |text: Option<&str>| text.map(|text| Secret::new(text.to_owned()));
+            let identity = Pem { cert: secret(cert), key: secret(key) }.read();
+            identity
+                .map(|identity| identity.is_some())
+                .map_err(|error| (error.option.unwrap_or_default(), error.message))
+        };
+        assert_eq!(read(None, None), Ok(false));
+        assert_eq!(read(Some(&cert), Some(&key)), Ok(true));
+        assert_eq!(read(Some(&both), Some(&both)), Ok(true));
+        for (cert, key, option, words) in [
+            (Some(&*cert), None, "key", "is missing"),
+            (None, Some(&*key), "cert", "is missing"),
+            (Some("garbage"), Some(&*key), "cert", "must hold PEM certificates"),
+            (Some(&*key), Some(&*key), "cert", "must hold PEM certificates"),
+            (Some(&*garbage("CERTIFICATE")), Some(&*key), "cert", "must begin with a certificate"),
+            (Some(&*cert), Some("garbage"), "key", "must hold a private key"),
+            (Some(&*cert), Some(&*garbage("PRIVATE KEY")), "key", "must be for RSA"),
+            (Some(&*cert), Some(&*garbage("ENCRYPTED PRIVATE KEY")), "key", "is encrypted"),
+            (Some(&*cert), Some("Proc-Type: 4,ENCRYPTED"), "key", "is encrypted"),
+            (Some(&*cert), Some(&*other.key_pem()), "key", "does not belong to the first certificate"),
+        ] {
+            let (found, message) = read(cert, key).unwrap_err();
+            assert!(found == option && message.contains(words), "{found} {message}");
+        }
+    }
 
     #[test]
     fn neither_option_is_shown() {

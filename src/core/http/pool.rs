@@ -179,6 +179,10 @@ impl Connections {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+    use futures_util::future::join_all;
+    use tokio::time::{advance, sleep};
+
     use super::*;
 
     fn build(_: Arc<Connections>) -> Option<()> {
@@ -206,5 +210,35 @@ mod tests {
         let third = pools.fresh(first.number, build).unwrap();
         assert_ne!(third.number, second.number);
         assert!(Arc::ptr_eq(&second, &pools.current(build).unwrap()));
+    }
+    #[tokio::test(start_paused = true)]
+    async fn a_pool_serves_until_it_is_as_old_as_it_may_be() {
+        const AGE: Duration = Duration::from_secs(60);
+        let pools = Pools::new(AGE);
+        let number = || pools.current(build).unwrap().number;
+        let first = number();
+        advance(AGE - Duration::from_millis(1)).await;
+        assert_eq!(number(), first);
+        advance(Duration::from_millis(1)).await;
+        assert_ne!(number(), first);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_pool_is_abandoned_when_nothing_is_answered_in_time() {
+        const LIMIT: Duration = Duration::from_secs(1);
+        let pools = Pools::new(Duration::MAX);
+        let exchange = async |takes, result: Result<(), ()>| {
+            let round_trip = |_| sleep(takes).map(move |()| result);
+            let (pool, result) = pools.exchange(PoolChoice::Current, LIMIT, build, round_trip).await.unwrap();
+            (pool.number, result.is_ok())
+        };
+        let (answered, failed, late) = ((LIMIT / 2, Ok(())), (LIMIT / 2, Err(())), (LIMIT * 2, Ok(())));
+        for (others, is_abandoned) in [(vec![], true), (vec![failed], true), (vec![answered], false)] {
+            let first = pools.current(build).unwrap().number;
+            let others = join_all(others.into_iter().map(|(takes, result)| exchange(takes, result)));
+            let (used, _) = tokio::join!(exchange(late.0, late.1), others);
+            assert_eq!(used, (first, false));
+            assert_eq!(pools.current(build).unwrap().number != first, is_abandoned);
+        }
     }
 }

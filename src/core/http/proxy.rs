@@ -188,12 +188,32 @@ mod tests {
     }
 
     #[test]
+    fn a_proxy_is_used_unless_the_host_is_exempt() {
+        let setting =
+            |url: &str| ProxySetting { url: Secret::new(url.to_owned()), no_proxy: "app.test".to_owned() };
+        let select = |host| {
+            let setting = setting("https://proxy.test");
+            Proxy::select(&setting, Some(Host::Domain(host)), Some(443)).unwrap()
+        };
+        assert!(select("app.test").is_none());
+        assert!(select("other.test").unwrap().is_tls());
+        assert!(!Proxy::select(&setting("proxy.test"), None, None).unwrap().unwrap().is_tls());
+    }
+
+    #[test]
     fn credentials_leave_the_url_and_stay_hidden() {
         let proxy = Proxy::parse("http://me:hunter%232@proxy.test:3128").unwrap();
         assert_eq!(proxy.url.as_str(), "http://proxy.test:3128/");
         assert_eq!(proxy.authorization, basic_authorization("me", "hunter#2"));
         assert!(!format!("{proxy:?}").contains("hunter"));
         assert_eq!(Proxy::parse("proxy.test:3128").unwrap().url.as_str(), "http://proxy.test:3128/");
+        for (url, expected) in [
+            ("http://proxy.test", None),
+            ("http://me@proxy.test", basic_authorization("me", "")),
+            ("http://:hunter2@proxy.test", basic_authorization("", "hunter2")),
+        ] {
+            assert_eq!(Proxy::parse(url).unwrap().authorization, expected, "{url}");
+        }
     }
 
     #[test]

@@ -221,4 +221,20 @@ mod tests {
         let schemes = by_ring.supported_schemes();
         assert_eq!(ALGORITHMS.supported_schemes()[..schemes.len()], schemes);
     }
+    #[test]
+    fn every_scheme_of_ecdsa_takes_every_curve_and_its_own_first() {
+        use SignatureScheme::{ECDSA_NISTP256_SHA256, ECDSA_NISTP384_SHA384, ECDSA_NISTP521_SHA512};
+        let curves = [alg_id::ECDSA_P256, alg_id::ECDSA_P384, alg_id::ECDSA_P521];
+        for (scheme, own, signature) in [
+            (ECDSA_NISTP256_SHA256, alg_id::ECDSA_P256, alg_id::ECDSA_SHA256),
+            (ECDSA_NISTP384_SHA384, alg_id::ECDSA_P384, alg_id::ECDSA_SHA384),
+            (ECDSA_NISTP521_SHA512, alg_id::ECDSA_P521, alg_id::ECDSA_SHA512),
+        ] {
+            let (_, algorithms) = ALGORITHMS.mapping.iter().find(|(known, _)| *known == scheme).unwrap();
+            let keys: Vec<_> = algorithms.iter().map(|algorithm| algorithm.public_key_alg_id()).collect();
+            assert_eq!(keys[0], own, "{scheme:?}");
+            assert!(curves.iter().all(|curve| keys.contains(curve)), "{scheme:?}");
+            assert!(algorithms.iter().all(|algorithm| algorithm.signature_alg_id() == signature));
+        }
+    }
 }

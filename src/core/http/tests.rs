@@ -1,84 +1,31 @@
 //! A transport against servers and proxies of this machine, which answer with raw bytes.
 
-use std::sync::atomic::AtomicU32;
+pub mod certificates;
+mod http2;
+mod secure;
+mod server;
 
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime::Handle;
+use tokio::net::TcpListener;
+use tokio::sync::Barrier;
+use tokio::time::advance;
 
-use super::answer::{MAX_BODY_BYTES, MAX_HEAD_BYTES};
+use self::server::{Server, Step};
 use super::proxy::{Proxy, ProxySetting};
+use super::refusal::{Inquiry, Refusal};
+use super::resolver::DnsResolver;
 use super::tls::{Roots, Trust};
 use super::*;
 use crate::core::error::Kind;
+use crate::core::resolver::Resolver;
 use crate::core::secret::Secret;
 
 const LIMIT: Duration = Duration::from_secs(60);
+const MAX_BODY_BYTES: usize = 262_144;
+const MAX_HEAD_BYTES: usize = 16_384;
 
-/// A server that answers the requests of all its connections from one script, and closes a connection where the script says
-/// so.
-struct Server {
-    port: u16,
-    connections: Arc<AtomicU32>,
-}
-
-/// What a server does after it has read the head of a request.
-#[derive(Clone)]
-enum Step {
-    Answer(Vec<u8>),
-    /// Writes this, and closes the connection.
-    Close(Vec<u8>),
-    Silence,
-}
-
-impl Server {
-    /// Repeats the last step.
-    async fn start(steps: Vec<Step>) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let (connections, next) = (Arc::new(AtomicU32::new(0)), Arc::new(AtomicU32::new(0)));
-        let counted = Arc::clone(&connections);
-        Handle::current().spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                counted.fetch_add(1, Ordering::Relaxed);
-                Handle::current().spawn(serve(stream, steps.clone(), Arc::clone(&next)));
-            }
-        });
-        Self { port, connections }
-    }
-
-    fn connections(&self) -> u32 {
-        self.connections.load(Ordering::Relaxed)
-    }
-}
-
-async fn serve(mut stream: TcpStream, steps: Vec<Step>, next: Arc<AtomicU32>) {
-    let mut head = Vec::new();
-    while let Ok(byte) = stream.read_u8().await {
-        head.push(byte);
-        // A handshake of TLS is answered as soon as it begins.
-        if !head.ends_with(b"\r\n\r\n") && head[0] != 0x16 {
-            continue;
-        }
-        head.clear();
-        let step = next.fetch_add(1, Ordering::Relaxed) as usize;
-        match &steps[step.min(steps.len() - 1)] {
-            Step::Answer(bytes) => stream.write_all(bytes).await.unwrap(),
-            Step::Close(bytes) => {
-                let _ = stream.write_all(bytes).await;
-                let _ = stream.shutdown().await;
-                // Whatever is unread would make the close a reset.
-                let _ = stream.read_to_end(&mut head).await;
-                return;
-            }
-            Step::Silence => std::future::pending().await,
-        }
-    }
-}
-
-fn transport(origin: &str, proxy: Option<&str>) -> Transport {
+pub fn settings(origin: &str, proxy: Option<&str>) -> TransportSettings {
     let setting = proxy.map(|url| ProxySetting { url: Secret::new(url.to_owned()), no_proxy: String::new() });
-    let settings = TransportSettings {
+    TransportSettings {
         origin: origin.to_owned(),
         is_https: origin.starts_with("https"),
         http2: true,
@@ -87,7 +34,14 @@ fn transport(origin: &str, proxy: Option<&str>) -> Transport {
         proxy: setting.and_then(|setting| Proxy::select(&setting, None, None).unwrap()),
         trust: Trust::new(&Roots::default()).unwrap(),
         identity: Arc::default(),
-    };
+    }
+}
+
+fn transport(origin: &str, proxy: Option<&str>) -> Transport {
+    transport_of(settings(origin, proxy))
+}
+
+fn transport_of(settings: TransportSettings) -> Transport {
     Transport::new(settings, HeaderValue::from_static("Basic x"))
 }
 
@@ -191,6 +145,21 @@ async fn a_connection_is_used_again_also_after_an_answer_that_nobody_needs() {
         assert_eq!(exchange(&transport, &url).await.unwrap().status, 503);
     }
     assert_eq!(server.connections(), 1);
+}
+
+#[tokio::test]
+async fn all_connections_that_had_answered_well_are_remembered() {
+    let barrier = Arc::new(Barrier::new(2));
+    let together = || Step::AnswerTogether(Arc::clone(&barrier), answer(200, "", b""));
+    let steps = vec![together(), together(), Step::Close(vec![])];
+    let (server, transport, url) = direct(steps).await;
+    let both = async || tokio::join!(exchange(&transport, &url), exchange(&transport, &url));
+    assert!(matches!(both().await, (Ok(_), Ok(_))));
+    let (first, second) = both().await;
+    for fault in [first.unwrap_err(), second.unwrap_err()] {
+        assert_eq!(fault.kind, FaultKind::Stale(pool::PoolNumber::MIN));
+    }
+    assert_eq!(server.connections(), 2);
 }
 
 #[tokio::test]
@@ -302,4 +271,40 @@ async fn a_proxy_that_is_gone_or_speaks_no_tls_is_named() {
     let fault = exchange(&secure, &PLATFORM.parse().unwrap()).await.unwrap_err();
     assert_eq!((fault.error.kind, fault.kind), (Kind::Tls, FaultKind::Permanent));
     assert!(fault.error.message.starts_with("No secure connection to the proxy:"), "{}", fault.error.message);
+}
+
+#[tokio::test]
+async fn a_host_without_an_address_is_told_in_the_words_of_the_resolver() {
+    let nowhere = "a".repeat(64);
+    let origin = format!("http://{nowhere}");
+    let proxy = format!("http://{nowhere}:1");
+    for (origin, proxy, words) in [
+        (&*origin, None, "its name could not be found; check the host in baseUrl"),
+        ("https://platform.test", Some(&*proxy), "its name could not be found: check the proxy's URL"),
+    ] {
+        let fault = exchange(&transport(origin, proxy), &origin.parse().unwrap()).await.unwrap_err();
+        assert_eq!(fault.kind, FaultKind::Transient);
+        assert!(fault.error.message.contains(words), "{}", fault.error.message);
+        let cause = Resolver::system().addresses(&nowhere).await.unwrap_err().to_string();
+        assert_eq!(fault.error.cause.as_deref(), Some(&*cause));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_question_to_the_proxy_counts_for_all_tunnels_of_a_second() {
+    let proxy = Server::start(vec![Step::Close(answer(403, "", b""))]).await;
+    let settings = settings("https://platform.test", Some(&format!("http://127.0.0.1:{}", proxy.port)));
+    let inquiry = Inquiry::new(
+        settings.proxy.as_ref().unwrap(),
+        settings.trust.client_config(Arc::default()).unwrap(),
+        DnsResolver::new(Resolver::system()),
+        settings.target().unwrap(),
+        "agent",
+    )
+    .unwrap();
+    for (wait, asked) in [(0, 1), (0, 1), (999, 1), (1, 2)] {
+        advance(Duration::from_millis(wait)).await;
+        assert_eq!(inquiry.ask().await, Some(Refusal::Status(403)));
+        assert_eq!(proxy.connections(), asked);
+    }
 }

@@ -178,6 +178,7 @@ pub fn explain(error: &rustls::Error) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::http::tests::certificates::self_signed;
 
     #[test]
     fn the_roots_compiled_in_need_nothing_else() {
@@ -196,8 +197,52 @@ mod tests {
     }
 
     #[test]
-    fn an_old_server_is_told_what_is_needed() {
-        let alert = rustls::Error::AlertReceived(AlertDescription::ProtocolVersion);
-        assert!(explain(&alert).contains("TLS 1.2"));
+    fn certificates_are_read_in_the_forms_that_node_reads() {
+        let pem = self_signed(|_| {}).pem();
+        let known = Trust::new(&Roots::default()).unwrap().store.len();
+        for form in [
+            pem.clone(),
+            format!("\u{feff}{pem}"),
+            format!("\u{ef}\u{bb}\u{bf}{pem}"),
+            pem.replace(" CERTIFICATE-", " X509 CERTIFICATE-"),
+            format!("The authority of the company\n{pem}"),
+        ] {
+            for roots in [
+                Roots { ca: vec![form.clone()], ..Roots::default() },
+                Roots { node: vec![form.clone()], ..Roots::default() },
+            ] {
+                assert_eq!(Trust::new(&roots).unwrap().store.len(), known + 1, "{form}");
+            }
+            let whole = Roots { node: vec![form], node_is_complete: true, ..Roots::default() };
+            assert_eq!(Trust::new(&whole).unwrap().store.len(), 1);
+        }
+    }
+
+    #[test]
+    fn every_signature_that_can_be_verified_is_offered() {
+        let config = Trust::new(&Roots::default()).unwrap().client_config(Arc::default()).unwrap();
+        let offered = &config.crypto_provider().signature_verification_algorithms;
+        assert!(offered.supported_schemes().contains(&SignatureScheme::ECDSA_NISTP521_SHA512));
+    }
+
+    #[test]
+    fn every_failure_of_a_handshake_is_explained() {
+        use rustls::{InvalidMessage, PeerIncompatible};
+        let alert = rustls::Error::AlertReceived;
+        for (error, words) in [
+            (CertificateError::Expired.into(), "has expired"),
+            (InvalidMessage::InvalidContentType.into(), "does not speak TLS on this port"),
+            (alert(AlertDescription::ProtocolVersion), "no TLS version in common: TLS 1.2 or newer"),
+            (PeerIncompatible::NoCipherSuitesInCommon.into(), "no TLS version or cipher in common"),
+            (alert(AlertDescription::HandshakeFailure), "it may offer no TLS version, cipher or kind of key"),
+            (
+                alert(AlertDescription::NoApplicationProtocol),
+                "with http2: false (XKIT_HTTP2=0), HTTP/2 is not",
+            ),
+            (alert(AlertDescription::InternalError), "the server broke the handshake off"),
+            (rustls::Error::DecryptError, "the TLS handshake failed"),
+        ] {
+            assert!(explain(&error).contains(words), "{error:?}");
+        }
     }
 }
