@@ -182,3 +182,6 @@ impl<S: TokenSource> TokenSource for Fleet<S> {
         )
     }
 }
+
+#[cfg(test)]
+mod tests;

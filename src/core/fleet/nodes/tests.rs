@@ -2,12 +2,13 @@
 
 use std::sync::Mutex;
 
+use futures_util::join;
 use rustls::RootCertStore;
 use rustls::crypto::ring;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::*;
 use crate::core::fleet::settings::RedisOptions;
@@ -15,6 +16,7 @@ use crate::core::fleet::settings::RedisOptions;
 /// A server that speaks the protocol of Redis. It notes the commands.
 struct Node {
     port: u16,
+    reply: Arc<Mutex<String>>,
     commands: Arc<Mutex<Vec<String>>>,
 }
 
@@ -23,13 +25,18 @@ impl Node {
     async fn start(reply: String) -> Self {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let (port, commands) = (listener.local_addr().unwrap().port(), Arc::default());
-        let noted = Arc::clone(&commands);
+        let reply = Arc::new(Mutex::new(reply));
+        let (noted, given) = (Arc::clone(&commands), Arc::clone(&reply));
         Handle::current().spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                Handle::current().spawn(serve(stream, reply.clone(), Arc::clone(&noted)));
+                Handle::current().spawn(serve(stream, Arc::clone(&given), Arc::clone(&noted)));
             }
         });
-        Self { port, commands }
+        Self { port, reply, commands }
+    }
+
+    fn replies(&self, reply: &str) {
+        reply.clone_into(&mut self.reply.lock().unwrap());
     }
 
     fn takes(&self) -> Vec<String> {
@@ -37,7 +44,7 @@ impl Node {
     }
 }
 
-async fn serve(stream: TcpStream, reply: String, commands: Arc<Mutex<Vec<String>>>) {
+async fn serve(stream: TcpStream, reply: Arc<Mutex<String>>, commands: Arc<Mutex<Vec<String>>>) {
     let mut stream = BufReader::new(stream);
     loop {
         let mut lines = Vec::new();
@@ -59,6 +66,7 @@ async fn serve(stream: TcpStream, reply: String, commands: Arc<Mutex<Vec<String>
         }
         words.retain(|word| !word.starts_with('$'));
         commands.lock().unwrap().push(words.join(" "));
+        let reply = reply.lock().unwrap().clone();
         stream.write_all(reply.as_bytes()).await.unwrap();
     }
 }
@@ -87,14 +95,54 @@ async fn a_single_node_gets_the_login_and_the_database_and_no_more() {
 
 #[tokio::test]
 async fn one_of_several_nodes_has_to_answer_and_is_tried_first_the_next_time() {
-    let loading = Node::start("-LOADING not yet\r\n".to_owned()).await;
-    let node = Node::start("+PONG\r\n".to_owned()).await;
-    let url = format!("redis-cluster://127.0.0.1:{}?node=127.0.0.1:{}", loading.port, node.port);
+    const LOADING: &str = "-LOADING not yet\r\n";
+    const PONG: &str = "+PONG\r\n";
+    let [first, second, third] = [LOADING, LOADING, PONG].map(|reply| Node::start(reply.to_owned()));
+    let (first, second, third) = join!(first, second, third);
+    let url = "redis-cluster://127.0.0.1:";
+    let url = format!("{url}{}?node=127.0.0.1:{}&node=127.0.0.1:{}", first.port, second.port, third.port);
     let nodes = nodes(&url, None);
+    let asked = || [&first, &second, &third].map(|node| node.takes().len());
     connects(&nodes).await.unwrap();
-    assert_eq!((loading.takes(), node.takes()), (vec!["PING".to_owned()], vec!["PING".to_owned()]));
+    assert_eq!(third.commands.lock().unwrap()[..], ["PING"]);
+    assert_eq!(asked(), [1, 1, 1]);
     connects(&nodes).await.unwrap();
-    assert_eq!((loading.takes(), node.takes()), (vec![], vec!["PING".to_owned()]));
+    assert_eq!(asked(), [0, 0, 1]);
+    first.replies(PONG);
+    third.replies(LOADING);
+    connects(&nodes).await.unwrap();
+    assert_eq!(asked(), [1, 0, 1], "the others follow in their order");
+}
+
+#[tokio::test(start_paused = true)]
+async fn silent_nodes_are_passed_over_in_seconds_however_many_they_are() {
+    let (silent, node) = join!(Node::start(String::new()), Node::start("+PONG\r\n".to_owned()));
+    let more = format!("node=127.0.0.1:{}&", silent.port).repeat(38);
+    let url = format!("redis-cluster://127.0.0.1:{}?{more}node=127.0.0.1:{}", silent.port, node.port);
+    let start = Instant::now();
+    connects(&nodes(&url, None)).await.unwrap();
+    assert!(start.elapsed() < 2 * ALL_NODES, "{:?}", start.elapsed());
+    assert_eq!(node.takes(), ["PING"]);
+}
+
+#[tokio::test]
+async fn a_connection_that_is_dropped_ends_although_a_reply_is_outstanding() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let nodes = nodes(&format!("redis://{}", listener.local_addr().unwrap()), None);
+    let stage = Stage::default();
+    let (connection, accepted) = join!(nodes.connect(None, &stage), listener.accept());
+    let (connection, (mut stream, _)) = (connection.unwrap(), accepted.unwrap());
+    let mut received = Vec::new();
+    {
+        let ping = redis::cmd("PING");
+        let reply = connection.send(&ping);
+        let sent = pin!(stream.read_buf(&mut received));
+        assert!(matches!(select(reply, sent).await, Either::Right(_)));
+    }
+    drop(connection);
+    let ended = timeout(Duration::from_secs(60), stream.read_to_end(&mut received));
+    ended.await.expect("the connection has ended").unwrap();
+    assert_eq!(received, b"*1\r\n$4\r\nPING\r\n");
 }
 
 #[tokio::test]
