@@ -27,6 +27,8 @@ pub const CERTIFICATE_ALERTS: &[AlertDescription] = &[
     AlertDescription::CertificateExpired,
     AlertDescription::CertificateUnknown,
     AlertDescription::UnknownCA,
+    // Signed by another key than that of the authority of this name, as after the authority was made anew.
+    AlertDescription::DecryptError,
     AlertDescription::AccessDenied,
 ];
 
