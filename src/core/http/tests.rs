@@ -5,7 +5,7 @@ mod http2;
 mod secure;
 mod server;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Barrier;
 use tokio::time::advance;
 
@@ -187,7 +187,24 @@ async fn a_server_that_is_silent_or_gone_may_be_back_later() {
     let fault = exchange(&transport_to(&origin), &origin.parse().unwrap()).await.unwrap_err();
     assert_eq!((fault.error.kind, fault.kind), (Kind::Connect, FaultKind::Transient));
     assert!(fault.error.message.contains("check that the host is right"), "{}", fault.error.message);
-    assert!(fault.error.cause.is_some_and(|cause| !cause.is_empty()));
+    let words = TcpStream::connect(gone).await.unwrap_err().to_string();
+    assert_eq!(fault.error.cause.as_deref(), Some(&*words));
+}
+
+/// The kernel of Linux ignores whoever wants to connect to a port with as many connections that nobody accepted as it may have.
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_connection_that_hangs_is_left_after_its_limit() {
+    let socket = tokio::net::TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let listener = socket.listen(0).unwrap();
+    let address = listener.local_addr().unwrap();
+    let _ignored = TcpStream::connect(address).await.unwrap();
+    let origin = format!("http://{address}");
+    let fault = exchange(&transport_to(&origin), &origin.parse().unwrap()).await.unwrap_err();
+    assert_eq!((fault.error.kind, fault.kind), (Kind::Timeout, FaultKind::Transient));
+    assert!(fault.error.message.contains("within 500 ms: check the network"), "{}", fault.error.message);
+    assert_eq!(fault.error.cause, None);
 }
 
 fn transport_to(origin: &str) -> Transport {
