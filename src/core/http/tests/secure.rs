@@ -229,9 +229,9 @@ async fn a_demand_for_a_client_certificate_is_understood_after_the_handshake_too
 async fn a_handshake_that_hangs_is_left_after_its_limit() {
     let server = Server::start(vec![Step::Silence]).await;
     let origin = format!("https://127.0.0.1:{}", server.port);
-    let fault = exchange(&transport(&origin, None), &origin.parse().unwrap()).await.unwrap_err();
+    let fault = exchange(&impatient(&origin, None), &origin.parse().unwrap()).await.unwrap_err();
     assert_eq!(fault.error.cause, None);
     let (kind, fault, message) = told(fault);
     assert_eq!((kind, fault), (Kind::Timeout, FaultKind::Transient));
-    assert!(message.contains("within 500 ms: check the network, or raise connectTimeoutMs"), "{message}");
+    assert!(message.contains("within 50 ms: check the network, or raise connectTimeoutMs"), "{message}");
 }
