@@ -1,6 +1,7 @@
 //! Where a connection is fetched from. The client knows its source by this trait alone. A source may wrap another one.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 
@@ -14,8 +15,8 @@ use crate::core::tokens::validity::Version;
 /// Fetches connections.
 pub trait TokenSource: Send + Sync + 'static {
     /// The version of a connection, which changes when another process invalidates it. The client asks before each
-    /// fetch.
-    fn version(&self, _key: &ConnectionKey) -> Version {
+    /// fetch; `now` is the time by the clock that does not stop during suspension.
+    fn version(&self, _key: &ConnectionKey, _now: Duration) -> Version {
         Version::default()
     }
 

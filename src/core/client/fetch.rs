@@ -34,7 +34,8 @@ pub fn join_or_start(
     if shared.stats.queued.get() >= MAX_QUEUED {
         return Err(Error::overloaded());
     }
-    let version = open.source.version(key);
+    let now = shared.clock.now();
+    let version = open.source.version(key, now.boot);
     let state = Arc::new(SharedFetchState::new(deadline));
     let queued = shared.stats.queued.hold();
     let fetch = Fetch { key: key.clone(), purpose, state: Arc::clone(&state), queued };
@@ -45,9 +46,8 @@ pub fn join_or_start(
         guard.end(fetched, version)
     };
     let new = NewFetch { number, version, result: result.boxed().shared(), state };
-    let now = shared.clock.now();
     let mut tokens = shared.tokens();
-    let other = if purpose == Purpose::Fresh { None } else { tokens.join(key, deadline) };
+    let other = if purpose == Purpose::Fresh { None } else { tokens.join(key, deadline, now) };
     if let Some(waiter) = other {
         drop(tokens);
         return Ok((waiter, true));

@@ -152,8 +152,8 @@ fn derive_keys(settings: &RedisSettings, parts: &FleetParts<'_>) -> Result<Fleet
 }
 
 impl<S: TokenSource> TokenSource for Fleet<S> {
-    fn version(&self, key: &ConnectionKey) -> Version {
-        self.member.channel.validity.version(self.name(key).prefix())
+    fn version(&self, key: &ConnectionKey, now: Duration) -> Version {
+        self.member.channel.validity.version(self.name(key).prefix(), now)
     }
 
     fn fetch(&self, fetch: Fetch) -> BoxFuture<'_, Result<Fetched, Error>> {

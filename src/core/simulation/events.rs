@@ -219,8 +219,10 @@ impl WorldState {
 
     /// A fetch in the background begins.
     pub fn refresh_begins(&mut self, process: Process, which: Which) {
+        let boot = self.model.processes[process].clocks.now(self.time.start()).boot;
         let place = self.model.place(process, which);
         place.refreshes += 1;
+        place.fetch_began = Some(boot);
         place.idle_since = None;
     }
 

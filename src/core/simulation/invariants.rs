@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::executor::Process;
-use super::model::{CallIndex, CallStart, Ending, Given, OneProcess, OneRequest};
+use super::model::{CallIndex, CallStart, Ending, Given, JOINABLE, OneProcess, OneRequest};
 use super::plan::PLACES;
 use super::platform::{Meaning, Serial, TokenId, Which};
 use super::sharing::CALM;
@@ -135,13 +135,22 @@ impl WorldState {
         let one_call = &model.calls[call];
         let (process, which) = (one_call.process, one_call.which);
         let one = &model.processes[process];
-        let place = &one.places[which % PLACES];
+        let in_fleet = one.plan.in_fleet;
         time.note(|| format!("call {call} is {begun:?}"));
         if begun == CallStart::Started {
             // An earlier fetch waited, not this one.
             model.sharing.awaiting.remove(&(process, which));
+            let boot = one.clocks.now(start).boot;
+            let is_in_touch = redis.was_in_touch_for(CALM) && one.clocks.jumps() == 0;
+            let place = &mut model.processes[process].places[which % PLACES];
+            let before = place.fetch_began.replace(boot);
+            if in_fleet && !is_in_touch && before.is_some_and(|before| boot - before >= JOINABLE) {
+                place.supersede(time.next());
+            }
         }
-        if begun == CallStart::Started && one.plan.in_fleet && redis.dead_since.is_some() {
+        let one = &model.processes[process];
+        let place = &one.places[which % PLACES];
+        if begun == CallStart::Started && in_fleet && redis.dead_since.is_some() {
             model.asking.push((Instant::now() + Duration::from_millis(one.plan.command_timeout + 5), call));
         }
         let Some(since) = place.clear_since.filter(|_| !fresh && begun != CallStart::Known) else { return };

@@ -22,6 +22,8 @@ pub const KNOWN: Duration = Duration::from_secs(4);
 pub const DEAD: Duration = Duration::from_millis(1_500);
 /// How long such a member serves a token from memory: half a second, and the life of a lease.
 pub const MEMORY: Duration = Duration::from_millis(900);
+/// How long calls of a member without a subscription join a fetch.
+pub const JOINABLE: Duration = Duration::from_millis(500);
 
 /// Names a call.
 pub type CallIndex = usize;
@@ -78,6 +80,8 @@ pub struct OnePlace {
     pub requests: Vec<Serial>,
     /// Fetches in the background.
     pub refreshes: usize,
+    /// When the last fetch began, by the clock of the process that never stops.
+    pub fetch_began: Option<Duration>,
     /// Aborted calls that have not ended.
     pub leaving: usize,
     /// The last invalidation of the whole connection.

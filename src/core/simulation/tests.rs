@@ -54,6 +54,8 @@ fn what_was_found_once_is_found_no_more() {
             22_447,
         ),
         ("the same, with other members", 26_655),
+        ("a member without a subscription joined calls to a fetch that began long before", 557_700),
+        ("such a member served for half a second what a fetch from long before had brought", 501_500),
     ] {
         assert_eq!(run(&Plan::of(seed), false).violation, None, "{defect}");
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::invariants::{AGED, ENDED, HALF_SECOND, IDENTITY, INVALIDATED, PROMISED, REFUSED, REPORTED};
-use super::model::{CallIndex, Ending, MEMORY};
+use super::model::{CallIndex, Ending};
 use super::plan::PLACES;
 use super::platform::{Meaning, Serial, TokenId};
 use super::world::WorldState;
@@ -37,9 +37,7 @@ impl WorldState {
         let is_from_memory = ended < one_call.began;
         let have_clocks_jumped = model.processes[one_call.process].clocks.jumps() != one_call.jumps;
         self.check_superseded(call, token, serial);
-        if is_from_memory {
-            self.check_half_second(call, serial);
-        }
+        self.check_half_second(call, serial);
         if is_from_memory && !have_clocks_jumped {
             self.check_age(call, token, serial, rejected);
         }
@@ -47,20 +45,15 @@ impl WorldState {
 
     /// The token is from no request before an invalidation or a report that the process knew of.
     fn check_superseded(&mut self, call: CallIndex, token: TokenId, serial: Serial) {
-        let Self { model, time, redis, .. } = self;
+        let Self { model, time, .. } = self;
         let (one_call, request) = (&model.calls[call], &model.requests[serial]);
         let one = &model.processes[one_call.process];
         let place = &one.places[one_call.which % PLACES];
-        // A member without a subscription serves its older tokens for a moment.
-        let was_out_of_touch = !redis.was_in_touch_for(request.began_at.elapsed())
-            && request.ended.is_some_and(|(_, at, _)| at + MEMORY > one_call.began_at);
         if request.began <= one_call.floor {
             let is_its_own = request.began <= place.invalidated && place.invalidated < one_call.began;
-            if is_its_own || !was_out_of_touch {
-                time.violate(if is_its_own { INVALIDATED } else { PROMISED }, || {
-                    format!("call {call} gets the answer to request {serial}")
-                });
-            }
+            time.violate(if is_its_own { INVALIDATED } else { PROMISED }, || {
+                format!("call {call} gets the answer to request {serial}")
+            });
         }
         let report = place.reports.get(&token).map(|report| report.first);
         if report.is_some_and(|report| report < one_call.began && request.began <= report) {
@@ -69,19 +62,17 @@ impl WorldState {
         if one.plan.in_fleet
             && let Some(first) = model.sharing.rejected(one_call.which, token, one_call.began_at)
             && request.began <= first
-            && !was_out_of_touch
         {
             time.violate(PROMISED, || format!("call {call} gets token {token} of request {serial}"));
         }
     }
 
-    /// A token from memory is not too old for a member of a fleet whose Redis is dead.
+    /// A member of a fleet whose Redis is dead serves no token that it asked for long ago.
     fn check_half_second(&mut self, call: CallIndex, serial: Serial) {
         let Self { model, time, redis, .. } = self;
         let (one_call, request) = (&model.calls[call], &model.requests[serial]);
         let is_dead = redis.dead_since.is_some_and(|since| since <= one_call.began_at);
-        let is_before = |limit| request.ended.is_some_and(|(_, at, _)| at < limit);
-        if is_dead && one_call.not_before.is_some_and(is_before) {
+        if is_dead && one_call.not_before.is_some_and(|limit| request.began_at < limit) {
             time.violate(HALF_SECOND, || format!("call {call} gets the answer to request {serial}"));
         }
     }

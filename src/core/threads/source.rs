@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -76,8 +77,8 @@ pub fn number_of(token: &str) -> usize {
 }
 
 impl TokenSource for Arc<Source> {
-    fn version(&self, _: &ConnectionKey) -> Version {
-        self.validity.version(PREFIX)
+    fn version(&self, _: &ConnectionKey, now: Duration) -> Version {
+        self.validity.version(PREFIX, now)
     }
 
     fn fetch(&self, fetch: Fetch) -> BoxFuture<'_, Result<Fetched, Error>> {

@@ -14,23 +14,19 @@ pub struct CacheEntry {
     connection: Packed,
     end: Moment,
     version: Version,
-    /// When it was stored, by the clock that does not stop during suspension.
-    since_micros: u64,
 }
 
 impl CacheEntry {
     /// Stores a connection for the given time from now.
     pub fn new(connection: &Connection, life: Duration, version: Version, now: Now) -> Self {
         let end = Moment::after(now, life);
-        let since_micros = u64::try_from(now.boot.as_micros()).unwrap_or(u64::MAX);
-        Self { connection: pack(connection), end, version, since_micros }
+        Self { connection: pack(connection), end, version }
     }
 
     /// How long it may be served without asking again; `None` if it must not be served.
     pub fn left(&self, now: Now, validity: &Validity) -> Option<Duration> {
         let left = self.time_left(now)?;
-        let since = Duration::from_micros(self.since_micros);
-        validity.may_serve(self.version, since, now.boot).then(|| left.min(validity.longest_lease()))
+        validity.may_serve(self.version, now.boot).then(|| left.min(validity.longest_lease()))
     }
 
     /// Time until it expires, regardless of invalidations; `None` once it has expired.

@@ -14,6 +14,7 @@ use futures_util::future::{BoxFuture, Shared, WeakShared};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::core::clock::Now;
 use crate::core::connection::Connection;
 use crate::core::error::Error;
 use crate::core::sync::{AtomicBool, AtomicU32, Mutex, Ordering, lock};
@@ -184,7 +185,6 @@ impl SharedFetchState {
 /// A fetch that has not started yet.
 pub struct NewFetch {
     pub number: FetchNumber,
-    /// The version of the connection before the fetch.
     pub version: Version,
     pub result: SharedFetch,
     pub state: Arc<SharedFetchState>,
@@ -217,10 +217,16 @@ impl InFlight {
     }
 
     /// Joins the fetch in flight, which then runs until this caller's deadline at least. A fetch that began before
-    /// another process invalidated the connection is superseded.
-    pub fn join(&mut self, key: &ConnectionKey, deadline: Instant, validity: &Validity) -> Option<Waiter> {
+    /// another process invalidated the connection, or may have, is superseded.
+    pub fn join(
+        &mut self,
+        key: &ConnectionKey,
+        deadline: Instant,
+        validity: &Validity,
+        now: Now,
+    ) -> Option<Waiter> {
         let joinable = self.joinable.get(key)?;
-        if !validity.is_current(joinable.version) {
+        if !validity.may_serve(joinable.version, now.boot) {
             self.joinable.remove(key);
             return None;
         }

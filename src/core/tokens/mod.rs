@@ -90,7 +90,7 @@ impl Tokens {
             }
             return Lookup::Hit(hit, refreshes.then(|| self.in_flight.next_number()));
         }
-        match self.join(key, deadline) {
+        match self.join(key, deadline, now) {
             Some(waiter) => Lookup::Joined(waiter),
             None => Lookup::Miss(self.in_flight.next_number()),
         }
@@ -101,8 +101,8 @@ impl Tokens {
         entry.left(now, &self.validity).map(|_| entry.clone())
     }
 
-    pub fn join(&mut self, key: &ConnectionKey, deadline: Instant) -> Option<Waiter> {
-        self.in_flight.join(key, deadline, &self.validity)
+    pub fn join(&mut self, key: &ConnectionKey, deadline: Instant, now: Now) -> Option<Waiter> {
+        self.in_flight.join(key, deadline, &self.validity, now)
     }
 
     #[cfg(test)]
@@ -231,5 +231,62 @@ impl Tokens {
         if self.cache.as_mut().is_some_and(|cache| cache.discard(key)) {
             self.validity.count_discard();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::pending;
+
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::core::connection::{Connection, ConnectionState, Details};
+    use crate::core::secret::Secret;
+    use crate::core::tokens::cache::CacheLimits;
+    use crate::core::tokens::in_flight::SharedFetchState;
+    use crate::core::tokens::key::OwnerKind;
+
+    const ONE_QUERY: Query<'static> = Query { fresh: false, rejected: None };
+
+    fn at(millis: u64) -> Now {
+        let since = Duration::from_millis(millis);
+        Now { wall: 1.7e12 + since.as_secs_f64() * 1e3, boot: Duration::from_secs(1_000) + since }
+    }
+
+    fn active() -> Fetched {
+        let state = ConnectionState::Active { access_token: Secret::new("t".to_owned()), expires_at: None };
+        Fetched::from(Connection { state, details: Details::default() })
+    }
+
+    /// Another process may have invalidated the connection since the fetch began, and this one cannot hear of it.
+    #[tokio::test]
+    async fn without_a_subscription_nobody_gets_what_a_fetch_brings_that_began_half_a_second_ago() {
+        let limits = CacheLimits { ttl: Duration::from_secs(60), max_entries: 10 };
+        let validity = Arc::new(Validity::shared());
+        let mut tokens = Tokens::new(Some(Cache::new(limits, || 0.0)), Arc::clone(&validity));
+        let key = ConnectionKey::new(OwnerKind::User, "u", "slack").unwrap();
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let begin = |tokens: &mut Tokens, now: Now| {
+            let number = tokens.in_flight.next_number();
+            let version = validity.version(7, now.boot);
+            let (result, state) = (pending().boxed().shared(), Arc::new(SharedFetchState::new(deadline)));
+            let waiter = tokens.start(&key, NewFetch { number, version, result, state }, now);
+            (number, version, waiter)
+        };
+        let look_up = |tokens: &mut Tokens, millis| tokens.look_up(&key, ONE_QUERY, deadline, at(millis));
+
+        let (number, version, _waiter) = begin(&mut tokens, at(0));
+        assert!(matches!(look_up(&mut tokens, 499), Lookup::Joined(_)));
+        tokens.fetched(&key, number, version, &active(), at(499));
+        assert!(matches!(look_up(&mut tokens, 499), Lookup::Hit(..)));
+        assert!(matches!(look_up(&mut tokens, 500), Lookup::Miss(_)));
+
+        let (_, _, _waiter) = begin(&mut tokens, at(1_000));
+        assert!(matches!(look_up(&mut tokens, 1_500), Lookup::Miss(_)));
+
+        let (_, _, _waiter) = begin(&mut tokens, at(2_000));
+        validity.heartbeat(at(9_000).boot);
+        assert!(matches!(look_up(&mut tokens, 9_000), Lookup::Joined(_)), "with a subscription");
     }
 }

@@ -10,7 +10,7 @@ use crate::core::sync::{AtomicU32, AtomicU64, Ordering, SharedCounter};
 
 /// How long the subscription counts as alive after we sent the heartbeat that arrived last.
 const HEARTBEAT_LIFE: Duration = Duration::from_millis(600);
-/// How long a connection may be served after it was cached, while there is no subscription.
+/// How long a connection may be served, and its fetch be joined, after the fetch began, while there is no subscription.
 const DISCONNECTED_LIFE: Duration = Duration::from_millis(500);
 /// The longest that JavaScript serves a token without another native call. Together with `HEARTBEAT_LIFE` it is less
 /// than the second within which we promise that an invalidation takes effect.
@@ -26,12 +26,14 @@ pub type NamePrefix = u32;
 /// Time since a fixed moment, by the clock that does not stop during suspension.
 type Boot = Duration;
 
-/// The version of a connection, which changes with each invalidation of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The version of a connection when a fetch of it begins. It changes with each invalidation.
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Version {
     prefix: NamePrefix,
     /// Wraps around after four billion, which no token lives to see.
     number: u32,
+    /// When the fetch begins.
+    since_micros: u64,
 }
 
 /// The invalidations of other processes, where processes share tokens; and the count of discarded tokens.
@@ -84,13 +86,14 @@ impl Validity {
     }
 
     /// The version of a connection that this process is about to fetch.
-    pub fn version(&self, prefix: NamePrefix) -> Version {
-        let Some(shared) = &self.shared else { return Version { prefix, number: 0 } };
+    pub fn version(&self, prefix: NamePrefix, now: Boot) -> Version {
+        let since_micros = micros(now);
+        let Some(shared) = &self.shared else { return Version { prefix, number: 0, since_micros } };
         // In this order, so that `invalidate_all` on another thread either makes the number outdated or leaves the bit.
         let number = shared.number(prefix);
         let (word, bit) = shared.known(prefix);
         word.fetch_or(bit, Ordering::AcqRel);
-        Version { prefix, number }
+        Version { prefix, number, since_micros }
     }
 
     /// Whether nothing was invalidated since.
@@ -98,9 +101,11 @@ impl Validity {
         self.shared.as_ref().is_none_or(|shared| shared.number(version.prefix) == version.number)
     }
 
-    /// Whether a connection that was cached at `since` may be served.
-    pub fn may_serve(&self, version: Version, since: Boot, now: Boot) -> bool {
-        self.is_current(version) && (self.is_connected(now) || now.saturating_sub(since) < DISCONNECTED_LIFE)
+    /// Whether calls may be served what the fetch of this version brings: nothing was invalidated since, as far as this process
+    /// could hear of it.
+    pub fn may_serve(&self, version: Version, now: Boot) -> bool {
+        let age = now.saturating_sub(Duration::from_micros(version.since_micros));
+        self.is_current(version) && (self.is_connected(now) || age < DISCONNECTED_LIFE)
     }
 
     /// The longest that JavaScript may serve a token without another native call.
@@ -111,7 +116,7 @@ impl Validity {
     /// A heartbeat has arrived that we sent at that moment.
     pub fn heartbeat(&self, asked: Boot) {
         if let Some(Invalidations { heartbeat, .. }) = &self.shared {
-            heartbeat.store(u64::try_from(asked.as_micros()).unwrap_or(u64::MAX).max(1), Ordering::Release);
+            heartbeat.store(micros(asked).max(1), Ordering::Release);
         }
     }
 
@@ -149,6 +154,10 @@ impl Validity {
     }
 }
 
+fn micros(boot: Boot) -> u64 {
+    u64::try_from(boot.as_micros()).unwrap_or(u64::MAX)
+}
+
 impl Invalidations {
     fn slot(&self, prefix: NamePrefix) -> &AtomicU32 {
         &self.invalidations[prefix as usize % self.invalidations.len()]
@@ -176,12 +185,12 @@ mod tests {
     fn what_was_invalidated_since_is_not_handed_out() {
         let validity = Validity::shared();
         validity.heartbeat(NOW);
-        let versions = (validity.version(SLOT), validity.version(8));
-        let allowed = || (validity.may_serve(versions.0, NOW, NOW), validity.may_serve(versions.1, NOW, NOW));
+        let versions = (validity.version(SLOT, NOW), validity.version(8, NOW));
+        let allowed = || (validity.may_serve(versions.0, NOW), validity.may_serve(versions.1, NOW));
         assert_eq!(allowed(), (true, true));
         validity.invalidate(SLOT);
         assert_eq!(allowed(), (false, true));
-        assert!(validity.may_serve(validity.version(SLOT), NOW, NOW));
+        assert!(validity.may_serve(validity.version(SLOT, NOW), NOW));
         validity.invalidate_all();
         assert_eq!(allowed(), (false, false));
     }
@@ -189,13 +198,12 @@ mod tests {
     #[test]
     fn without_a_heartbeat_a_second_is_the_longest_that_anything_lasts() {
         let validity = Validity::shared();
-        let version = validity.version(SLOT);
+        let version = validity.version(SLOT, NOW);
         let after = |millis| NOW + Duration::from_millis(millis);
-        assert!(
-            validity.may_serve(version, NOW, after(499)) && !validity.may_serve(version, NOW, after(500))
-        );
+        assert!(validity.may_serve(version, after(499)) && !validity.may_serve(version, after(500)));
         validity.heartbeat(NOW);
-        let allows = |now| validity.may_serve(version, Boot::ZERO, now);
+        let old = validity.version(SLOT, Boot::ZERO);
+        let allows = |now| validity.may_serve(old, now);
         assert!(allows(after(599)) && !allows(after(600)));
         validity.mark_disconnected();
         assert!(!allows(NOW));
@@ -208,7 +216,7 @@ mod tests {
         let discards = validity.discards();
         validity.invalidate(SLOT);
         assert_eq!(discards.load(Ordering::Relaxed), 0, "nobody asked for it");
-        validity.version(SLOT);
+        validity.version(SLOT, NOW);
         validity.invalidate(SLOT);
         validity.invalidate_all();
         validity.mark_disconnected();
@@ -219,7 +227,7 @@ mod tests {
     fn names_that_were_never_asked_for_invalidate_nothing() {
         let validity = Validity::shared();
         let known: Vec<NamePrefix> = (0..1_000).map(|number| number * 0x0040_1001).collect();
-        let versions: Vec<_> = known.iter().map(|prefix| validity.version(*prefix)).collect();
+        let versions: Vec<_> = known.iter().map(|prefix| validity.version(*prefix, NOW)).collect();
         for invented in (0..100_000).map(|number: NamePrefix| number.wrapping_mul(0x9e37_79b1)) {
             validity.invalidate(invented);
         }
@@ -227,11 +235,11 @@ mod tests {
         assert!(outdated <= 100, "{outdated} of 1,000");
         validity.invalidate_all();
         assert!(!versions.iter().any(|version| validity.is_current(*version)));
-        let version = validity.version(known[0]);
+        let version = validity.version(known[0], NOW);
         validity.invalidate(known[0]);
         assert!(!validity.is_current(version), "asked for again");
         for prefix in known {
-            let version = validity.version(prefix);
+            let version = validity.version(prefix, NOW);
             validity.invalidate(prefix);
             assert!(!validity.is_current(version), "{prefix}");
         }
@@ -246,9 +254,9 @@ mod tests {
     #[test]
     fn nobody_else_has_a_say_in_what_is_not_shared() {
         let validity = Validity::default();
-        let version = validity.version(SLOT);
+        let version = validity.version(SLOT, NOW);
         validity.invalidate_all();
-        assert!(validity.may_serve(version, Boot::ZERO, NOW));
+        assert!(validity.may_serve(version, NOW));
         assert_eq!(validity.longest_lease(), Duration::MAX);
     }
 }

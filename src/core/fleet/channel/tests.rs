@@ -124,7 +124,7 @@ impl ChannelRig {
     /// Whether what was cached long ago may be served.
     fn is_connected(&self) -> bool {
         let validity = &self.channel.validity;
-        validity.may_serve(validity.version(0), Duration::ZERO, boot(self.start))
+        validity.may_serve(validity.version(0, Duration::ZERO), boot(self.start))
     }
 }
 
@@ -142,7 +142,8 @@ async fn a_member_discards_what_the_others_invalidate_and_wakes_who_waits_for_th
     let rig = ChannelRig::new(|| 0.0, [Attempt::Lasts(messages, usize::MAX)]);
     let names = [7, 8, 9].map(|byte| Name::parse(&[byte; 32]).unwrap());
     let [known, other, _] = names;
-    let versions = || [known, other].map(|name| rig.channel.validity.version(name.prefix()));
+    let version = |name: Name| rig.channel.validity.version(name.prefix(), boot(rig.start));
+    let versions = || [known, other].map(version);
     let before = versions();
     // All messages have been read when the last one is.
     let until_read = async |name| {
@@ -177,7 +178,7 @@ async fn a_subscription_lasts_as_long_as_its_heartbeats_and_is_replaced_after_th
     let (_queue, messages) = unbounded_channel();
     let rig = ChannelRig::new(|| 1.0, [Attempt::Lasts(messages, 8)]);
     sleep(Duration::from_millis(2_500)).await;
-    let version = rig.channel.validity.version(7);
+    let version = rig.channel.validity.version(7, boot(rig.start));
     assert!(rig.is_connected(), "the last heartbeat was asked for at 2,000 ms");
     sleep(Duration::from_millis(500)).await;
     assert!(!rig.is_connected() && rig.is_current(version));
