@@ -69,13 +69,14 @@ mod tests {
     fn a_member_whose_keys_are_refused_reads_nothing_until_they_are_accepted() {
         for kind in [Kind::InvalidApiKey, Kind::Forbidden] {
             let membership = Membership::default();
-            assert!(membership.may_read(Purpose::Missing, START));
+            membership.note(&failed(Kind::Server), START);
+            assert!(membership.may_read(Purpose::Missing, START), "an outage says nothing about the keys");
             membership.note(&failed(kind), START);
             for purpose in [Purpose::Missing, Purpose::Refresh, Purpose::Fresh] {
                 assert!(!membership.may_read(purpose, START));
             }
             membership.note(&failed(Kind::Server), START);
-            assert!(!membership.may_read(Purpose::Missing, START), "an outage says nothing about the keys");
+            assert!(!membership.may_read(Purpose::Missing, START), "nor for them");
             membership.note(&active(), START);
             assert!(membership.may_read(Purpose::Missing, START));
         }
