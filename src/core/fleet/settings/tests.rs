@@ -162,6 +162,7 @@ fn what_is_no_such_url_is_refused_without_being_repeated() {
         "redis-cluster://me:swordfish@redis.test/1",
     ] {
         let error = check(url).unwrap_err();
+        assert_eq!(error.option, Some("cache.redis"), "{url}");
         assert!(!error.message.contains("fish") && !error.message.contains("redis.test"), "{url}");
     }
 }
