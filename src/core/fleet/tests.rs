@@ -8,6 +8,7 @@ use super::settings::{Address, RedisOptions};
 use super::*;
 use crate::core::secret::Secret;
 use crate::core::spawn::on_runtime;
+use crate::core::tokens::key::OwnerKind;
 
 /// Nothing is reached or fetched here.
 struct Nothing;
@@ -44,11 +45,11 @@ fn fleet(secret_key: &str, encryption_key: Option<&str>) -> Result<Fleet<Nothing
         environment: FleetEnvironment { dialer: Box::new(Nothing), spawn: on_runtime, max_pending: 1 },
         secret_key,
         publishable_key: "pk",
-        url_of: Box::new(|_| String::new()),
+        url_of: Box::new(|key| key.id().text().to_owned()),
         connect_timeout: Duration::from_secs(3),
         patience: Duration::from_secs(8),
         ttl: Duration::from_secs(60),
-        validity: Arc::default(),
+        validity: Arc::new(Validity::shared()),
         stats: Arc::default(),
         clock: Clock::system(),
         jitter: || 0.0,
@@ -65,4 +66,14 @@ fn a_secret_key_that_is_too_short_needs_an_encryption_key_beside_it() {
         assert_eq!(option, (!is_enough).then_some(Some("cache.encryptionKey")), "{length}");
         assert!(fleet(&secret_key, Some(&encryption_key)).is_ok());
     }
+}
+
+#[test]
+fn the_version_of_a_connection_changes_when_another_member_invalidates_that_connection() {
+    let fleet = fleet("secret-of-the-fleet", None).unwrap();
+    let keys = ["u", "v"].map(|owner| ConnectionKey::new(OwnerKind::User, owner, "slack").unwrap());
+    let validity = &fleet.member.channel.validity;
+    let versions = keys.each_ref().map(|key| fleet.version(key));
+    validity.invalidate(fleet.name(&keys[0]).prefix());
+    assert_eq!(versions.map(|version| validity.is_current(version)), [false, true]);
 }
