@@ -73,7 +73,7 @@ fn the_version_of_a_connection_changes_when_another_member_invalidates_that_conn
     let fleet = fleet("secret-of-the-fleet", None).unwrap();
     let keys = ["u", "v"].map(|owner| ConnectionKey::new(OwnerKind::User, owner, "slack").unwrap());
     let validity = &fleet.member.channel.validity;
-    let versions = keys.each_ref().map(|key| fleet.version(key));
+    let versions = keys.each_ref().map(|key| fleet.version(key, Duration::ZERO));
     validity.invalidate(fleet.name(&keys[0]).prefix());
     assert_eq!(versions.map(|version| validity.is_current(version)), [false, true]);
 }

@@ -15,6 +15,9 @@ use super::sharing::Invalidation;
 use super::time::Seq;
 use super::world::WorldState;
 
+/// A reply that was on its way when Redis died arrives within this time.
+const ON_THE_WAY: Duration = Duration::from_millis(60);
+
 impl WorldState {
     /// Something happens: what was due before now has happened.
     pub fn happens(&mut self) -> Seq {
@@ -99,7 +102,7 @@ impl WorldState {
             let has_asked = model.requests.iter().rev().any(|request| {
                 (request.process, request.which) == (one.process, one.which) && request.began > one.began
             });
-            let is_dead = redis.dead_since.is_some_and(|since| since <= one.began_at);
+            let is_dead = redis.dead_since.is_some_and(|since| since + ON_THE_WAY <= one.began_at);
             let has_permit = process.under_way < process.plan.max_concurrency;
             if is_dead && has_permit && !has_asked && !one.is_settled && !process.has_crashed {
                 time.violate(ASKING, || format!("call {call}"));
