@@ -649,6 +649,106 @@ describe('a part of a failure', () => {
   )
 })
 
+describe('at the edge of a rule', () => {
+  const challenged = challenge =>
+    error({ response: response(401, { headers: { 'www-authenticate': challenge } }) })
+  const raw = { 'www-authenticate': 'Bearer error="insufficient_scope"' }
+  const requestFacts = { instance: '/me', requestId: 'r1', timestamp: '2026-01-01' }
+
+  describe('is taken as thrown:', () => {
+    rejected(
+      [
+        ...['HTTP_401', 'HTTP401', 'ErrorHttp401', '401Unauthorized'].map(code => [code, error({ code })]),
+        ['a class that is named after an error', named('InvalidTokenError', {}, 'no')],
+        ['a weak word that ends like a class', error({ status: 400, type: 'authentication_error' })],
+        [
+          'a weak word beside a code that is the least error status',
+          error({ code: 400, type: 'unauthorized' }),
+        ],
+        ['an error in an error in a body', axiosError(400, { error: { error: { code: 'invalid_token' } } })],
+        [
+          'a list of errors beside what the SDK adds',
+          error({ errors: [{ code: 'invalid_token' }], attempt: 1 }),
+        ],
+        ['a message that is JSON', error({}, '{"code":"invalid_token"}')],
+        ['the message of a cause', error({ cause: new Error('The token has expired') }, 'Request failed')],
+        ['a message between blanks', error({}, '\n Token has expired\n')],
+        ['a message that quotes', error({}, 'Rejected ("token expired")')],
+        ['a message after a colon', error({}, 'Sorry: token expired')],
+        ['a message of OAuth', error({}, 'The call failed: your OAuth token expired')],
+      ],
+      true,
+    )
+  })
+
+  describe('is taken as returned:', () => {
+    rejected(
+      [
+        ['a Response with a field of an interceptor', Object.assign(response(401), { attempt: 1 })],
+        ['a stream with its status', { statusCode: 401, headers: {}, pipe() {}, attempt: 1 }],
+        ['an answer that names its own URL alone', { status: 401, headers: {}, url: 'https://api.test/me' }],
+        ['graphQLErrors', { graphQLErrors: [coded('UNAUTHENTICATED')] }],
+        ['the status of an answer in an entry', graphql(coded(undefined, { response: { status: 401 } }))],
+        ['extensions of the result', { ...graphql(coded('UNAUTHENTICATED')), extensions: {} }],
+        ['an id of the request', { ...graphql(coded('UNAUTHENTICATED')), request_id: 'r1' }],
+        ['a link to help', graphql({ ...coded('UNAUTHENTICATED'), help: 'https://api.test/help' })],
+        ['an entry that tells of the request', graphql({ ...coded('UNAUTHENTICATED'), ...requestFacts })],
+      ],
+      false,
+    )
+  })
+
+  describe('is not taken as thrown:', () => {
+    accepted(
+      [
+        ...['4010', '1401'].map(code => [`the number ${code}`, error({ code })]),
+        ['a 401 as a code beside another status', error({ status: 403, code: 401 })],
+        ['a refreshToken', error({ status: 403, code: 'unauthorized' }, 'The refreshToken is too old')],
+        ['a message that begins with the scope', error({ status: 401 }, 'scopes: repo')],
+        ['a scope in a markup', error({}, 'HTTP 401: <b>missing scope</b>')],
+        [
+          'a scope that the cause names',
+          error({ status: 401, cause: error({ status: 401 }, 'missing scope') }),
+        ],
+        ['a scope in a text', error({ status: 401, body: 'missing scope: repo' })],
+        ['a scope in an entry', axiosError(401, graphql(coded('no', { description: 'missing scope' })))],
+        ...['Message', 'Detail'].map(name => [
+          `a scope in ${name}`,
+          axiosError(401, { [name]: 'Missing scope' }),
+        ]),
+        ['a challenge without quotes', challenged('Bearer error=insufficient_scope')],
+        ['a challenge in plain headers', error({ response: { status: 401, headers: raw } })],
+        ['an entry in words', axiosError(400, { errors: ['The name is missing'] })],
+        ['a flag without a code', axiosError(403, { invalidToken: true })],
+        ['words behind the 2,000th character', error({}, `${'x '.repeat(1000)}HTTP 401`)],
+      ],
+      true,
+    )
+  })
+
+  describe('is not taken as returned:', () => {
+    const unread = method => ({ status: 400, headers: {}, data: { [method]() {}, code: 'invalid_token' } })
+    accepted(
+      [
+        ['a record with a config of its own', { status: 401, headers: {}, config: {}, of: 'another call' }],
+        ['a pair whose response is no answer', { error: 'invalid_token', response: { status: 400 } }],
+        [
+          'a success with another status than 200',
+          { status: 201, headers: {}, data: { code: 'invalid_token' } },
+        ],
+        ...['pipe', 'getReader'].map(name => [`a body that is not read yet (${name})`, unread(name)]),
+      ],
+      false,
+    )
+  })
+
+  test('is an answer from another origin than that of the request', () => {
+    const answer = { status: 401, headers: {}, url: 'https://api.test/me' }
+    expect(isRejection(answer, false, { url: 'https://api.test/' })).toBe(true)
+    expect(isRejection(answer, false, { url: 'https://elsewhere.test/' })).toBe(false)
+  })
+})
+
 describe('the words of a message', () => {
   const TAKEN = [
     ...[
