@@ -48,7 +48,7 @@ impl Commands for RedisConnection {
 }
 
 impl Drop for RedisConnection {
-    /// By itself, the driver would wait for all outstanding replies (<https://github.com/redis-rs/redis-rs/issues/1236>).
+    /// By itself, the driver would first write the commands that are left, for as long as a silent Redis does not read them.
     fn drop(&mut self) {
         self.driver.abort();
     }
