@@ -24,7 +24,7 @@ pub struct Bounded {
     pub error: StreamError,
 }
 
-/// Why a bounded stream failed. The library does not pass the stream's error on.
+/// Why a bounded stream failed. The library tells it to the first command in flight alone.
 #[derive(Clone, Debug, Default)]
 pub struct StreamError(Arc<OnceLock<ErrorKind>>);
 
