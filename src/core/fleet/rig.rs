@@ -18,13 +18,13 @@ use super::dial::{Commands, Dial, Subscription};
 use super::failure::{RedisFailure, Stage};
 use super::outbox::MAX_PENDING;
 use super::scripts::lua;
+use super::scripts::replica::{Command, Effects, Store, parse};
 use super::settings::{Address, RedisOptions};
 use super::{Fleet, FleetEnvironment, FleetParts};
+use crate::core::clock::{Clock, Now};
 use crate::core::connection::{Connection, ConnectionState, Details};
 use crate::core::error::Error;
 use crate::core::secret::Secret;
-use crate::core::simulation::store::{Command, Effects, Store, parse};
-use crate::core::simulation::time::Clocks;
 use crate::core::source::{Fetch, Fetched, Purpose, TokenSource};
 use crate::core::spawn::on_runtime;
 use crate::core::stats::Counter;
@@ -260,11 +260,19 @@ impl MemberOptions {
             ttl,
             validity: Arc::default(),
             stats: Arc::default(),
-            clock: Arc::<Clocks>::default().clock(redis.start),
+            clock: clock(redis.start),
             jitter: || 0.5,
         };
         Fleet::new(source, &options.check().unwrap(), parts).unwrap()
     }
+}
+
+/// Both clocks of a member, by tokio's time.
+fn clock(start: Instant) -> Clock {
+    Clock::new(move || {
+        let since = start.elapsed();
+        Now { wall: 1.7e12 + since.as_secs_f64() * 1e3, boot: Duration::from_secs(1_000) + since }
+    })
 }
 
 /// One fetch of a call that has so much time.

@@ -19,6 +19,8 @@ use super::message::{Event, Message, Sender};
 use super::redis_client::RedisUnavailable;
 
 pub mod lua;
+#[cfg(test)]
+pub mod replica;
 
 /// A lock expires after this unless its holder renews it, so the others wait no longer for a holder that was killed.
 pub const LOCK_LIFE: Duration = Duration::from_secs(2);

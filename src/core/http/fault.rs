@@ -225,7 +225,7 @@ fn transient(kind: Kind, message: String) -> Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::core::http::tests::settings;
+    use crate::core::http::tests::rig::settings;
     use crate::core::resolver::LookupError;
 
     const PLATFORM: &str = "https://platform.test";

@@ -8,14 +8,14 @@ use tokio::time::Instant;
 use super::executor::Process;
 use super::invariants::TOLD;
 use super::model::Model;
-use super::names::NAMES;
+use super::names::{NAMES, describe};
 use super::plan::{PAIRS, PLACES};
 use super::platform::{TokenId, Which};
 use super::redis::Mode;
 use super::sharing::{CALM, Invalidation, SharedReport};
-use super::store::{Effects, Told, describe, read_only};
 use super::time::Seq;
 use super::world::WorldState;
+use crate::core::fleet::scripts::replica::{Effects, Told, read_only};
 
 /// An invalidation is in a healthy Redis within this time.
 const SOON: Duration = Duration::from_millis(300);
@@ -83,9 +83,10 @@ impl WorldState {
         let now = Instant::now();
         let is_calm = self.redis.was_calm_for(CALM);
         let Self { model, time, .. } = self;
+        let place = |name| NAMES.get(&name).map_or(0..0, |which: &Which| *which..which + 1);
         let (all, is_whatever) = match told {
-            Told::Connection(which) => (which..which + 1, true),
-            Told::Rejections(which) => (which..which + 1, false),
+            Told::Connection(name) => (place(name), true),
+            Told::Rejections(name) => (place(name), false),
             Told::All => (0..PLACES * PAIRS, true),
         };
         for which in all {
@@ -170,7 +171,7 @@ impl WorldState {
     fn note_command(&mut self, process: Process, command: &[Vec<u8>], value: &Value, effects: &Effects) {
         self.time.note(|| {
             let did = [
-                effects.written.map(|_| "written".to_owned()),
+                effects.written.as_ref().map(|_| "written".to_owned()),
                 (!effects.published.is_empty()).then(|| format!("{} messages", effects.published.len())),
                 match value {
                     Value::Array(parts) => match &parts[0] {
@@ -209,8 +210,8 @@ impl WorldState {
             }
             self.told(process, told, sent);
         }
-        if let Some(which) = effects.written {
-            self.redis.written.insert(which, (seq, Instant::now()));
+        if let Some(which) = effects.written.and_then(|key| NAMES.get(&key)) {
+            self.redis.written.insert(*which, (seq, Instant::now()));
         }
         for (channel, message) in effects.published {
             self.redis.publish(&channel, &message);

@@ -7,6 +7,7 @@ use rustc_hash::FxHashMap;
 use super::plan::{IDS, PAIRS, PLACES, Place, SLUGS};
 use super::platform::Which;
 use crate::core::fleet::crypto::FleetKeys;
+use crate::core::fleet::scripts::replica::script_of;
 use crate::core::platform::endpoint::{Endpoint, Paths};
 use crate::core::tokens::key::{OwnerKind, Segment};
 
@@ -50,3 +51,13 @@ pub static KEYS: LazyLock<Vec<Option<Vec<u8>>>> = LazyLock::new(|| {
     }
     keys
 });
+
+/// A command in words.
+pub fn describe(command: &[Vec<u8>]) -> String {
+    let which = command.get(3).and_then(|key| NAMES.get(key));
+    match (script_of(command), which) {
+        (Some(script), Some(which)) => format!("{script:?} of {which}"),
+        (Some(script), None) => format!("{script:?}"),
+        (None, _) => String::from_utf8_lossy(&command[0]).into_owned(),
+    }
+}

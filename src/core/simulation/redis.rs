@@ -12,8 +12,8 @@ use super::executor::Process;
 use super::names::KEYS;
 use super::plan::RedisFault;
 use super::platform::Which;
-use super::store::Store;
 use super::time::Seq;
+use crate::core::fleet::scripts::replica::Store;
 
 /// A replica has all writes but those of this time, at most.
 const LAG: Duration = Duration::from_secs(1);

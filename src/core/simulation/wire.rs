@@ -13,14 +13,14 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::chance;
 use super::executor::{self, Process, WORLD};
-use super::names::NAMES;
+use super::names::{NAMES, describe};
 use super::plan::RedisFault;
 use super::redis::{Mode, RedisLink, Subscriber};
-use super::store::{Command, describe, parse};
 use super::time::Seq;
 use super::world::{World, WorldState};
 use crate::core::fleet::dial::{Commands, Dial, Subscription};
 use crate::core::fleet::failure::{RedisFailure, Stage};
+use crate::core::fleet::scripts::replica::{Command, parse};
 use crate::core::fleet::settings::Address;
 
 /// Applies a fault to Redis.
@@ -51,7 +51,7 @@ pub fn befall(world: &Arc<World>, fault: RedisFault) {
 }
 
 fn evict(state: &mut WorldState) {
-    let Some(key) = state.redis.store.evict() else { return };
+    let Some(key) = state.redis.store.evict(chance::below) else { return };
     state.redis.written.clear();
     let place = NAMES.get(key.split(':').take(3).collect::<Vec<_>>().join(":").as_bytes());
     let part = key.split(':').nth(3).unwrap_or("entry");

@@ -11,8 +11,8 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::core::fleet::dial::{Commands, Dial, Subscription};
 use crate::core::fleet::failure::{RedisFailure, Stage};
+use crate::core::fleet::scripts::replica::{Effects, Store, parse};
 use crate::core::fleet::settings::Address;
-use crate::core::simulation::store::{Effects, Store, parse};
 
 /// What lies in it, and who listens.
 #[derive(Default)]

@@ -4,26 +4,15 @@
 use h2::Reason;
 
 use super::certificates::{Clients, self_signed};
-use super::*;
-
-pub const PREFACE_BYTES: usize = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".len();
-
-const DATA: u8 = 0;
-pub const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-pub const SETTINGS: u8 = 4;
-const GOAWAY: u8 = 7;
-const END_STREAM: u8 = 1;
-const END_HEADERS: u8 = 4;
+use super::frames::{DATA, END_HEADERS, END_STREAM, GOAWAY, HEADERS, RST_STREAM, frame};
+use super::rig::{answer, exchange, settings, transport_of};
+use super::server::{Server, Step};
+use crate::core::error::Kind;
+use crate::core::http::*;
 
 /// The statuses that have an index in HPACK (RFC 7541, appendix A).
 const STATUS_200: u8 = 0x88;
 const STATUS_500: u8 = 0x8e;
-
-pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
-}
 
 fn head(stream: u32, block: &[u8]) -> Vec<u8> {
     frame(HEADERS, END_HEADERS | END_STREAM, stream, block)

@@ -7,13 +7,15 @@ use rcgen::{
 use rustls::version::{TLS12, TLS13};
 use rustls::{ServerConfig, ServerConnection};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 
 use super::certificates::{Certified, Clients, self_signed};
-use super::identity::Pem;
-use super::server::close;
-use super::*;
+use super::rig::{answer, exchange, impatient, settings, transport_of};
+use super::server::{Server, Step, close};
+use crate::core::error::Kind;
+use crate::core::http::identity::Pem;
+use crate::core::http::*;
 
 fn ok() -> Vec<Step> {
     vec![Step::Answer(answer(200, "", b""))]

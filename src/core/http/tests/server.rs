@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use tokio::sync::Barrier;
 use tokio_rustls::TlsAcceptor;
 
-use super::http2::{HEADERS, PREFACE_BYTES, SETTINGS, frame};
+use super::frames::{HEADERS, PREFACE_BYTES, SETTINGS, frame};
 
 /// A server that answers the requests of all its connections from one script, and closes a connection where the script says
 /// so.

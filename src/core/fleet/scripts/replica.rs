@@ -1,4 +1,4 @@
-//! Owns the keys of a world's Redis, by its own clock, and runs the scripts of the fleet as Redis would.
+//! Owns a Redis for tests: its keys, by tokio's clock, and the scripts of the fleet, run as Redis would.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -8,14 +8,11 @@ use std::time::Duration;
 use redis::{Cmd, Value, parse_redis_value};
 use tokio::time::Instant;
 
-use super::chance;
-use super::names::NAMES;
-use super::platform::Which;
-use crate::core::fleet::scripts::lua;
+use super::lua;
 
 /// The scripts, by their texts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum FleetScript {
+pub enum FleetScript {
     Take,
     Renew,
     Put,
@@ -53,17 +50,17 @@ pub struct Effects {
     pub published: Vec<(Vec<u8>, Vec<u8>)>,
     /// What was invalidated.
     pub told: Vec<Told>,
-    /// The connection whose entry was written.
-    pub written: Option<Which>,
+    /// The key of the entry that was written.
+    pub written: Option<Vec<u8>>,
 }
 
 /// What a command invalidates.
-#[derive(Clone, Copy)]
 pub enum Told {
     All,
-    Connection(Which),
+    /// The connection of this name.
+    Connection(Vec<u8>),
     /// Some of its tokens alone.
-    Rejections(Which),
+    Rejections(Vec<u8>),
 }
 
 /// The arguments of a command.
@@ -110,10 +107,10 @@ impl Store {
         self.0.clear();
     }
 
-    /// Evicts a key at random.
-    pub fn evict(&mut self) -> Option<String> {
+    /// Evicts a key, which is picked among so many.
+    pub fn evict(&mut self, pick: impl FnOnce(usize) -> usize) -> Option<String> {
         let count = self.0.len();
-        let key = self.0.keys().nth(chance::below(count))?.clone();
+        let key = self.0.keys().nth(pick(count))?.clone();
         self.0.remove(&key);
         Some(String::from_utf8_lossy(&key).into_owned())
     }
@@ -151,8 +148,7 @@ impl Store {
         if command[0] == b"PING" {
             return Value::SimpleString("PONG".to_owned());
         }
-        let text = &command[1];
-        let script = SCRIPTS.iter().find(|(known, _)| known.as_bytes() == text).map(|(_, script)| *script);
+        let script = script_of(command);
         let count: usize = number(&command[2]) as usize;
         let (keys, args) = command[3..].split_at(count);
         match script.expect("a script of the fleet") {
@@ -230,7 +226,7 @@ impl Store {
         if is_current && !has(&rejected, &args[2][..16]) {
             self.set(&keys[0], [&epoch[..], &args[2]].concat(), millis(&args[3]));
             self.prolong(&keys[4], millis(&args[7]));
-            effects.written = NAMES.get(&keys[0]).copied();
+            effects.written = Some(keys[0].clone());
             if !args[6].is_empty() {
                 effects.published.push((args[4].clone(), args[6].clone()));
             }
@@ -264,7 +260,7 @@ impl Store {
         for (keys, what) in keys.chunks(4).zip(args[5..].chunks(2)) {
             let (rejected, name) = (&what[0], &what[1]);
             let of = if rejected.is_empty() { Told::Connection } else { Told::Rejections };
-            effects.told.extend(NAMES.get(name).copied().map(of));
+            effects.told.push(of(name.clone()));
             let known = self.get(&keys[3]).unwrap_or_default().to_vec();
             let kept = self.get(&keys[0]);
             let has_rejected = kept.is_some_and(|kept| has(rejected, &kept[16..32]));
@@ -294,16 +290,10 @@ impl Store {
     }
 }
 
-/// A command in words.
-pub fn describe(command: &[Vec<u8>]) -> String {
-    let text = command.get(1);
-    let script = SCRIPTS.iter().find(|(known, _)| text.is_some_and(|text| text == known.as_bytes()));
-    let which = command.get(3).and_then(|key| NAMES.get(key));
-    match (script, which) {
-        (Some((_, script)), Some(which)) => format!("{script:?} of {which}"),
-        (Some((_, script)), None) => format!("{script:?}"),
-        (None, _) => String::from_utf8_lossy(&command[0]).into_owned(),
-    }
+/// The script that a command runs.
+pub fn script_of(command: &[Vec<u8>]) -> Option<FleetScript> {
+    let text = command.get(1)?;
+    SCRIPTS.iter().find(|(known, _)| known.as_bytes() == text).map(|(_, script)| *script)
 }
 
 fn has(tags: &[u8], tag: &[u8]) -> bool {
