@@ -215,17 +215,17 @@ mod tests {
     }
 
     #[test]
-    fn a_million_keys_leave_as_many_entries_as_are_allowed_and_the_least_used_go_first() {
+    fn a_hundred_thousand_keys_leave_as_many_entries_as_are_allowed_and_the_least_used_go_first() {
         let mut rig = CacheRig::new(1_000);
         rig.put("kept");
-        for number in 0..1_000_000 {
+        for number in 0..100_000 {
             rig.put(&number.to_string());
             if number % 500 == 0 {
                 assert!(rig.get("kept", START).is_some());
             }
         }
         assert_eq!(rig.0.entries.len(), 1_000);
-        assert!(rig.get("999999", START).is_some());
+        assert!(rig.get("99999", START).is_some());
         assert!(rig.get("0", START).is_none());
     }
 
