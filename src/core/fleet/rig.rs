@@ -30,6 +30,7 @@ use crate::core::spawn::on_runtime;
 use crate::core::stats::Counter;
 use crate::core::tokens::in_flight::SharedFetchState;
 use crate::core::tokens::key::{ConnectionKey, OwnerKind};
+use crate::core::tokens::validity::Validity;
 
 /// How long a member caches a token, unless a test says otherwise.
 const TTL: Duration = Duration::from_secs(60);
@@ -236,6 +237,8 @@ pub type TestFleet = Fleet<Arc<TestSource>>;
 
 /// What a member is built with, apart from its Redis.
 pub struct MemberOptions {
+    pub secret_key: String,
+    pub encryption_key: Option<String>,
     pub source: Arc<TestSource>,
     pub ttl: Duration,
     pub max_pending: usize,
@@ -243,27 +246,37 @@ pub struct MemberOptions {
 
 impl MemberOptions {
     pub fn new(source: &Arc<TestSource>) -> Self {
-        let source = Arc::clone(source);
-        Self { source, ttl: TTL, max_pending: MAX_PENDING }
+        Self {
+            secret_key: "secret-of-the-fleet".to_owned(),
+            encryption_key: None,
+            source: Arc::clone(source),
+            ttl: TTL,
+            max_pending: MAX_PENDING,
+        }
     }
 
     pub fn join(self, redis: &TestRedis) -> TestFleet {
-        let Self { source, ttl, max_pending } = self;
-        let options = RedisOptions::at("redis://r.test");
+        self.try_join(redis).unwrap()
+    }
+
+    pub fn try_join(self, redis: &TestRedis) -> Result<TestFleet, Error> {
+        let Self { secret_key, encryption_key, source, ttl, max_pending } = self;
+        let encryption_key = encryption_key.map(Secret::new);
+        let options = RedisOptions { encryption_key, ..RedisOptions::at("redis://r.test") };
         let parts = FleetParts {
             environment: FleetEnvironment { dialer: Box::new(redis.clone()), spawn: on_runtime, max_pending },
-            secret_key: "secret-of-the-fleet",
+            secret_key: &secret_key,
             publishable_key: "pk",
             url_of: Box::new(|key| key.id().text().to_owned()),
             connect_timeout: Duration::from_secs(3),
             patience: PATIENCE,
             ttl,
-            validity: Arc::default(),
+            validity: Arc::new(Validity::shared()),
             stats: Arc::default(),
             clock: clock(redis.start),
             jitter: || 0.5,
         };
-        Fleet::new(source, &options.check().unwrap(), parts).unwrap()
+        Fleet::new(source, &options.check().unwrap(), parts)
     }
 }
 
