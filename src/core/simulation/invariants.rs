@@ -140,6 +140,7 @@ impl WorldState {
         if begun == CallStart::Started {
             // An earlier fetch waited, not this one.
             model.sharing.awaiting.remove(&(process, which));
+            // A member that may be without a subscription joins no call to a fetch that began long before.
             let boot = one.clocks.now(start).boot;
             let is_in_touch = redis.was_in_touch_for(CALM) && one.clocks.jumps() == 0;
             let place = &mut model.processes[process].places[which % PLACES];
